@@ -1,0 +1,336 @@
+#include "common/bucket_client/bucket_client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "bue/v1/bucket.grpc.pb.h"
+#include "common/bucket_client/get_pipe.h"
+#include "common/bucket_client/object_wire.h"
+#include "common/bucket_client/put_pipe.h"
+#include "common/rpc.h"
+#include "common/status_macros.h"
+
+namespace bue {
+namespace {
+
+constexpr absl::Duration kTick = absl::Milliseconds(200);
+constexpr absl::Duration kRetryEvery = absl::Milliseconds(100);
+constexpr size_t kDeletesPerCall = 65536;
+constexpr char kNil = '\xc0';
+
+// Spreads runs and items over the buckets.
+size_t PickBucket(const Origin& origin, size_t buckets) {
+  uint64_t hash = origin.run * 0x9e3779b97f4a7c15u + origin.item;
+  hash = (hash ^ (hash >> 32)) * 0xd6e8feb86659fd93u;
+  return (hash ^ (hash >> 32)) % buckets;
+}
+
+// Everything about one bucket.
+struct Connection {
+  Connection(const BucketClientOptions& options, std::string target)
+      : bucket(std::move(target)),
+        channel(MakeChannel(bucket, options.token)),
+        stub(v1::Bucket::NewStub(channel)),
+        puts(channel, PipeOptionsOf(options, bucket)),
+        gets(channel, PipeOptionsOf(options, bucket)) {}
+
+  static PipeOptions PipeOptionsOf(const BucketClientOptions& options, const std::string& bucket) {
+    return {.bucket = bucket,
+            .patience = options.patience,
+            .append_bytes_max = options.append_bytes_max,
+            .read_bytes_max = options.read_bytes_max};
+  }
+
+  absl::Status Named(const absl::Status& status) const {
+    return absl::Status(status.code(), absl::StrCat("bucket ", bucket, ": ", status.message()));
+  }
+
+  absl::StatusOr<BucketInfo> Info(absl::Time deadline) const {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(deadline));
+    context.set_wait_for_ready(true);
+    const v1::InfoRequest request;
+    v1::InfoReply reply;
+    absl::Status status;
+    absl::Notification answered;
+    stub->async()->GetInfo(&context, &request, &reply, [&](const grpc::Status& result) {
+      status = FromGrpc(result);
+      answered.Notify();
+    });
+    answered.WaitForNotification();
+    if (absl::IsDeadlineExceeded(status)) {
+      return absl::UnavailableError(absl::StrCat("bucket ", bucket, " did not answer in time"));
+    }
+    if (!status.ok()) return Named(status);
+    return BucketInfo{.bucket = bucket,
+                      .store = static_cast<uint16_t>(reply.store()),
+                      .objects = reply.objects(),
+                      .bytes = reply.bytes(),
+                      .disk_free_bytes = reply.disk_free_bytes(),
+                      .version = reply.version()};
+  }
+
+  absl::Status Delete(const v1::DeleteRequest& request, absl::Time deadline) const {
+    while (true) {
+      grpc::ClientContext context;
+      context.set_deadline(absl::ToChronoTime(deadline));
+      context.set_wait_for_ready(true);
+      v1::DeleteReply reply;
+      absl::Status status;
+      absl::Notification answered;
+      stub->async()->Delete(&context, &request, &reply, [&](const grpc::Status& result) {
+        status = FromGrpc(result);
+        answered.Notify();
+      });
+      answered.WaitForNotification();
+      // Deleting twice is fine.
+      const bool again = absl::IsUnavailable(status) || absl::IsCancelled(status);
+      if (absl::IsDeadlineExceeded(status) || (again && absl::Now() >= deadline)) {
+        return absl::UnavailableError(absl::StrCat("bucket ", bucket, " was not reachable"));
+      }
+      if (!again) return status.ok() ? status : Named(status);
+      absl::SleepFor(kRetryEvery);
+    }
+  }
+
+  absl::StatusOr<std::vector<ListedObject>> List(uint64_t after, size_t limit,
+                                                 absl::Time deadline) const {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(deadline));
+    context.set_wait_for_ready(true);
+    v1::ListObjectsRequest request;
+    request.set_after(after);
+    request.set_limit(static_cast<uint32_t>(std::min<size_t>(limit, UINT32_MAX)));
+    v1::ListObjectsReply reply;
+    absl::Status status;
+    absl::Notification answered;
+    stub->async()->ListObjects(&context, &request, &reply, [&](const grpc::Status& result) {
+      status = FromGrpc(result);
+      answered.Notify();
+    });
+    answered.WaitForNotification();
+    if (!status.ok()) return Named(status);
+    std::vector<ListedObject> objects;
+    for (const v1::ListObjectsReply::Listed& listed : reply.object()) {
+      objects.push_back({.address = listed.address(),
+                         .origin = FromProto(listed.origin()),
+                         .bytes = listed.bytes(),
+                         .finished = listed.finished(),
+                         .created = absl::FromUnixSeconds(listed.created_s())});
+    }
+    return objects;
+  }
+
+  const std::string bucket;
+  const std::shared_ptr<grpc::Channel> channel;
+  const std::unique_ptr<v1::Bucket::Stub> stub;
+  PutPipe puts;
+  GetPipe gets;
+  uint16_t store = 0;  // Constant once connected.
+};
+
+class Client final : public BucketClient {
+ public:
+  explicit Client(BucketClientOptions options) : options_(std::move(options)) {
+    for (const std::string& bucket : options_.buckets) {
+      connections_.push_back(std::make_unique<Connection>(options_, bucket));
+    }
+  }
+
+  ~Client() override {
+    {
+      absl::MutexLock lock(&mutex_);
+      stopping_ = true;
+    }
+    if (ticker_.joinable()) ticker_.join();
+  }
+
+  void Shutdown() override {
+    for (const auto& connection : connections_) {
+      connection->puts.Shutdown();
+      connection->gets.Shutdown();
+    }
+  }
+
+  absl::Status Connect() {
+    const absl::Time deadline = absl::Now() + options_.connect_timeout;
+    for (const auto& connection : connections_) {
+      const absl::Duration left = std::max(deadline - absl::Now(), absl::Milliseconds(1));
+      RETURN_IF_ERROR(
+          WaitForChannel(connection->channel.get(), "bucket", connection->bucket, left));
+      ASSIGN_OR_RETURN(const BucketInfo info, connection->Info(deadline));
+      connection->store = info.store;
+      const auto [other, added] = by_store_.emplace(info.store, connection.get());
+      if (!added) {
+        return absl::FailedPreconditionError(absl::StrCat(
+            "buckets ", other->second->bucket, " and ", connection->bucket, " both have store id ",
+            info.store,
+            ": name each bucket once, and do not start one on a copied data directory"));
+      }
+    }
+    ticker_ = std::thread([this] { Tick(); });
+    return absl::OkStatus();
+  }
+
+  void Put(std::vector<PutItem> items, PutDone done) override {
+    if (items.empty()) {
+      done({});
+      return;
+    }
+    const auto batch = std::make_shared<PutBatch>(items.size(), std::move(done));
+    std::vector<std::vector<PutPipe::Whole>> groups(connections_.size());
+    for (size_t i = 0; i < items.size(); ++i) {
+      if (items[i].data.size() > kChunkBytesMax) {
+        batch->Answer(i, absl::InvalidArgumentError(absl::StrCat(
+                             "a value of ", items[i].data.size(), " bytes put whole; at most ",
+                             kChunkBytesMax, " are allowed: use a ValueWriter")));
+        continue;
+      }
+      groups[PickBucket(items[i].origin, groups.size())].push_back(
+          {.item = std::move(items[i]), .batch = batch, .index = i});
+    }
+    for (size_t i = 0; i < groups.size(); ++i) {
+      if (!groups[i].empty()) connections_[i]->puts.Put(std::move(groups[i]));
+    }
+  }
+
+  void Get(std::vector<GetItem> items, uint64_t bytes_max, GetDone done) override {
+    if (items.empty()) {
+      done({});
+      return;
+    }
+    const auto batch = std::make_shared<GetBatch>(items.size(), bytes_max, std::move(done));
+    absl::flat_hash_map<Connection*, std::vector<GetPipe::Fetch>> groups;
+    for (size_t i = 0; i < items.size(); ++i) {
+      if (items[i].address == kNoObject) {
+        batch->Answer(i, Fetched{.data = std::string(1, kNil), .total_bytes = 1});
+        continue;
+      }
+      const absl::StatusOr<Connection*> connection = OwnerOf(items[i].address);
+      if (!connection.ok()) {
+        batch->Answer(i, connection.status());
+        continue;
+      }
+      groups[*connection].push_back({.item = items[i], .batch = batch, .index = i});
+    }
+    for (auto& [connection, fetches] : groups) connection->gets.Get(std::move(fetches));
+  }
+
+  absl::StatusOr<std::unique_ptr<ValueWriter>> OpenWriter(ObjectKind kind,
+                                                          const Origin& origin) override {
+    return connections_[PickBucket(origin, connections_.size())]->puts.OpenWriter(kind, origin);
+  }
+
+  absl::StatusOr<std::unique_ptr<ValueReader>> OpenReader(uint64_t address, uint64_t first,
+                                                          uint64_t count) override {
+    ASSIGN_OR_RETURN(Connection* const connection, OwnerOf(address));
+    return connection->gets.OpenReader({.address = address, .first = first, .count = count});
+  }
+
+  absl::Status Delete(std::vector<uint64_t> addresses) override {
+    absl::flat_hash_map<Connection*, std::vector<uint64_t>> groups;
+    absl::Status unknown;  // Does not keep the others from being deleted.
+    for (const uint64_t address : addresses) {
+      if (address == kNoObject) continue;
+      const absl::StatusOr<Connection*> connection = OwnerOf(address);
+      if (connection.ok()) {
+        groups[*connection].push_back(address);
+      } else {
+        unknown = connection.status();
+      }
+    }
+    const absl::Time deadline = absl::Now() + options_.patience;
+    for (const auto& [connection, group] : groups) {
+      for (size_t begin = 0; begin < group.size(); begin += kDeletesPerCall) {
+        const size_t end = std::min(group.size(), begin + kDeletesPerCall);
+        v1::DeleteRequest request;
+        request.mutable_addresses()->Add(group.begin() + begin, group.begin() + end);
+        RETURN_IF_ERROR(connection->Delete(request, deadline));
+      }
+    }
+    return unknown;
+  }
+
+  absl::StatusOr<std::vector<ListedObject>> List(uint64_t after, size_t limit) override {
+    ASSIGN_OR_RETURN(Connection* const connection, OwnerOf(after));
+    return connection->List(after, limit, absl::Now() + options_.patience);
+  }
+
+  absl::StatusOr<std::vector<BucketInfo>> Info(absl::Duration timeout) override {
+    const absl::Time deadline = absl::Now() + timeout;
+    std::vector<BucketInfo> infos;
+    for (const auto& connection : connections_) {
+      ASSIGN_OR_RETURN(infos.emplace_back(), connection->Info(deadline));
+    }
+    return infos;
+  }
+
+ private:
+  absl::StatusOr<Connection*> OwnerOf(uint64_t address) const {
+    if (const auto found = by_store_.find(StoreOf(address)); found != by_store_.end()) {
+      return found->second;
+    }
+    std::string known;
+    for (const auto& connection : connections_) {
+      absl::StrAppend(&known, known.empty() ? "" : ", ", connection->bucket, " is store ",
+                      connection->store);
+    }
+    return absl::FailedPreconditionError(
+        absl::StrFormat("object %016x lies in store %d, which is none of the buckets given (%s)",
+                        address, StoreOf(address), known));
+  }
+
+  void Tick() {
+    absl::MutexLock lock(&mutex_);
+    while (!mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kTick)) {
+      mutex_.Unlock();
+      const absl::Time now = absl::Now();
+      for (const auto& connection : connections_) {
+        connection->puts.Tick(now);
+        connection->gets.Tick(now);
+      }
+      mutex_.Lock();
+    }
+  }
+
+  const BucketClientOptions options_;
+  // Constant once connected.
+  std::vector<std::unique_ptr<Connection>> connections_;
+  absl::flat_hash_map<uint16_t, Connection*> by_store_;
+
+  absl::Mutex mutex_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread ticker_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::vector<ListedObject>> BucketClient::List(uint64_t, size_t) {
+  return absl::UnimplementedError("this client cannot list objects");
+}
+
+absl::StatusOr<std::unique_ptr<BucketClient>> BucketClient::Connect(BucketClientOptions options) {
+  if (options.buckets.empty()) {
+    return absl::InvalidArgumentError("no bucket was named; at least one HOST:PORT is needed");
+  }
+  auto client = std::make_unique<Client>(std::move(options));
+  RETURN_IF_ERROR(client->Connect());
+  return std::unique_ptr<BucketClient>(std::move(client));
+}
+
+absl::StatusOr<std::unique_ptr<BucketClient>> BucketClient::Connect(
+    std::vector<std::string> buckets, std::string token, absl::Duration timeout) {
+  return Connect(
+      {.buckets = std::move(buckets), .token = std::move(token), .connect_timeout = timeout});
+}
+
+}  // namespace bue

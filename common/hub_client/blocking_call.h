@@ -1,0 +1,203 @@
+// Blocking use of gRPC's callback API, as clients need it: one reply, a stream of replies, or a
+// stream of requests with one reply. The process keeps to the callback API throughout (two poller
+// styles in one process slow both), so waiting happens here, on the caller's thread.
+//
+// Internal to clients: this header includes gRPC.
+#ifndef BUE_COMMON_HUB_CLIENT_BLOCKING_CALL_H_
+#define BUE_COMMON_HUB_CLIENT_BLOCKING_CALL_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "common/rpc.h"
+
+namespace bue {
+
+// Starts a unary call with `start(context, on_done)` and waits for it.
+template <typename Start>
+absl::Status CallAndWait(absl::Duration timeout, const Start& start) {
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+  absl::Notification done;
+  absl::Status result;
+  start(&context, [&](grpc::Status status) {
+    result = FromGrpc(status);
+    done.Notify();
+  });
+  done.WaitForNotification();
+  return result;
+}
+
+// One server-streaming call, read message by message. Reads ahead, so that a long listing does not
+// change threads for every message. Not thread-safe.
+template <typename Reply>
+class ReplyReader final : public grpc::ClientReadReactor<Reply> {
+ public:
+  // `open(context, reactor)` starts the call on the stub.
+  template <typename Open>
+  explicit ReplyReader(const Open& open) {
+    open(&context_, this);
+    this->AddHold();  // Reads are also started from outside the reactor.
+    this->StartRead(&message_);
+    this->StartCall();
+  }
+
+  // Cancels what is still open and waits for the end.
+  ~ReplyReader() override {
+    context_.TryCancel();
+    Drain();
+    done_.WaitForNotification();
+  }
+
+  enum class Got { kMessage, kEnd, kNothing };  // kNothing: `timeout` passed.
+
+  // Waits for the next message, which stays valid until the next call.
+  Got Next(absl::Duration timeout, Reply** message) {
+    if (taken_ == batch_.size()) {
+      if (const Got got = TakeBatch(timeout); got != Got::kMessage) return got;
+    }
+    *message = &batch_[taken_++];
+    return Got::kMessage;
+  }
+
+  // How the call ended. After Next said kEnd.
+  absl::Status Finish() {
+    Drain();
+    done_.WaitForNotification();
+    return FromGrpc(status_);
+  }
+
+  void OnReadDone(bool ok) override {
+    bool go_on = false;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (ok) arrived_.push_back(std::move(message_));
+      ended_ = !ok;
+      go_on = ok && arrived_.size() < kAhead;
+      reading_ = go_on;
+    }
+    if (go_on) this->StartRead(&message_);
+  }
+  void OnDone(const grpc::Status& status) override {
+    status_ = status;
+    done_.Notify();
+  }
+
+ private:
+  static constexpr size_t kAhead = 256;
+
+  bool Ready() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return ended_ || !arrived_.empty(); }
+
+  // Takes everything that has arrived, waiting for the first.
+  Got TakeBatch(absl::Duration timeout) {
+    batch_.clear();
+    taken_ = 0;
+    bool read_on = false;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (!mutex_.AwaitWithTimeout(absl::Condition(this, &ReplyReader::Ready), timeout)) {
+        return Got::kNothing;
+      }
+      batch_.swap(arrived_);
+      read_on = !reading_ && !ended_;
+      if (read_on) reading_ = true;
+    }
+    if (read_on) this->StartRead(&message_);
+    return batch_.empty() ? Got::kEnd : Got::kMessage;
+  }
+
+  // Reads until the call has no more to say, then lets it end.
+  void Drain() {
+    if (drained_) return;
+    drained_ = true;
+    while (TakeBatch(absl::InfiniteDuration()) != Got::kEnd) {
+    }
+    this->RemoveHold();
+  }
+
+  grpc::ClientContext context_;
+  absl::Notification done_;
+  grpc::Status status_;  // Written before done_.
+  Reply message_;        // Used by the read that is under way.
+
+  // Used by the caller's thread only.
+  std::vector<Reply> batch_;
+  size_t taken_ = 0;
+  bool drained_ = false;
+
+  absl::Mutex mutex_;
+  std::vector<Reply> arrived_ ABSL_GUARDED_BY(mutex_);
+  bool reading_ ABSL_GUARDED_BY(mutex_) = true;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+// One client-streaming call: `next(request)` fills the next message, false when there are no more.
+// Called from gRPC's thread, one at a time.
+template <typename Request, typename Reply>
+class RequestWriter final : public grpc::ClientWriteReactor<Request> {
+ public:
+  template <typename Open>
+  RequestWriter(const Open& open, std::function<bool(Request*)> next) : next_(std::move(next)) {
+    open(&context_, &reply_, this);
+    WriteNext();
+    this->StartCall();
+  }
+
+  // Waits for the reply; the call is cancelled when nothing moved for `silence`.
+  absl::Status Wait(absl::Duration silence) {
+    uint64_t seen = 0;
+    while (!done_.WaitForNotificationWithTimeout(silence)) {
+      absl::MutexLock lock(&mutex_);
+      if (written_ == seen) context_.TryCancel();
+      seen = written_;
+    }
+    return FromGrpc(status_);
+  }
+
+  const Reply& reply() const { return reply_; }
+
+  void OnWriteDone(bool ok) override {
+    if (!ok) return;  // The call is over; OnDone follows.
+    {
+      absl::MutexLock lock(&mutex_);
+      ++written_;
+    }
+    WriteNext();
+  }
+  void OnDone(const grpc::Status& status) override {
+    status_ = status;
+    done_.Notify();
+  }
+
+ private:
+  void WriteNext() {
+    request_.Clear();
+    if (next_(&request_)) {
+      this->StartWrite(&request_);
+    } else {
+      this->StartWritesDone();
+    }
+  }
+
+  const std::function<bool(Request*)> next_;
+  grpc::ClientContext context_;
+  Request request_;
+  Reply reply_;
+  absl::Notification done_;
+  grpc::Status status_;  // Written before done_.
+
+  absl::Mutex mutex_;
+  uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace bue
+
+#endif  // BUE_COMMON_HUB_CLIENT_BLOCKING_CALL_H_

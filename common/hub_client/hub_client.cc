@@ -1,0 +1,331 @@
+#include "common/hub_client/hub_client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "bue/v1/hub.grpc.pb.h"
+#include "common/hub_client/blocking_call.h"
+#include "common/program/program_codec.h"
+#include "common/rpc.h"
+#include "common/status_macros.h"
+
+namespace bue {
+namespace {
+
+// One try of a unary call; a hub that was stopped (not killed) does not answer, nor refuse.
+constexpr absl::Duration kAttempt = absl::Seconds(10);
+// A listing or an upload in which nothing moves for this long has lost its hub.
+constexpr absl::Duration kSilence = absl::Seconds(20);
+// A watched run may be quiet for hours: then the hub is asked whether it is there.
+constexpr absl::Duration kWatchSilence = absl::Seconds(5);
+constexpr absl::Duration kPause = absl::Milliseconds(100);
+constexpr size_t kChunkBytes = 1 << 20;
+
+bool WorthRetrying(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsCancelled(status);
+}
+
+bool HasEnded(const v1::RunStatus& status) {
+  return status.state() == v1::RUN_SUCCEEDED || status.state() == v1::RUN_FAILED ||
+         status.state() == v1::CANCELLED;
+}
+
+// Fills the messages of an upload: the start, then every file in chunks.
+class UploadMessages {
+ public:
+  explicit UploadMessages(const NewRun& run) : run_(run) {}
+
+  bool Next(v1::UploadRequest* message) {
+    if (!started_) {
+      started_ = true;
+      FillStart(message->mutable_start());
+      return true;
+    }
+    if (file_ == run_.files.size()) return false;
+    FillChunk(message->mutable_file());
+    return true;
+  }
+
+ private:
+  void FillStart(v1::UploadRequest::Start* start) {
+    start->set_key(run_.key);
+    start->set_name(run_.name);
+    start->set_weight(run_.weight);
+    ToProto(*run_.program, start->mutable_program());
+  }
+
+  void FillChunk(v1::FileChunk* chunk) {
+    const UploadedFile& file = run_.files[file_];
+    const absl::string_view data = file.data.substr(offset_, kChunkBytes);
+    if (offset_ == 0) chunk->set_sha256(file.sha256.data(), file.sha256.size());
+    chunk->set_data(data.data(), data.size());
+    offset_ += data.size();
+    if (offset_ == file.data.size()) {
+      chunk->set_last(true);
+      ++file_;
+      offset_ = 0;
+    }
+  }
+
+  const NewRun& run_;
+  bool started_ = false;
+  size_t file_ = 0;
+  size_t offset_ = 0;
+};
+
+}  // namespace
+
+class HubClient::Impl {
+ public:
+  explicit Impl(const HubClientOptions& options)
+      : options_(options),
+        channel_(MakeChannel(options.target, options.token)),
+        stub_(v1::Hub::NewStub(channel_)) {}
+
+  absl::Status WaitConnected() {
+    return WaitForChannel(channel_.get(), "hub", options_.target, options_.connect_timeout);
+  }
+
+  v1::Hub::StubInterface::async_interface* stub() { return stub_->async(); }
+
+  // Runs `attempt` until it succeeds, fails for a reason that stays, or the hub was away for
+  // `retry_for`. `attempt(progress)` sets *progress when it heard from the hub.
+  template <typename Attempt>
+  absl::Status Retry(const Attempt& attempt) {
+    absl::Time give_up = absl::Now() + options_.retry_for;
+    while (true) {
+      bool heard = false;
+      const absl::Status status = attempt(&heard);
+      if (status.ok() || !WorthRetrying(status)) return status;
+      if (heard) give_up = absl::Now() + options_.retry_for;
+      const absl::Duration left = give_up - absl::Now();
+      if (left <= absl::ZeroDuration()) return Away(status);
+      absl::SleepFor(std::min(kPause, left));
+      channel_->WaitForConnected(absl::ToChronoTime(give_up));
+    }
+  }
+
+  template <typename Call>
+  absl::Status Unary(const Call& call) {
+    return Retry([&](bool*) {
+      return CallAndWait(std::min(kAttempt, std::max(options_.retry_for, absl::Seconds(1))), call);
+    });
+  }
+
+  // Lists with `open`, skipping after a break what was delivered before it.
+  template <typename Record, typename Open, typename Each>
+  absl::Status List(const Open& open, const Each& each) {
+    uint64_t delivered = 0;
+    return Retry([&](bool* heard) {
+      ReplyReader<Record> reader(open);
+      Record* record;
+      for (uint64_t index = 0;; ++index) {
+        switch (reader.Next(kSilence, &record)) {
+          case ReplyReader<Record>::Got::kNothing:
+            return absl::UnavailableError("the hub fell silent in the middle of a list");
+          case ReplyReader<Record>::Got::kEnd:
+            return reader.Finish();
+          case ReplyReader<Record>::Got::kMessage:
+            *heard = true;
+            if (index < delivered) break;
+            ++delivered;
+            if (!each(*record)) return absl::OkStatus();
+        }
+      }
+    });
+  }
+
+  // One stream of WatchRun; OK when the run ended or `changed` had enough.
+  absl::Status Watch(uint64_t run, absl::Duration interval,
+                     const std::function<bool(const v1::RunStatus&)>& changed, v1::RunStatus* last,
+                     bool* heard) {
+    v1::WatchRunRequest request;
+    request.set_run(run);
+    request.set_interval_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(interval)));
+    ReplyReader<v1::RunStatus> reader(
+        [&](grpc::ClientContext* context, grpc::ClientReadReactor<v1::RunStatus>* reactor) {
+          stub()->WatchRun(context, &request, reactor);
+        });
+    v1::RunStatus* status;
+    while (true) {
+      switch (reader.Next(kWatchSilence, &status)) {
+        case ReplyReader<v1::RunStatus>::Got::kNothing:
+          RETURN_IF_ERROR(Ping());
+          break;
+        case ReplyReader<v1::RunStatus>::Got::kEnd:
+          RETURN_IF_ERROR(reader.Finish());
+          if (HasEnded(*last)) return absl::OkStatus();
+          return absl::UnavailableError("the hub ended the watch before the run had ended");
+        case ReplyReader<v1::RunStatus>::Got::kMessage:
+          *heard = true;
+          *last = *status;
+          if (!changed(*last) || HasEnded(*last)) return absl::OkStatus();
+      }
+    }
+  }
+
+ private:
+  absl::Status Ping() {
+    const v1::HubInfoRequest request;
+    v1::HubInfo info;
+    return CallAndWait(kAttempt, [&](grpc::ClientContext* context, auto done) {
+      stub()->GetInfo(context, &request, &info, std::move(done));
+    });
+  }
+
+  absl::Status Away(const absl::Status& last) const {
+    return absl::UnavailableError(absl::StrCat("no answer from the hub at ", options_.target,
+                                               " for ", absl::FormatDuration(options_.retry_for),
+                                               ": ", last.message()));
+  }
+
+  const HubClientOptions options_;
+  const std::shared_ptr<grpc::Channel> channel_;
+  const std::unique_ptr<v1::Hub::Stub> stub_;
+};
+
+HubClient::HubClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+HubClient::~HubClient() = default;
+
+absl::StatusOr<std::unique_ptr<HubClient>> HubClient::Connect(const HubClientOptions& options) {
+  auto impl = std::make_unique<Impl>(options);
+  RETURN_IF_ERROR(impl->WaitConnected());
+  return std::unique_ptr<HubClient>(new HubClient(std::move(impl)));
+}
+
+std::string HubClient::MakeKey() {
+  std::random_device random;
+  std::string bytes;
+  for (int i = 0; i < 16; ++i) bytes.push_back(static_cast<char>(random()));
+  return absl::BytesToHexString(bytes);
+}
+
+absl::StatusOr<uint64_t> HubClient::Upload(const NewRun& run) {
+  uint64_t number = 0;
+  RETURN_IF_ERROR(impl_->Retry([&](bool*) {
+    UploadMessages messages(run);
+    RequestWriter<v1::UploadRequest, v1::UploadReply> writer(
+        [&](grpc::ClientContext* context, v1::UploadReply* reply,
+            grpc::ClientWriteReactor<v1::UploadRequest>* reactor) {
+          impl_->stub()->Upload(context, reply, reactor);
+        },
+        [&](v1::UploadRequest* message) { return messages.Next(message); });
+    RETURN_IF_ERROR(writer.Wait(kSilence));
+    number = writer.reply().run();
+    return absl::OkStatus();
+  }));
+  return number;
+}
+
+absl::StatusOr<v1::RunStatus> HubClient::GetRun(uint64_t run) {
+  v1::GetRunRequest request;
+  request.set_run(run);
+  v1::RunStatus reply;
+  RETURN_IF_ERROR(impl_->Unary([&](grpc::ClientContext* context, auto done) {
+    impl_->stub()->GetRun(context, &request, &reply, std::move(done));
+  }));
+  return reply;
+}
+
+absl::StatusOr<std::vector<v1::RunStatus>> HubClient::ListRuns() {
+  const v1::ListRunsRequest request;
+  v1::ListRunsReply reply;
+  RETURN_IF_ERROR(impl_->Unary([&](grpc::ClientContext* context, auto done) {
+    impl_->stub()->ListRuns(context, &request, &reply, std::move(done));
+  }));
+  return std::vector<v1::RunStatus>(reply.runs().begin(), reply.runs().end());
+}
+
+absl::StatusOr<v1::RunStatus> HubClient::WatchRun(
+    uint64_t run, absl::Duration interval,
+    const std::function<bool(const v1::RunStatus&)>& changed) {
+  v1::RunStatus last;
+  RETURN_IF_ERROR(impl_->Retry(
+      [&](bool* heard) { return impl_->Watch(run, interval, changed, &last, heard); }));
+  return last;
+}
+
+absl::Status HubClient::Control(uint64_t run, v1::ControlRunRequest::Action action) {
+  v1::ControlRunRequest request;
+  request.set_run(run);
+  request.set_action(action);
+  v1::ControlRunReply reply;
+  return impl_->Unary([&](grpc::ClientContext* context, auto done) {
+    impl_->stub()->ControlRun(context, &request, &reply, std::move(done));
+  });
+}
+
+absl::Status HubClient::ListErrors(uint64_t run,
+                                   const std::function<bool(const v1::ErrorRecord&)>& each) {
+  v1::ListErrorsRequest request;
+  request.set_run(run);
+  return impl_->List<v1::ErrorRecord>(
+      [&](grpc::ClientContext* context, grpc::ClientReadReactor<v1::ErrorRecord>* reactor) {
+        impl_->stub()->ListErrors(context, &request, reactor);
+      },
+      each);
+}
+
+absl::Status HubClient::ListResults(uint64_t run,
+                                    const std::function<bool(const v1::ResultRecord&)>& each) {
+  v1::ListResultsRequest request;
+  request.set_run(run);
+  return impl_->List<v1::ResultRecord>(
+      [&](grpc::ClientContext* context, grpc::ClientReadReactor<v1::ResultRecord>* reactor) {
+        impl_->stub()->ListResults(context, &request, reactor);
+      },
+      each);
+}
+
+absl::Status HubClient::ListLogs(const v1::ListLogsRequest& request,
+                                 const std::function<bool(const v1::LogRecord&)>& each) {
+  return impl_->List<v1::LogRecord>(
+      [&](grpc::ClientContext* context, grpc::ClientReadReactor<v1::LogRecord>* reactor) {
+        impl_->stub()->ListLogs(context, &request, reactor);
+      },
+      each);
+}
+
+absl::StatusOr<std::vector<v1::WorkerStatus>> HubClient::ListWorkers() {
+  const v1::ListWorkersRequest request;
+  v1::ListWorkersReply reply;
+  RETURN_IF_ERROR(impl_->Unary([&](grpc::ClientContext* context, auto done) {
+    impl_->stub()->ListWorkers(context, &request, &reply, std::move(done));
+  }));
+  return std::vector<v1::WorkerStatus>(reply.workers().begin(), reply.workers().end());
+}
+
+absl::StatusOr<v1::LocateValueReply> HubClient::LocateValue(const v1::LocateValueRequest& request) {
+  v1::LocateValueReply reply;
+  RETURN_IF_ERROR(impl_->Unary([&](grpc::ClientContext* context, auto done) {
+    impl_->stub()->LocateValue(context, &request, &reply, std::move(done));
+  }));
+  return reply;
+}
+
+absl::StatusOr<v1::ListValuesReply> HubClient::ListValues(const v1::ListValuesRequest& request) {
+  v1::ListValuesReply reply;
+  RETURN_IF_ERROR(impl_->Unary([&](grpc::ClientContext* context, auto done) {
+    impl_->stub()->ListValues(context, &request, &reply, std::move(done));
+  }));
+  return reply;
+}
+
+absl::StatusOr<v1::HubInfo> HubClient::GetInfo() {
+  const v1::HubInfoRequest request;
+  v1::HubInfo reply;
+  RETURN_IF_ERROR(impl_->Unary([&](grpc::ClientContext* context, auto done) {
+    impl_->stub()->GetInfo(context, &request, &reply, std::move(done));
+  }));
+  return reply;
+}
+
+}  // namespace bue

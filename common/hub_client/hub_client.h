@@ -1,0 +1,94 @@
+// HubClient speaks service Hub (proto/bue/v1/hub.proto) for a person or a script: blocking calls
+// with plain arguments, a bounded wait when the hub is away, and retries that are safe to make.
+//
+// Errors: Unavailable, naming the address and how long was waited, when the hub cannot be reached;
+// Unauthenticated for a wrong token; otherwise what the hub said.
+//
+// Thread-safe: any number of calls at once, each from its own thread.
+#ifndef BUE_COMMON_HUB_CLIENT_HUB_CLIENT_H_
+#define BUE_COMMON_HUB_CLIENT_HUB_CLIENT_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "bue/v1/hub.pb.h"
+#include "common/program/program.h"
+
+namespace bue {
+
+struct HubClientOptions {
+  std::string target;                                 // HOST:PORT
+  std::string token;                                  // Sent with every call when not empty.
+  absl::Duration connect_timeout = absl::Seconds(5);  // For the first contact.
+  // A hub that was there and is gone is waited for this long by each call.
+  absl::Duration retry_for = absl::Seconds(30);
+};
+
+// One file of a new run; both views outlive the call.
+struct UploadedFile {
+  absl::string_view sha256;  // 32 raw bytes.
+  absl::string_view data;
+};
+
+struct NewRun {
+  std::string key;   // Chosen by the client: a repeated upload with it answers with the same run.
+  std::string name;  // The script's path as given, for people.
+  uint32_t weight = 1;
+  const Program* program = nullptr;  // Outlives the call.
+  std::vector<UploadedFile> files;
+};
+
+class HubClient {
+ public:
+  // Waits up to `connect_timeout` for the hub.
+  static absl::StatusOr<std::unique_ptr<HubClient>> Connect(const HubClientOptions& options);
+  ~HubClient();
+
+  // A random key for NewRun.
+  static std::string MakeKey();
+
+  // The new run's number. Sent again, with the same key, when the connection breaks.
+  absl::StatusOr<uint64_t> Upload(const NewRun& run);
+
+  absl::StatusOr<v1::RunStatus> GetRun(uint64_t run);  // NotFound
+  absl::StatusOr<std::vector<v1::RunStatus>> ListRuns();
+
+  // Calls `changed` with the status at once and whenever it changed (at most each `interval`), the
+  // last time when the run has ended; returns the last status. `changed` may return false to stop
+  // early. Survives a restart of the hub that takes less than `retry_for`.
+  absl::StatusOr<v1::RunStatus> WatchRun(uint64_t run, absl::Duration interval,
+                                         const std::function<bool(const v1::RunStatus&)>& changed);
+
+  // Idempotent, so it is retried.
+  absl::Status Control(uint64_t run, v1::ControlRunRequest::Action action);
+
+  // Call `each` for every record, in the hub's order. After a broken connection the listing starts
+  // over and skips as many records as were delivered. `each` returns false to stop.
+  absl::Status ListErrors(uint64_t run, const std::function<bool(const v1::ErrorRecord&)>& each);
+  absl::Status ListResults(uint64_t run, const std::function<bool(const v1::ResultRecord&)>& each);
+  absl::Status ListLogs(const v1::ListLogsRequest& request,
+                        const std::function<bool(const v1::LogRecord&)>& each);
+
+  absl::StatusOr<std::vector<v1::WorkerStatus>> ListWorkers();
+  absl::StatusOr<v1::LocateValueReply> LocateValue(const v1::LocateValueRequest& request);
+  absl::StatusOr<v1::ListValuesReply> ListValues(const v1::ListValuesRequest& request);
+  absl::StatusOr<v1::HubInfo> GetInfo();
+
+ private:
+  class Impl;  // Keeps gRPC out of this header.
+
+  explicit HubClient(std::unique_ptr<Impl> impl);
+
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bue
+
+#endif  // BUE_COMMON_HUB_CLIENT_HUB_CLIENT_H_

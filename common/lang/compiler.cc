@@ -1,0 +1,56 @@
+#include "common/lang/compiler.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/lang/call_order.h"
+#include "common/lang/definitions.h"
+#include "common/lang/file_collector.h"
+#include "common/lang/parser.h"
+#include "common/lang/program_builder.h"
+#include "common/lang/report.h"
+#include "common/lang/resolver.h"
+
+namespace bue::lang {
+namespace {
+
+CompileResult Rejected(Diagnostic diagnostic) {
+  CompileResult result;
+  result.diagnostics.push_back(std::move(diagnostic));
+  return result;
+}
+
+}  // namespace
+
+CompileResult Compile(absl::string_view script_text, absl::string_view script_name,
+                      FileSource* files, const CompileOptions& options) {
+  if (script_text.size() > options.limits.script_bytes) {
+    return Rejected(Diagnostic{
+        .message = absl::StrCat("the script has ", script_text.size(), " bytes: at most ",
+                                options.limits.script_bytes, " are allowed"),
+        .hint = "loop over a list that a step returns"});
+  }
+  if (std::optional<Diagnostic> error = FindEncodingError(script_text)) {
+    return Rejected(*std::move(error));
+  }
+  const SourceText source(script_text);
+  Report report(source, options.limits.diagnostics);
+  const SyntaxTree tree = ParseScript(source, options.limits, &report);
+  Definitions definitions(tree, &report);
+  const Resolution resolution = ResolveNames(tree, options.limits, &definitions, &report);
+  const std::vector<Begin> order = OrderCalls(tree, resolution, definitions, &report);
+  CollectedFiles collected = CollectFiles(tree, definitions, files, options, &report);
+
+  CompileResult result;
+  if (!report.has_errors()) {
+    Program& program = result.program.emplace();
+    program.script = std::string(script_name);
+    program.files = std::move(collected.files);
+    BuildProgram(tree, definitions, resolution, order, collected.of_source, &program);
+    result.contents = std::move(collected.contents);
+  }
+  result.diagnostics = report.Take();
+  return result;
+}
+
+}  // namespace bue::lang
