@@ -1,0 +1,47 @@
+#include "bucket/disk_space.h"
+
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace bue::bucket {
+namespace {
+
+constexpr uint64_t kLowWaterBytesMax = uint64_t{1} << 30;
+constexpr int64_t kLookEveryMs = 100;
+
+uint64_t DefaultLowWater(const std::string& path) {
+  struct statvfs disk;
+  if (statvfs(path.c_str(), &disk) != 0) return kLowWaterBytesMax;
+  return std::min<uint64_t>(kLowWaterBytesMax, uint64_t{disk.f_blocks} * disk.f_frsize / 20);
+}
+
+}  // namespace
+
+DiskSpace::DiskSpace(std::string path, std::optional<uint64_t> low_water_bytes)
+    : path_(std::move(path)),
+      low_water_bytes_(low_water_bytes.has_value() ? *low_water_bytes : DefaultLowWater(path_)) {}
+
+absl::Status DiskSpace::CheckRoom(absl::Time now) {
+  const int64_t now_ms = absl::ToUnixMillis(now);
+  if (now_ms - looked_ms_.load(std::memory_order_relaxed) >= kLookEveryMs) {
+    looked_ms_.store(now_ms, std::memory_order_relaxed);
+    free_bytes_.store(FreeBytes(), std::memory_order_relaxed);
+  }
+  const uint64_t free = free_bytes_.load(std::memory_order_relaxed);
+  if (free >= low_water_bytes_) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the bucket's disk at '", path_, "' is nearly full: ", free >> 20,
+      " MiB are free, puts need ", low_water_bytes_ >> 20, " MiB; make room or delete runs"));
+}
+
+uint64_t DiskSpace::FreeBytes() const {
+  struct statvfs disk;
+  if (statvfs(path_.c_str(), &disk) != 0) return UINT64_MAX;
+  return uint64_t{disk.f_bavail} * disk.f_frsize;
+}
+
+}  // namespace bue::bucket

@@ -1,0 +1,38 @@
+// GroupSync shares syncs: one covers every write that came before it, so that a thousand puts that
+// arrive during one sync cost the next one, together. Whoever finds no sync under way does it on
+// his own thread (an idle bucket answers without a hop); the others are called from that thread.
+// Thread-safe.
+#ifndef BUE_BUCKET_GROUP_SYNC_H_
+#define BUE_BUCKET_GROUP_SYNC_H_
+
+#include <functional>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "bucket/object_store.h"
+
+namespace bue::bucket {
+
+class GroupSync {
+ public:
+  // `store` outlives it.
+  explicit GroupSync(ObjectStore* store) : store_(store) {}
+
+  // Calls `done` after a sync that began after this call, maybe before this returns. May keep the
+  // calling thread busy syncing for others. `done` must not block.
+  using Done = std::function<void(const absl::Status&)>;
+  void Wait(Done done);
+
+ private:
+  ObjectStore* const store_;
+
+  absl::Mutex mutex_;
+  std::vector<Done> waiting_ ABSL_GUARDED_BY(mutex_);
+  bool syncing_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace bue::bucket
+
+#endif  // BUE_BUCKET_GROUP_SYNC_H_
