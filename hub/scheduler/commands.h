@@ -1,0 +1,161 @@
+// Commands are everything that can happen to the hub, as plain structs. Streams and services make
+// them; the Scheduler takes them in, one turn at a time.
+#ifndef BUE_HUB_SCHEDULER_COMMANDS_H_
+#define BUE_HUB_SCHEDULER_COMMANDS_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/program/program.h"
+#include "hub/scheduler/effects.h"
+
+namespace bue::hub {
+
+// ------------------------------------------------------------------------------------- clients
+// `request` comes back in the Reply; its maker chooses it.
+
+struct SubmitRun {
+  uint64_t request = 0;
+  std::string key;  // A known key answers with the run it made.
+  std::string name;
+  uint32_t weight = 1;
+  std::shared_ptr<const Program> program;
+  std::string program_bytes;  // The same, as bue.v1.Program, for the store.
+};
+
+struct ControlRun {
+  enum class Action : uint8_t { kCancel, kPause, kResume, kDelete };
+  uint64_t request = 0;
+  uint64_t run = 0;
+  Action action = Action::kCancel;
+};
+
+struct QueryRun {
+  uint64_t request = 0;
+  uint64_t run = 0;
+};
+struct QueryRuns {
+  uint64_t request = 0;
+};
+struct QueryWorkers {
+  uint64_t request = 0;
+};
+// Pages of at most a few thousand.
+struct QueryValues {
+  uint64_t request = 0;
+  uint64_t run = 0;
+  uint64_t instance = 0;
+  uint32_t node = 0;
+  uint64_t start = 0;
+};
+struct QueryResults {
+  uint64_t request = 0;
+  uint64_t run = 0;
+  std::string start;  // ResultPage::next of the last page; empty: from the beginning.
+};
+struct QueryPlace {
+  uint64_t request = 0;
+  uint64_t run = 0;
+  std::string name;
+  std::string item;
+};
+struct QueryRunning {
+  uint64_t request = 0;
+  uint64_t run = 0;
+};
+
+// ------------------------------------------------------------------------------------- workers
+
+struct HeldLease {
+  uint64_t lease = 0;
+  uint64_t run = 0;
+  uint64_t instance = 0;
+  uint64_t item = 0;
+  uint32_t node = 0;
+  uint32_t pass = 0;
+  absl::Duration elapsed;
+  Pool pool = Pool::kThread;
+};
+
+// A stream opened and said hello. `worker` is new for every stream.
+struct WorkerJoined {
+  uint64_t worker = 0;
+  std::string name;
+  std::string host;
+  std::string version;
+  uint64_t incarnation = 0;
+  std::vector<std::string> scopes;  // Empty: every scope.
+  bool priority_first = false;
+  bool reverse = false;
+  std::vector<HeldLease> held;
+};
+
+struct TaskError {
+  std::string action;
+  std::string type;
+  std::string message;
+  std::string traceback;
+};
+
+struct Outcome {
+  enum class Kind : uint8_t {
+    kSucceeded,
+    kFailed,
+    kPending,
+    kReset,
+    kCancel,
+    kGivenBack,
+    kInputGone
+  };
+  uint64_t lease = 0;
+  Kind kind = Kind::kSucceeded;
+  uint64_t address = 0;   // kSucceeded: the value; kInputGone: the missing object.
+  uint64_t elements = 0;  // kSucceeded: 1 + elements of a list, 0: not a list.
+  uint64_t output = 0;    // Captured output's object, 0: none.
+  uint32_t run_us = 0;
+  std::unique_ptr<TaskError> error;  // kFailed, kInputGone
+};
+
+struct SourceProgress {
+  uint64_t lease = 0;
+  uint64_t address = 0;
+  uint64_t elements = 0;
+};
+
+struct LearnedMode {
+  uint64_t run = 0;
+  uint32_t step = 0;
+  Pool pool = Pool::kThread;
+};
+
+struct RoomChange {
+  Pool pool = Pool::kThread;
+  WorkerRoom room;
+};
+
+// One message of a worker's stream.
+struct WorkerReported {
+  uint64_t worker = 0;
+  std::vector<RoomChange> room;
+  std::vector<Outcome> outcomes;
+  std::vector<SourceProgress> progress;
+  std::vector<LearnedMode> learned;
+  uint64_t report = 0;  // 0: nothing to acknowledge.
+  bool goodbye = false;
+};
+
+// The stream ended. Unless the worker is back within the reconnect grace, its leases are taken.
+struct WorkerGone {
+  uint64_t worker = 0;
+};
+
+using Command =
+    std::variant<SubmitRun, ControlRun, QueryRun, QueryRuns, QueryWorkers, QueryValues,
+                 QueryResults, QueryPlace, QueryRunning, WorkerJoined, WorkerReported, WorkerGone>;
+
+}  // namespace bue::hub
+
+#endif  // BUE_HUB_SCHEDULER_COMMANDS_H_

@@ -1,0 +1,303 @@
+// Effects is what one turn of the Scheduler asks of the outside world, in two parts with one duty:
+// store `record` first, send `outgoing` only after that. A crash in between loses messages, which
+// workers and clients survive anyway; no promise leaves the hub that the disk does not hold.
+//
+// Plain data. The types carry the rule: HubStore::Commit sees only the record, Outbox::Publish only
+// the messages.
+#ifndef BUE_HUB_SCHEDULER_EFFECTS_H_
+#define BUE_HUB_SCHEDULER_EFFECTS_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/program/program.h"
+
+namespace bue::hub {
+
+enum class Pool : uint8_t { kAsync, kThread, kProcess, kSql };
+inline constexpr int kPools = 4;
+
+enum class RunState : uint8_t { kRunning, kPaused, kSucceeded, kFailed, kCancelled };
+
+// ---------------------------------------------------------------------------- the turn's record
+
+// One thing that happened to a run, small and absolute: applying a record's changes in order to
+// the state before gives the state after. Fields not named for a kind are 0.
+struct Change {
+  enum class Kind : uint8_t {
+    kReserve = 1,   // instance: items below `a` may be granted from now on.
+    kProgress = 2,  // instance, item, node: a streaming source's elements [0, b) lie at address a.
+    kSucceeded =
+        3,          // instance, item, node: value at address a; b: 1 + elements of a list, 0: none.
+    kFailed = 4,    // instance, item, node: failed for good.
+    kDelayed = 5,   // instance, item, node: a: attempts so far, b: handbacks so far,
+                    // c: unix microseconds when it is ready again.
+    kReset = 6,     // instance, item, node (which asked): its unit starts over.
+    kFiltered = 7,  // instance, item, node (which asked): the rest of its unit is dropped.
+    kState = 8,     // The run's state is RunState(a); c: unix microseconds.
+    kDeleted = 9,   // The run is gone.
+    kOpened = 10,   // instance: new, of region `node`, opened by item `item` of instance a.
+    kExpired = 11,  // The values of the run, which ended long ago, are gone.
+  };
+  Kind kind = Kind::kReserve;
+  uint32_t node = 0;
+  uint64_t run = 0;
+  uint64_t instance = 0;
+  uint64_t item = 0;
+  uint64_t a = 0;
+  uint64_t b = 0;
+  int64_t c = 0;
+
+  friend bool operator==(const Change&, const Change&) = default;
+};
+
+// A run that was accepted. Its row holds what never changes.
+struct RunAdded {
+  uint64_t run = 0;
+  std::string key;   // The client's, for repeated uploads.
+  std::string name;  // The script's path as given.
+  uint32_t weight = 1;
+  absl::Time added;
+  std::string program;  // bue.v1.Program, serialised.
+};
+
+struct ErrorRecord {
+  uint64_t run = 0;
+  std::string step;
+  std::string item;
+  uint32_t attempt = 0;
+  std::string action;
+  std::string worker;
+  std::string type;
+  std::string message;
+  std::string traceback;
+  absl::Time at;
+  bool final = false;
+};
+
+// Where an attempt's captured output lies.
+struct LogAdded {
+  uint64_t run = 0;
+  uint64_t address = 0;
+  std::string step;
+  std::string item;
+  uint32_t attempt = 0;
+  std::string worker;
+};
+
+// What must survive a restart.
+struct TurnRecord {
+  std::vector<RunAdded> runs;
+  std::vector<Change> changes;
+  std::vector<ErrorRecord> errors;
+  std::vector<LogAdded> logs;
+  // Names of the workers that are connected, when that changed: a restarted hub waits for them.
+  bool workers_changed = false;
+  std::vector<std::string> workers;
+
+  bool empty() const {
+    return runs.empty() && changes.empty() && errors.empty() && logs.empty() && !workers_changed;
+  }
+  void Clear();  // Keeps capacity.
+};
+
+// ------------------------------------------------------------------------------- the messages
+
+// One input of a group of tasks, as columns. Mirrors bue.v1.InputColumn.
+struct InputColumn {
+  enum class Kind : uint8_t { kValues, kElements, kRange, kFanIn };
+  Kind kind = Kind::kValues;
+  std::vector<uint64_t> address;   // kValues, kElements: one per task, or one for all.
+  std::vector<uint64_t> first;     // kElements, kRange: one per task.
+  std::vector<uint32_t> count;     // kElements, kRange: empty, or one per task.
+  std::vector<uint64_t> instance;  // kFanIn: one per task.
+  uint32_t node = 0;               // kFanIn
+};
+
+// Tasks of one node in one region instance, granted to one worker. Mirrors bue.v1.GrantGroup.
+struct GrantGroup {
+  uint64_t worker = 0;
+  uint64_t run = 0;
+  uint32_t node = 0;
+  uint32_t step = 0;
+  uint64_t instance = 0;
+  Pool pool = Pool::kThread;
+  std::vector<uint64_t> lease;
+  std::vector<uint64_t> item;
+  std::vector<uint32_t> attempt;
+  std::vector<uint32_t> pass;
+  std::vector<InputColumn> inputs;
+  std::string item_prefix;
+  bool is_source = false;
+  uint64_t source_credit = 0;
+};
+
+// A worker must be told of a run's steps and files before its first grant: the outbox does that,
+// once per stream, from this.
+struct RunSteps {
+  uint64_t run = 0;
+  std::shared_ptr<const Program> program;
+};
+
+struct Revocation {
+  uint64_t worker = 0;
+  uint64_t lease = 0;
+};
+
+struct SourceCredit {
+  uint64_t worker = 0;
+  uint64_t lease = 0;
+  uint64_t elements = 0;
+};
+
+struct OutcomeAck {
+  uint64_t worker = 0;
+  uint64_t report = 0;  // Everything up to this report of the worker.
+};
+
+// The answer to WorkerJoined: which of the leases it holds are not current any more.
+struct WorkerWelcome {
+  uint64_t worker = 0;
+  std::vector<uint64_t> dropped;
+};
+
+struct Counts {
+  uint64_t total = 0;
+  bool total_unknown = false;
+  uint64_t done = 0;
+  uint64_t failed = 0;
+  uint64_t filtered = 0;
+  uint64_t skipped = 0;
+  uint64_t running = 0;
+  uint64_t waiting = 0;
+};
+
+struct StepStatus {
+  std::string name;
+  Counts counts;
+  uint64_t left_out = 0;
+};
+
+struct RunStatus {
+  uint64_t run = 0;
+  std::string name;
+  RunState state = RunState::kRunning;
+  absl::Time started;
+  absl::Time ended = absl::InfiniteFuture();
+  Counts tasks;
+  Counts items;
+  std::vector<StepStatus> steps;  // In order of first appearance; implicit ones included.
+  uint64_t errors = 0;            // Final ones.
+};
+
+struct WorkerRoom {
+  uint32_t leases = 0;
+  uint32_t slots = 0;
+};
+
+struct WorkerStatus {
+  std::string name;
+  std::string host;
+  std::string version;
+  std::vector<std::string> scopes;
+  WorkerRoom room[kPools];
+  uint64_t running = 0;  // Leases held.
+  uint64_t done = 0;
+  uint64_t failed = 0;
+  bool alive = false;
+  absl::Time last_heard;
+};
+
+struct ResultEntry {
+  std::string step;
+  std::string item;
+  uint64_t address = 0;
+};
+
+// What a query found. One alternative per query of commands.h, plus plain acknowledgements.
+struct RunAccepted {
+  uint64_t run = 0;
+  bool existed = false;
+};
+struct RunList {
+  std::vector<RunStatus> runs;
+};
+struct WorkerList {
+  std::vector<WorkerStatus> workers;
+};
+struct ValuePage {
+  std::vector<uint64_t> addresses;
+  std::vector<uint64_t> instances;
+  uint64_t next = 0;
+  bool end = true;
+};
+struct ResultPage {
+  std::vector<ResultEntry> results;
+  std::string next;  // Opaque; empty: the end.
+};
+struct ValuePlace {
+  bool fan_in = false;
+  uint64_t address = 0;
+  uint64_t instance = 0;
+  uint32_t node = 0;
+};
+// Which leases of a run's tasks are running where: for `bue logs` of tasks under way.
+struct RunningList {
+  struct Entry {
+    uint64_t worker = 0;
+    uint64_t lease = 0;
+    std::string worker_name;
+    std::string step;
+    std::string item;
+    uint32_t attempt = 0;
+  };
+  std::vector<Entry> entries;
+};
+struct Done {};
+
+using ReplyBody = std::variant<Done, RunAccepted, RunStatus, RunList, WorkerList, ValuePage,
+                               ResultPage, ValuePlace, RunningList>;
+
+struct Reply {
+  uint64_t request = 0;  // The command's.
+  absl::Status status;
+  ReplyBody body;  // Meaningful if status is OK.
+};
+
+// What must reach workers and clients after the commit.
+struct Outgoing {
+  // Sent once the record is written.
+  std::vector<WorkerWelcome> welcomes;
+  std::vector<RunSteps> run_steps;  // Runs that appear in `grants` for the first time this turn.
+  std::vector<GrantGroup> grants;
+  std::vector<Revocation> revocations;
+  std::vector<SourceCredit> credits;
+  std::vector<uint64_t> ended_runs;
+  std::vector<Reply> answers;            // To queries: they promise nothing.
+  std::vector<uint64_t> closed_workers;  // Their streams are to be closed.
+  // Sent once the record is on disk: promises.
+  std::vector<OutcomeAck> acks;
+  std::vector<Reply> promises;
+  std::vector<uint64_t> deletions;  // Addresses that nobody will ask for again.
+
+  void Clear();  // Keeps capacity.
+};
+
+struct Effects {
+  TurnRecord record;
+  Outgoing outgoing;
+
+  void Clear() {
+    record.Clear();
+    outgoing.Clear();
+  }
+};
+
+}  // namespace bue::hub
+
+#endif  // BUE_HUB_SCHEDULER_EFFECTS_H_

@@ -1,0 +1,92 @@
+// LeaseTable knows which worker holds which task. Leases are soft state: never written.
+//
+// A lease id is (epoch, use of the slot, slot), so an outcome finds its lease by index, and one of
+// an earlier process, or of a lease that has ended since, does not. Leases that a returning worker
+// still holds, and nobody else has, are taken over under their old ids.
+//
+// Not thread-safe.
+#ifndef BUE_HUB_SCHEDULER_LEASE_TABLE_H_
+#define BUE_HUB_SCHEDULER_LEASE_TABLE_H_
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
+#include "hub/scheduler/run.h"
+
+namespace bue::hub {
+
+struct Worker;
+
+struct Lease {
+  uint64_t id = 0;  // 0: the slot is free.
+  uint32_t slot = 0;
+  uint32_t use = 0;
+  Run* run = nullptr;
+  Item* item = nullptr;
+  uint32_t vertex = 0;
+  Pool pool = Pool::kThread;
+  Worker* worker = nullptr;
+  Lease* previous = nullptr;  // Of the worker's leases.
+  Lease* next = nullptr;
+  absl::Time granted;
+  uint64_t credit = 0;  // Elements that a streaming source was last allowed.
+};
+
+class LeaseTable {
+ public:
+  explicit LeaseTable(uint64_t epoch) : epoch_(epoch & 0xffff) {}
+
+  // A new lease, its id set. `adopted`: the id an earlier process gave; 0: make one.
+  Lease* Take(uint64_t adopted) {
+    uint32_t slot;
+    if (free_.empty()) {
+      slot = static_cast<uint32_t>(leases_.size());
+      leases_.push_back(Lease{.slot = slot});
+    } else {
+      slot = free_.back();
+      free_.pop_back();
+    }
+    Lease& lease = leases_[slot];
+    lease.use = (lease.use + 1) & 0xffffff;
+    lease.credit = 0;
+    lease.id = epoch_ << 48 | uint64_t{lease.use} << 24 | slot;
+    if (adopted != 0) {
+      lease.id = adopted;
+      adopted_[adopted] = slot;
+    }
+    return &lease;
+  }
+
+  // Null: not current.
+  Lease* Find(uint64_t id) {
+    if (id == 0) return nullptr;
+    const uint64_t slot = id & 0xffffff;
+    if (slot < leases_.size() && leases_[slot].id == id) return &leases_[slot];
+    const auto found = adopted_.find(id);
+    return found == adopted_.end() ? nullptr : &leases_[found->second];
+  }
+
+  Lease* at(uint32_t slot) { return &leases_[slot]; }
+
+  void Free(Lease* lease) {
+    if (!adopted_.empty()) adopted_.erase(lease->id);
+    lease->id = 0;
+    lease->worker = nullptr;
+    free_.push_back(lease->slot);
+  }
+
+  size_t held() const { return leases_.size() - free_.size(); }
+
+ private:
+  const uint64_t epoch_;
+  std::deque<Lease> leases_;  // Pointers into it stay.
+  std::vector<uint32_t> free_;
+  absl::flat_hash_map<uint64_t, uint32_t> adopted_;  // Id to slot.
+};
+
+}  // namespace bue::hub
+
+#endif  // BUE_HUB_SCHEDULER_LEASE_TABLE_H_

@@ -1,0 +1,341 @@
+// Granting: what is due wakes, then ready tasks go to workers with room.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "hub/scheduler/scheduler_impl.h"
+
+namespace bue::hub {
+namespace {
+
+// Root tasks beyond this many carry no cursor; they become ready with the item like all others.
+constexpr size_t kCursorRoots = 60;
+constexpr uint64_t kLoopOfLoopsBit = uint64_t{1} << 63;
+constexpr uint64_t kUnlimitedCredit = uint64_t{1} << 62;
+// Items begun at a time by a loop whose body starts with loops.
+constexpr uint64_t kLoopOfLoopsLive = 64;
+
+Pool PoolOf(const Step& step) {
+  if (step.language != Language::kPython) return Pool::kSql;
+  switch (step.mode) {
+    case Mode::kAsync:
+      return Pool::kAsync;
+    case Mode::kProcess:
+      return Pool::kProcess;
+    case Mode::kAuto:
+    case Mode::kThread:
+      return Pool::kThread;
+  }
+  return Pool::kThread;
+}
+
+}  // namespace
+
+void Scheduler::Impl::Match(absl::Time now, Effects* effects) {
+  now_ = now;
+  effects_ = effects;
+  open_group_.clear();
+  if (!after_load_.record.changes.empty()) {
+    // What followed from loading comes before all else.
+    auto& changes = effects->record.changes;
+    changes.insert(changes.begin(), after_load_.record.changes.begin(),
+                   after_load_.record.changes.end());
+    after_load_.record.Clear();
+  }
+  for (Reservation& made : reservations_) {
+    if (made.turn == 0) made.turn = turn_;  // While loading: this turn writes it.
+  }
+  for (const uint64_t address : std::exchange(after_load_.outgoing.deletions, {})) {
+    OnDelete(address);
+  }
+  TakeSynced();
+  if (in_grace_ && now >= grace_end_) EndGrace();
+  RemoveLostWorkers();
+  ExpireRuns();
+  WakeDelayed();
+  BeginLoopsOfLoops();
+  GrantAll();
+  for (const uint64_t run : std::exchange(ended_, {})) {
+    if (Run* ended = FindRun(run)) ended->ReleaseMemory();
+  }
+  effects_ = nullptr;
+}
+
+void Scheduler::Impl::WakeDelayed() {
+  TimerQueue::Timer timer;
+  while (timers_.TakeDue(now_, &timer)) {
+    Run* run = FindRun(timer.run);
+    if (run == nullptr || !run->active()) continue;
+    Item* item = run->FindItem(timer.instance, timer.item);
+    if (item == nullptr || item->serial != timer.serial) continue;
+    const Vertex& vertex = item->vertices[timer.vertex];
+    if (vertex.state != VertexState::kDelayed ||
+        vertex.value != static_cast<uint64_t>(timer.due_us)) {
+      continue;
+    }
+    run->Wake(item, timer.vertex);
+  }
+}
+
+void Scheduler::Impl::RemoveLostWorkers() {
+  std::vector<Worker*> lost;
+  for (const auto& [id, worker] : workers_.all()) {
+    if (worker->gone_at <= now_) lost.push_back(worker.get());
+  }
+  for (Worker* worker : lost) RemoveWorker(worker, /*lost=*/true);
+  if (!lost.empty()) RecordWorkers();
+}
+
+// --------------------------------------------------------------------------- what becomes ready
+
+RunQueue* Scheduler::Impl::QueueOf(Run* run, uint32_t step) {
+  const std::vector<Step>& steps = run->graph().program().steps;
+  if (run->queue_of_step.empty()) run->queue_of_step.resize(steps.size());
+  RunQueue*& queue = run->queue_of_step[step];
+  if (queue == nullptr) {
+    queue = ready_.QueueFor(run, PoolOf(steps[step]), ready_.Scope(steps[step].scope),
+                            steps[step].priority);
+  }
+  return queue;
+}
+
+void Scheduler::Impl::OnReady(Run* run, Item* item, uint32_t vertex) {
+  const uint32_t node = run->NodeOf(*item, vertex);
+  RunQueue* queue = QueueOf(run, run->graph().program().nodes[node].step);
+  const TaskRef task{.item = item, .serial = item->serial, .vertex = vertex};
+  if (in_grace_ && item->loaded) {
+    ready_.Hold(queue, task);
+    return;
+  }
+  // A task that was begun before keeps its place.
+  const Vertex& state = item->vertices[vertex];
+  ready_.Push(queue, task, /*front=*/state.losses > 0 || state.attempts > 0);
+}
+
+void Scheduler::Impl::OnDelayed(Run* run, Item* item, uint32_t vertex) {
+  timers_.Set(TimerQueue::Timer{.due_us = static_cast<int64_t>(item->vertices[vertex].value),
+                                .run = run->number(),
+                                .instance = item->instance->id,
+                                .item = item->index,
+                                .serial = item->serial,
+                                .vertex = vertex});
+}
+
+// The cursor stands in the queue of each root task; whichever is taken first begins the item.
+void Scheduler::Impl::OnCursor(Run* run, Instance* instance) {
+  const RunGraph::RegionInfo& region = run->graph().region(instance->region);
+  if (!region.has_root_task) {
+    if ((instance->queued & kLoopOfLoopsBit) != 0) return;
+    instance->queued |= kLoopOfLoopsBit;
+    loops_of_loops_.push_back(LoopRef{.run = run->number(), .instance = instance->id});
+    return;
+  }
+  if (!MayBegin(run, instance)) return;
+  for (size_t i = 0; i < std::min(region.roots.size(), kCursorRoots); ++i) {
+    const RunGraph::Vertex& root = run->graph().vertex(instance->region, region.roots[i]);
+    if (root.is_loop || (instance->queued >> i & 1) != 0) continue;
+    instance->queued |= uint64_t{1} << i;
+    // Loops within begun items go before those that begin more of these.
+    ready_.PushCursor(QueueOf(run, run->graph().program().nodes[root.index].step), instance->id,
+                      /*inner=*/region.depth > 1);
+  }
+}
+
+// Whether the loop may begin an item now. If not, what is missing brings OnCursor again: a
+// reservation on disk, an ended item, more elements.
+bool Scheduler::Impl::MayBegin(Run* run, Instance* instance) {
+  if (instance->closed || !Run::HasMore(*instance)) return false;
+  Reserve(run, instance);
+  return instance->next < instance->durable && instance->live < options_.begun_items_max;
+}
+
+// Moves the reservation well before it is reached, so that no grant waits for a disk.
+void Scheduler::Impl::Reserve(Run* run, Instance* instance) {
+  if (instance->reserved - instance->next > options_.reserve_block / 2 ||
+      instance->reserved >= instance->available) {
+    return;
+  }
+  const uint64_t upto = instance->next + options_.reserve_block;
+  if (upto <= instance->reserved) return;
+  reservations_.push_back(
+      Reservation{.turn = turn_, .run = run->number(), .instance = instance->id, .upto = upto});
+  Do(run, Change{.kind = Change::Kind::kReserve, .instance = instance->id, .a = upto});
+}
+
+// Loops whose bodies start with loops: no task's turn begins their items.
+void Scheduler::Impl::BeginLoopsOfLoops() {
+  std::vector<LoopRef> loops = std::exchange(loops_of_loops_, {});
+  for (const LoopRef& loop : loops) {
+    Run* run = FindRun(loop.run);
+    if (run == nullptr || !run->active()) continue;
+    Instance* instance = run->FindInstance(loop.instance);
+    if (instance == nullptr) continue;
+    instance->queued &= ~kLoopOfLoopsBit;
+    while (instance != nullptr && instance->live < kLoopOfLoopsLive && MayBegin(run, instance)) {
+      run->BeginNext(instance);
+      instance = run->FindInstance(loop.instance);
+      if (instance != nullptr) ReadOn(run, instance);
+    }
+  }
+}
+
+// ------------------------------------------------------------------------------------- granting
+
+void Scheduler::Impl::GrantAll() {
+  for (int p = 0; p < kPools; ++p) {
+    const Pool pool = static_cast<Pool>(p);
+    // Slots that are free first, on all workers alike; then what they ask ahead.
+    for (const bool ahead : {false, true}) {
+      while (GrantRound(pool, ahead)) {
+      }
+    }
+  }
+}
+
+// Gives every worker with room a share. False: nothing was granted.
+bool Scheduler::Impl::GrantRound(Pool pool, bool ahead) {
+  std::vector<Worker*> roomy;
+  const auto room_of = [&](const Worker& worker) -> uint32_t {
+    if (!worker.connected) return 0;
+    const WorkerRoom& room = worker.room[static_cast<size_t>(pool)];
+    const uint32_t limit = ahead ? room.leases : std::min(room.slots, room.leases);
+    const uint32_t held = worker.held[static_cast<size_t>(pool)];
+    return limit > held ? limit - held : 0;
+  };
+  for (const auto& [id, worker] : workers_.all()) {
+    if (room_of(*worker) > 0) roomy.push_back(worker.get());
+  }
+  bool granted = false;
+  for (size_t i = 0; i < roomy.size(); ++i) {
+    Worker* worker = roomy[(next_worker_ + i) % roomy.size()];
+    const uint32_t room = room_of(*worker);
+    const uint32_t share =
+        std::clamp<uint32_t>(worker->room[static_cast<size_t>(pool)].slots / 8, 1, 64);
+    granted = GrantSome(worker, pool, std::min(room, share)) > 0 || granted;
+  }
+  ++next_worker_;
+  return granted;
+}
+
+uint32_t Scheduler::Impl::GrantSome(Worker* worker, Pool pool, uint32_t most) {
+  uint32_t granted = 0;
+  while (granted < most) {
+    RunQueue* queue = ready_.Best(pool, worker->scopes, worker->priority_first, worker->reverse);
+    if (queue == nullptr) break;
+    const uint32_t taken = TakeFrom(queue, worker, most - granted);
+    ready_.Took(queue, taken);
+    granted += taken;
+  }
+  return granted;
+}
+
+// At most one turn of the run's queue. What is left or out of date is seen to by ReadyQueue::Took.
+uint32_t Scheduler::Impl::TakeFrom(RunQueue* queue, Worker* worker, uint32_t most) {
+  uint32_t taken = 0;
+  TaskRef task;
+  while (taken < most && TakeTask(queue, &task)) {
+    Grant(queue, worker, task);
+    ++taken;
+    // The ring moves on after a turn's worth.
+    if (queue->taken + taken >= 16 * std::max<uint32_t>(1, queue->run->added().weight)) break;
+  }
+  return taken;
+}
+
+bool Scheduler::Impl::TakeTask(RunQueue* queue, TaskRef* task) {
+  while (true) {
+    while (!queue->tasks.empty()) {
+      *task = queue->tasks.front();
+      queue->tasks.pop_front();
+      if (!IsReady(*task)) continue;
+      const uint32_t node = queue->run->NodeOf(*task->item, task->vertex);
+      RunQueue* right = QueueOf(queue->run, queue->run->graph().program().nodes[node].step);
+      if (right == queue) return true;
+      ready_.Push(right, *task, /*front=*/false);
+    }
+    if (!BeginFromCursor(queue)) return false;
+  }
+}
+
+// Begins an item of the first loop that can. Its root tasks then are in their queues.
+bool Scheduler::Impl::BeginFromCursor(RunQueue* queue) {
+  Run* run = queue->run;
+  while (!queue->next_cursors().empty()) {
+    const uint64_t id = queue->next_cursors().front();
+    Instance* instance = run->FindInstance(id);
+    if (instance != nullptr && CursorBits(run, *instance, queue) != 0 && MayBegin(run, instance)) {
+      run->BeginNext(instance);
+      if (Instance* begun = run->FindInstance(id)) ReadOn(run, begun);
+      return true;
+    }
+    queue->next_cursors().pop_front();
+    if (instance == nullptr) continue;
+    // What is missing brings it back; so does a change of its root tasks' pool.
+    const uint64_t here = CursorBits(run, *instance, queue);
+    instance->queued &= ~here;
+    if (here == 0) {
+      instance->queued = 0;
+      OnCursor(run, instance);
+    }
+  }
+  return false;
+}
+
+// Bits of Instance::queued that mean `queue`.
+uint64_t Scheduler::Impl::CursorBits(Run* run, const Instance& instance, RunQueue* queue) {
+  const RunGraph::RegionInfo& region = run->graph().region(instance.region);
+  uint64_t bits = 0;
+  for (size_t i = 0; i < std::min(region.roots.size(), kCursorRoots); ++i) {
+    const RunGraph::Vertex& root = run->graph().vertex(instance.region, region.roots[i]);
+    if (root.is_loop) continue;
+    if (QueueOf(run, run->graph().program().nodes[root.index].step) == queue) {
+      bits |= uint64_t{1} << i;
+    }
+  }
+  return bits;
+}
+
+// How many elements a streaming source may have made in all: a window more than its loops have
+// begun to read, so that what waits unread stays small.
+uint64_t Scheduler::Impl::CreditOf(Run* run, Item* item, uint32_t source) {
+  const RunGraph& graph = run->graph();
+  const uint32_t region = item->instance->region;
+  uint64_t credit = 0;
+  bool read = false;
+  for (const uint32_t loop : graph.loops_over(region, source)) {
+    const Vertex& vertex = item->vertices[loop];
+    if (IsTerminal(vertex.state)) continue;
+    // A loop that waits may be waiting for what takes the whole list: that needs its end.
+    if (vertex.state != VertexState::kOpen && !graph.dependents(region, source).empty()) continue;
+    const uint64_t by =
+        std::max<uint64_t>(1, graph.program().regions[graph.vertex(region, loop).index].by);
+    const Instance* instance =
+        vertex.state == VertexState::kOpen ? run->FindInstance(vertex.value) : nullptr;
+    const uint64_t begun = instance == nullptr ? 0 : instance->next * by;
+    credit = std::max(credit, begun + std::max(options_.source_window, 2 * by));
+    read = true;
+  }
+  return read ? credit : kUnlimitedCredit;
+}
+
+// Tells a running source of more credit once it is worth a message.
+void Scheduler::Impl::GiveSourceCredit(Run* run, Item* item, uint32_t source) {
+  const Vertex& vertex = item->vertices[source];
+  if (vertex.state != VertexState::kLeased) return;
+  struct Lease* lease = leases_.at(vertex.lease - 1);
+  const uint64_t credit = CreditOf(run, item, source);
+  if (credit < lease->credit + options_.source_window / 2) return;
+  lease->credit = credit;
+  effects_->outgoing.credits.push_back(
+      SourceCredit{.worker = lease->worker->id, .lease = lease->id, .elements = credit});
+}
+
+// The loop has begun an item: its source may go on.
+void Scheduler::Impl::ReadOn(Run* run, Instance* instance) {
+  if (instance->source_done) return;
+  const uint32_t source = run->graph().region(instance->region).source_vertex;
+  if (source != kNoVertex) GiveSourceCredit(run, instance->opener, source);
+}
+
+}  // namespace bue::hub

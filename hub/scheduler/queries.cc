@@ -1,0 +1,256 @@
+// Answers to clients' questions. They promise nothing and change nothing.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/status_macros.h"
+#include "hub/scheduler/scheduler_impl.h"
+
+namespace bue::hub {
+namespace {
+
+constexpr size_t kPageEntries = 4096;
+
+absl::Status NoRun(uint64_t run) { return absl::NotFoundError(absl::StrCat("no run r", run)); }
+
+absl::Status Expired(uint64_t run) {
+  return absl::NotFoundError(
+      absl::StrCat("the values of run r", run, " were kept for --keep-results and are gone now"));
+}
+
+// The place of a page of results: an instance and an item of it.
+struct ResultCursor {
+  uint64_t instance = 0;
+  uint64_t item = 0;
+};
+
+absl::StatusOr<ResultCursor> ParseCursor(const std::string& text) {
+  ResultCursor cursor;
+  if (text.empty()) return cursor;
+  const std::vector<std::string> parts = absl::StrSplit(text, '.');
+  if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &cursor.instance) ||
+      !absl::SimpleAtoi(parts[1], &cursor.item)) {
+    return absl::InvalidArgumentError("not a place in a list of results");
+  }
+  return cursor;
+}
+
+}  // namespace
+
+void Scheduler::Impl::Handle(QueryRun& command) {
+  Run* run = FindRun(command.run);
+  if (run == nullptr) return Answer(command.request, NoRun(command.run), Done{});
+  Answer(command.request, absl::OkStatus(), run->Status());
+}
+
+void Scheduler::Impl::Handle(QueryRuns& command) {
+  RunList list;
+  for (const auto& [number, run] : runs_) list.runs.push_back(run->Status());
+  Answer(command.request, absl::OkStatus(), std::move(list));
+}
+
+void Scheduler::Impl::Handle(QueryWorkers& command) {
+  WorkerList list;
+  for (const auto& [id, worker] : workers_.all()) {
+    WorkerStatus status{.name = worker->name,
+                        .host = worker->host,
+                        .version = worker->version,
+                        .scopes = worker->scope_names,
+                        .running = worker->holds(),
+                        .done = worker->done,
+                        .failed = worker->failed,
+                        .alive = worker->connected,
+                        .last_heard = worker->last_heard};
+    std::copy(std::begin(worker->room), std::end(worker->room), std::begin(status.room));
+    list.workers.push_back(std::move(status));
+  }
+  Answer(command.request, absl::OkStatus(), std::move(list));
+}
+
+void Scheduler::Impl::Handle(QueryValues& command) {
+  Run* run = FindRun(command.run);
+  if (run == nullptr) return Answer(command.request, NoRun(command.run), Done{});
+  if (run->expired()) return Answer(command.request, Expired(command.run), Done{});
+  Instance* instance = run->FindInstance(command.instance);
+  const RunGraph& graph = run->graph();
+  if (instance == nullptr || command.node >= graph.program().nodes.size()) {
+    return Answer(command.request, absl::NotFoundError("no such loop's values"), Done{});
+  }
+  const uint32_t region = graph.program().nodes[command.node].region;
+  if (graph.common_region(region, instance->region) != instance->region) {
+    return Answer(command.request, absl::InvalidArgumentError("the node lies elsewhere"), Done{});
+  }
+  const bool own = region == instance->region;
+  const uint32_t wanted =
+      own ? graph.vertex_of_node(command.node) : graph.loop_towards(instance->region, region);
+  const std::vector<uint32_t>& columns = graph.region(instance->region).kept_columns;
+  const auto column = std::find(columns.begin(), columns.end(), wanted) - columns.begin();
+  if (static_cast<size_t>(column) == columns.size()) {
+    return Answer(command.request, absl::NotFoundError("these values were not kept"), Done{});
+  }
+  ValuePage page;
+  instance->kept.Visit(command.start, [&](uint64_t index, absl::Span<const uint64_t> values) {
+    std::vector<uint64_t>& list = own ? page.addresses : page.instances;
+    if (list.size() == kPageEntries) {
+      page.next = index;
+      page.end = false;
+      return false;
+    }
+    list.push_back(values[column]);
+    return true;
+  });
+  Answer(command.request, absl::OkStatus(), std::move(page));
+}
+
+// Values that the run ends in, instance by instance.
+void Scheduler::Impl::Handle(QueryResults& command) {
+  Run* run = FindRun(command.run);
+  if (run == nullptr) return Answer(command.request, NoRun(command.run), Done{});
+  if (run->expired()) return Answer(command.request, Expired(command.run), Done{});
+  absl::StatusOr<ResultCursor> cursor = ParseCursor(command.start);
+  if (!cursor.ok()) return Answer(command.request, cursor.status(), Done{});
+  const RunGraph& graph = run->graph();
+  const std::vector<Step>& steps = graph.program().steps;
+  const auto step_name = [&](uint32_t node) {
+    return steps[graph.program().nodes[node].step].name;
+  };
+  ResultPage page;
+  auto entry = run->instances().lower_bound(cursor->instance);
+  for (; entry != run->instances().end() && page.next.empty(); ++entry) {
+    Instance* instance = entry->second.get();
+    const uint32_t region = instance->region;
+    if (region == 0) {
+      const std::vector<Vertex>& vertices = instance->first_item->vertices;
+      for (uint32_t v = 0; v < vertices.size(); ++v) {
+        if (graph.vertex(0, v).final && vertices[v].state == VertexState::kSucceeded) {
+          page.results.push_back(ResultEntry{.step = step_name(graph.vertex(0, v).index),
+                                             .address = vertices[v].value});
+        }
+      }
+      continue;
+    }
+    const std::vector<uint32_t>& columns = graph.region(region).kept_columns;
+    const uint64_t start = entry->first == cursor->instance ? cursor->item : 0;
+    instance->kept.Visit(start, [&](uint64_t index, absl::Span<const uint64_t> values) {
+      if (page.results.size() >= kPageEntries) {
+        page.next = absl::StrCat(entry->first, ".", index);
+        return false;
+      }
+      for (size_t c = 0; c < columns.size(); ++c) {
+        const RunGraph::Vertex& info = graph.vertex(region, columns[c]);
+        if (!info.final) continue;
+        page.results.push_back(ResultEntry{.step = step_name(info.index),
+                                           .item = absl::StrCat(instance->prefix, index),
+                                           .address = values[c]});
+      }
+      return true;
+    });
+  }
+  Answer(command.request, absl::OkStatus(), std::move(page));
+}
+
+void Scheduler::Impl::Handle(QueryPlace& command) {
+  Run* run = FindRun(command.run);
+  if (run == nullptr) return Answer(command.request, NoRun(command.run), Done{});
+  if (run->expired()) return Answer(command.request, Expired(command.run), Done{});
+  absl::StatusOr<ValuePlace> place = Locate(run, command.name, command.item);
+  if (!place.ok()) return Answer(command.request, place.status(), Done{});
+  Answer(command.request, absl::OkStatus(), *place);
+}
+
+// A name is a value's or, if no value has it, a step's. Without an item, a value of a loop is the
+// list of all its items' values.
+absl::StatusOr<ValuePlace> Scheduler::Impl::Locate(Run* run, const std::string& name,
+                                                   const std::string& item) {
+  const RunGraph& graph = run->graph();
+  const Program& program = graph.program();
+  uint32_t node = kNoNode;
+  for (const Binding& binding : program.bindings) {
+    if (binding.name == name) node = binding.node;
+  }
+  for (uint32_t n = 0; n < program.nodes.size() && node == kNoNode; ++n) {
+    if (program.steps[program.nodes[n].step].name == name) node = n;
+  }
+  if (node == kNoNode) {
+    return absl::NotFoundError(
+        absl::StrCat("run r", run->number(), " has no value or step '", name, "'"));
+  }
+  const absl::Status not_there = absl::NotFoundError(absl::StrCat(
+      "'", name, "'", item.empty() ? "" : absl::StrCat(" of item ", item),
+      " has no value now: it has not been made yet, its step failed, or it was not kept (results "
+      "are, and values with a name at the top level or gathered after their loop)"));
+  const uint32_t region = program.nodes[node].region;
+  if (!run->active() && !graph.vertex(region, graph.vertex_of_node(node)).held &&
+      run->state() == RunState::kSucceeded) {
+    return not_there;  // Nobody could read it any more, so it was deleted.
+  }
+  Instance* instance = run->top();
+  std::vector<std::string> indices;
+  if (!item.empty()) indices = absl::StrSplit(item, '.');
+  if (indices.size() > graph.region(region).depth) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", name, "' lies in ", graph.region(region).depth, " loops, so it has no item ", item));
+  }
+  uint64_t index = 0;
+  for (size_t depth = 0;; ++depth) {
+    // `index` names an item of `instance`; go into the loop towards the node, or stop at its value.
+    const bool own = instance->region == region;
+    const uint32_t v =
+        own ? graph.vertex_of_node(node) : graph.loop_towards(instance->region, region);
+    uint64_t value = 0;
+    bool found = false;
+    if (Item* live = run->FindItem(instance->id, index)) {
+      const VertexState state = live->vertices[v].state;
+      found = state == VertexState::kSucceeded || (!own && state == VertexState::kOpen);
+      value = live->vertices[v].value;
+      const UnitState& unit = run->unit(*live, v);
+      if (own && unit.open == 0 && !unit.failed && !graph.vertex(instance->region, v).held) {
+        found = false;  // The unit is over: it was deleted.
+      }
+    } else {
+      const std::vector<uint32_t>& columns = graph.region(instance->region).kept_columns;
+      const auto column = std::find(columns.begin(), columns.end(), v) - columns.begin();
+      instance->kept.Visit(index, [&](uint64_t at, absl::Span<const uint64_t> values) {
+        found = at == index && static_cast<size_t>(column) < columns.size();
+        if (found) value = values[column];
+        return false;
+      });
+    }
+    if (!found) return not_there;
+    if (own) return ValuePlace{.address = value};
+    instance = run->FindInstance(value);
+    if (instance == nullptr) return not_there;
+    if (depth >= indices.size()) {
+      // Without a fan-in, what other steps of the item took went with the item.
+      if (!graph.vertex(region, graph.vertex_of_node(node)).kept) return not_there;
+      return ValuePlace{.fan_in = true, .instance = instance->id, .node = node};
+    }
+    if (!absl::SimpleAtoi(indices[depth], &index)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", item, "' is not an item; one looks like 4 or 4.17"));
+    }
+  }
+}
+
+void Scheduler::Impl::Handle(QueryRunning& command) {
+  Run* run = FindRun(command.run);
+  if (run == nullptr) return Answer(command.request, NoRun(command.run), Done{});
+  RunningList list;
+  for (const auto& [id, worker] : workers_.all()) {
+    for (const struct Lease* lease = worker->first_lease; lease != nullptr; lease = lease->next) {
+      if (lease->run != run) continue;
+      list.entries.push_back(
+          RunningList::Entry{.worker = id,
+                             .lease = lease->id,
+                             .worker_name = worker->name,
+                             .step = run->StepOf(*lease->item, lease->vertex).name,
+                             .item = run->NameOf(*lease->item),
+                             .attempt = lease->item->vertices[lease->vertex].attempts + 1});
+    }
+  }
+  Answer(command.request, absl::OkStatus(), std::move(list));
+}
+
+}  // namespace bue::hub

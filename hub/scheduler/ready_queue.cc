@@ -1,0 +1,136 @@
+#include "hub/scheduler/ready_queue.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace bue::hub {
+namespace {
+
+// How many tasks a run of weight 1 is given before the next run has its turn: enough that tasks of
+// one node travel together.
+constexpr uint32_t kTurnTasks = 16;
+
+}  // namespace
+
+uint32_t ReadyQueue::Scope(absl::string_view name) {
+  const auto [found, added] =
+      scope_numbers_.emplace(std::string(name), static_cast<uint32_t>(scope_numbers_.size()));
+  if (added) {
+    for (auto& levels : levels_) levels.emplace_back();
+  }
+  return found->second;
+}
+
+RunQueue* ReadyQueue::QueueFor(Run* run, Pool pool, uint32_t scope, int32_t priority) {
+  auto& queues = queues_[run->number()];
+  for (const auto& queue : queues) {
+    if (queue->pool == pool && queue->scope == scope && queue->priority == priority) {
+      return queue.get();
+    }
+  }
+  queues.push_back(std::make_unique<RunQueue>());
+  RunQueue* queue = queues.back().get();
+  queue->run = run;
+  queue->pool = pool;
+  queue->scope = scope;
+  queue->priority = priority;
+  return queue;
+}
+
+void ReadyQueue::Push(RunQueue* queue, const TaskRef& task, bool front) {
+  if (front) {
+    queue->tasks.push_front(task);
+  } else {
+    queue->tasks.push_back(task);
+  }
+  Enter(queue);
+}
+
+void ReadyQueue::PushCursor(RunQueue* queue, uint64_t instance, bool inner) {
+  (inner ? queue->inner_cursors : queue->cursors).push_back(instance);
+  Enter(queue);
+}
+
+void ReadyQueue::Enter(RunQueue* queue) {
+  if (queue->in_ring || queue->run->state() != RunState::kRunning) return;
+  queue->in_ring = true;
+  queue->taken = 0;
+  LevelsOf(queue->pool, queue->scope)[queue->priority].push_back(queue);
+}
+
+void ReadyQueue::Leave(RunQueue* queue) {
+  if (!queue->in_ring) return;
+  queue->in_ring = false;
+  Levels& levels = LevelsOf(queue->pool, queue->scope);
+  const auto level = levels.find(queue->priority);
+  level->second.erase(std::find(level->second.begin(), level->second.end(), queue));
+  if (level->second.empty()) levels.erase(level);
+}
+
+ReadyQueue::Levels::iterator ReadyQueue::Top(Levels* levels, bool reverse) {
+  if (levels->empty()) return levels->end();
+  return reverse ? levels->begin() : std::prev(levels->end());
+}
+
+RunQueue* ReadyQueue::Best(Pool pool, const std::vector<uint32_t>& scopes, bool priority_first,
+                           bool reverse) {
+  std::vector<Levels>& all = levels_[static_cast<size_t>(pool)];
+  const bool every = scopes.empty();
+  const size_t count = every ? all.size() : scopes.size();
+  RunQueue* best = nullptr;
+  for (size_t i = 0; i < count; ++i) {
+    const size_t at = reverse ? count - 1 - i : i;
+    Levels& levels = all[every ? at : scopes[at]];
+    const auto top = Top(&levels, reverse);
+    if (top == levels.end()) continue;
+    RunQueue* queue = top->second.front();
+    if (!priority_first && !every) return queue;
+    const bool better = best == nullptr || (reverse ? queue->priority < best->priority
+                                                    : queue->priority > best->priority);
+    if (better) best = queue;
+  }
+  return best;
+}
+
+void ReadyQueue::Took(RunQueue* queue, uint32_t taken) {
+  if (!queue->in_ring) return;
+  if (queue->empty()) {
+    Leave(queue);
+    return;
+  }
+  queue->taken += taken;
+  if (queue->taken < kTurnTasks * std::max<uint32_t>(1, queue->run->added().weight)) return;
+  queue->taken = 0;
+  Ring& ring = LevelsOf(queue->pool, queue->scope)[queue->priority];
+  if (ring.front() != queue) return;
+  ring.pop_front();
+  ring.push_back(queue);
+}
+
+void ReadyQueue::Suspend(Run* run) {
+  for (const auto& queue : queues_[run->number()]) Leave(queue.get());
+}
+
+void ReadyQueue::Resume(Run* run) {
+  for (const auto& queue : queues_[run->number()]) {
+    if (!queue->empty()) Enter(queue.get());
+  }
+}
+
+void ReadyQueue::Drop(Run* run) {
+  Suspend(run);
+  queues_.erase(run->number());
+  run->queue_of_step.clear();
+}
+
+void ReadyQueue::ReleaseHeld() {
+  for (const auto& [run, queues] : queues_) {
+    for (const auto& queue : queues) {
+      for (const TaskRef& task : queue->held) Push(queue.get(), task, /*front=*/false);
+      queue->held.clear();
+      queue->held.shrink_to_fit();
+    }
+  }
+}
+
+}  // namespace bue::hub

@@ -1,0 +1,355 @@
+// What workers say: joining, outcomes, progress, leaving.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "hub/scheduler/scheduler_impl.h"
+
+namespace bue::hub {
+namespace {
+
+constexpr absl::Duration kBackoffMax = absl::Minutes(5);
+
+// Doubles with each failed attempt; spread over the upper half so that what failed together does
+// not come back together.
+absl::Duration Backoff(double first_s, uint32_t attempts, uint64_t seed) {
+  const uint32_t doublings = std::min<uint32_t>(attempts - 1, 20);
+  const absl::Duration full =
+      std::min(kBackoffMax, absl::Seconds(first_s) * static_cast<double>(1 << doublings));
+  seed ^= seed >> 33;
+  seed *= 0xff51afd7ed558ccdULL;
+  seed ^= seed >> 33;
+  return full * (0.5 + 0.5 * static_cast<double>(seed >> 40) / static_cast<double>(1 << 24));
+}
+
+}  // namespace
+
+// --------------------------------------------------------------------------------- coming, going
+
+void Scheduler::Impl::Handle(WorkerJoined& command) {
+  // The same process behind a new stream keeps what it holds.
+  Worker* earlier = workers_.FindIncarnation(command.name, command.incarnation);
+  auto made = std::make_unique<Worker>();
+  made->id = command.worker;
+  made->name = command.name;
+  made->host = std::move(command.host);
+  made->version = std::move(command.version);
+  made->incarnation = command.incarnation;
+  made->scope_names = command.scopes;
+  for (const std::string& scope : command.scopes) made->scopes.push_back(ready_.Scope(scope));
+  made->priority_first = command.priority_first;
+  made->reverse = command.reverse;
+  made->last_heard = now_;
+  if (earlier != nullptr) {
+    made->done = earlier->done;
+    made->failed = earlier->failed;
+  }
+  Worker* worker = workers_.Add(std::move(made));
+
+  WorkerWelcome welcome{.worker = command.worker};
+  for (const HeldLease& held : command.held) {
+    if (!Adopt(worker, held)) welcome.dropped.push_back(held.lease);
+  }
+  effects_->outgoing.welcomes.push_back(std::move(welcome));
+  if (earlier != nullptr) {
+    const bool was_open = earlier->connected;
+    const uint64_t old_stream = earlier->id;
+    RemoveWorker(earlier, /*lost=*/false);  // What it did not mention never reached it.
+    if (was_open) effects_->outgoing.closed_workers.push_back(old_stream);
+  }
+  RecordWorkers();
+  awaited_.erase(command.name);
+  if (in_grace_ && awaited_.empty()) EndGrace();
+}
+
+// Renews a lease that a returning worker holds. False: it is not current any more.
+bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
+  if (struct Lease* lease = leases_.Find(held.lease)) {
+    // Of this process: the worker's stream broke and it is back.
+    if (lease->worker->name != worker->name || lease->worker->incarnation != worker->incarnation) {
+      return false;
+    }
+    WorkerTable::Unlink(lease);
+    WorkerTable::Link(worker, lease);
+    RenewCredit(lease);
+    return true;
+  }
+  Run* run = FindRun(held.run);
+  if (run == nullptr || !run->active()) return false;
+  Item* item = run->FindItem(held.instance, held.item);
+  if (item == nullptr || item->ended || held.node >= run->graph().program().nodes.size() ||
+      run->graph().program().nodes[held.node].region != item->instance->region) {
+    return false;
+  }
+  const uint32_t v = run->graph().vertex_of_node(held.node);
+  if (item->vertices[v].state != VertexState::kReady || run->unit(*item, v).pass != held.pass ||
+      held.lease == 0) {
+    return false;
+  }
+  struct Lease* lease = leases_.Take(held.lease);
+  lease->run = run;
+  lease->item = item;
+  lease->vertex = v;
+  lease->pool = held.pool;
+  lease->granted = now_ - held.elapsed;
+  run->Lease(item, v, lease->slot);
+  WorkerTable::Link(worker, lease);
+  RenewCredit(lease);
+  return true;
+}
+
+// What was said of a source's credit may have been lost with the stream.
+void Scheduler::Impl::RenewCredit(struct Lease* lease) {
+  lease->credit = 0;
+  if (lease->run->graph().vertex(lease->item->instance->region, lease->vertex).is_source) {
+    GiveSourceCredit(lease->run, lease->item, lease->vertex);
+  }
+}
+
+void Scheduler::Impl::Handle(WorkerGone& command) {
+  Worker* worker = workers_.Find(command.worker);
+  if (worker == nullptr) return;
+  worker->connected = false;
+  worker->gone_at = now_ + options_.reconnect_grace;
+}
+
+// Takes a worker's leases and forgets it. Losing a worker is not an attempt, but a task that loses
+// several in a row is likely to be what kills them.
+void Scheduler::Impl::RemoveWorker(Worker* worker, bool lost) {
+  while (struct Lease* lease = worker->first_lease) {
+    Run* run = lease->run;
+    Item* item = lease->item;
+    const uint32_t v = lease->vertex;
+    FreeLease(lease);
+    Vertex& vertex = item->vertices[v];
+    if (lost && ++vertex.losses >= options_.losses_max) {
+      AttemptFailed(run, item, v,
+                    TaskError{.action = "worker_lost",
+                              .message = absl::StrCat("the task lost its worker ",
+                                                      options_.losses_max, " times in a row")},
+                    worker->name, /*may_retry=*/false);
+    } else {
+      run->Unlease(item, v);
+    }
+  }
+  workers_.Remove(worker->id);
+}
+
+void Scheduler::Impl::RecordWorkers() {
+  effects_->record.workers_changed = true;
+  effects_->record.workers.assign(awaited_.begin(), awaited_.end());
+  for (const auto& [id, worker] : workers_.all()) {
+    effects_->record.workers.push_back(worker->name);
+  }
+}
+
+// --------------------------------------------------------------------------------------- reports
+
+void Scheduler::Impl::Handle(WorkerReported& command) {
+  Worker* worker = workers_.Find(command.worker);
+  if (worker == nullptr) return;
+  worker->last_heard = now_;
+  for (const RoomChange& change : command.room) {
+    worker->room[static_cast<size_t>(change.pool)] = change.room;
+  }
+  for (const LearnedMode& learned : command.learned) HandleLearned(learned);
+  for (const SourceProgress& progress : command.progress) HandleProgress(progress);
+  for (Outcome& outcome : command.outcomes) HandleOutcome(worker, outcome);
+  if (command.report != 0) {
+    effects_->outgoing.acks.push_back(
+        OutcomeAck{.worker = command.worker, .report = command.report});
+  }
+  if (command.goodbye) {
+    RemoveWorker(worker, /*lost=*/false);
+    RecordWorkers();
+  }
+}
+
+void Scheduler::Impl::FreeLease(struct Lease* lease) {
+  WorkerTable::Unlink(lease);
+  leases_.Free(lease);
+}
+
+void Scheduler::Impl::HandleOutcome(Worker* worker, Outcome& outcome) {
+  struct Lease* lease = leases_.Find(outcome.lease);
+  if (lease == nullptr || lease->worker != worker) {
+    DropStale(outcome);
+    return;
+  }
+  Run* run = lease->run;
+  Item* item = lease->item;
+  const uint32_t v = lease->vertex;
+  if (outcome.output != 0) {
+    effects_->record.logs.push_back(LogAdded{.run = run->number(),
+                                             .address = outcome.output,
+                                             .step = run->StepOf(*item, v).name,
+                                             .item = run->NameOf(*item),
+                                             .attempt = item->vertices[v].attempts + 1,
+                                             .worker = worker->name});
+  }
+  FreeLease(lease);
+  switch (outcome.kind) {
+    case Outcome::Kind::kSucceeded:
+      Succeeded(run, item, v, outcome, worker);
+      return;
+    case Outcome::Kind::kFailed:
+      ++worker->failed;
+      AttemptFailed(run, item, v, outcome.error ? *outcome.error : TaskError{}, worker->name,
+                    /*may_retry=*/true);
+      return;
+    case Outcome::Kind::kPending:
+    case Outcome::Kind::kReset:
+      HandBack(run, item, v, outcome.kind, worker->name);
+      return;
+    case Outcome::Kind::kCancel:
+      Do(run, TaskChange(Change::Kind::kFiltered, run, item, v));
+      return;
+    case Outcome::Kind::kGivenBack:
+      run->Unlease(item, v);
+      return;
+    case Outcome::Kind::kInputGone:
+      ++worker->failed;
+      AttemptFailed(run, item, v,
+                    TaskError{.action = "input",
+                              .message = absl::StrCat(
+                                  "the bucket does not have an input of this task (object ",
+                                  absl::Hex(outcome.address), ")")},
+                    worker->name, /*may_retry=*/true);
+      return;
+  }
+}
+
+// The lease ended and the task may already run elsewhere: its value is nobody's.
+void Scheduler::Impl::DropStale(const Outcome& outcome) {
+  if (outcome.kind == Outcome::Kind::kSucceeded && outcome.address != 0) OnDelete(outcome.address);
+  if (outcome.output != 0) OnDelete(outcome.output);
+}
+
+Change Scheduler::Impl::TaskChange(Change::Kind kind, Run* run, Item* item, uint32_t v) const {
+  return Change{.kind = kind,
+                .node = run->NodeOf(*item, v),
+                .instance = item->instance->id,
+                .item = item->index};
+}
+
+void Scheduler::Impl::Succeeded(Run* run, Item* item, uint32_t v, const Outcome& outcome,
+                                Worker* worker) {
+  if (outcome.elements == 0 && run->graph().vertex(item->instance->region, v).is_source) {
+    ++worker->failed;
+    AttemptFailed(run, item, v,
+                  TaskError{.action = "run",
+                            .message = "a loop iterates over this step's value, which is not a "
+                                       "list or a generator"},
+                  worker->name, /*may_retry=*/true);
+    return;
+  }
+  ++worker->done;
+  Change change = TaskChange(Change::Kind::kSucceeded, run, item, v);
+  change.a = outcome.address;
+  change.b = outcome.elements;
+  Do(run, change);
+}
+
+void Scheduler::Impl::AttemptFailed(Run* run, Item* item, uint32_t v, const TaskError& error,
+                                    const std::string& worker, bool may_retry) {
+  const Step& step = run->StepOf(*item, v);
+  const Vertex& vertex = item->vertices[v];
+  const uint32_t attempts = vertex.attempts + 1;
+  const bool again = may_retry && (step.retries < 0 || attempts <= step.retries);
+  effects_->record.errors.push_back(ErrorRecord{.run = run->number(),
+                                                .step = step.name,
+                                                .item = run->NameOf(*item),
+                                                .attempt = attempts,
+                                                .action = error.action,
+                                                .worker = worker,
+                                                .type = error.type,
+                                                .message = error.message,
+                                                .traceback = error.traceback,
+                                                .at = now_,
+                                                .final = !again});
+  if (!again) {
+    Do(run, TaskChange(Change::Kind::kFailed, run, item, v));
+    return;
+  }
+  const uint64_t seed = options_.seed ^ (item->instance->id << 40) ^ (item->index << 8) ^ attempts;
+  Change change = TaskChange(Change::Kind::kDelayed, run, item, v);
+  change.a = attempts;
+  change.b = vertex.handbacks;
+  change.c = absl::ToUnixMicros(now_ + Backoff(step.backoff_s, attempts, seed));
+  Do(run, change);
+}
+
+// `pending` asks for the task again later, `reset` for its unit from the start.
+void Scheduler::Impl::HandBack(Run* run, Item* item, uint32_t v, Outcome::Kind kind,
+                               const std::string& worker) {
+  const Step& step = run->StepOf(*item, v);
+  const Vertex& vertex = item->vertices[v];
+  if (step.max_handbacks != 0 && vertex.handbacks >= step.max_handbacks) {
+    AttemptFailed(
+        run, item, v,
+        TaskError{.action = "run",
+                  .message = absl::StrCat("handed back (pending or reset) more than ",
+                                          step.max_handbacks, " times, its !max_handbacks")},
+        worker, /*may_retry=*/false);
+    return;
+  }
+  if (kind == Outcome::Kind::kReset) {
+    Do(run, TaskChange(Change::Kind::kReset, run, item, v));
+    return;
+  }
+  Change change = TaskChange(Change::Kind::kDelayed, run, item, v);
+  change.a = vertex.attempts;
+  change.b = vertex.handbacks + 1;
+  change.c = absl::ToUnixMicros(now_ + absl::Seconds(step.poll_s));
+  Do(run, change);
+}
+
+void Scheduler::Impl::HandleProgress(const SourceProgress& progress) {
+  struct Lease* lease = leases_.Find(progress.lease);
+  if (lease == nullptr) return;
+  Change change = TaskChange(Change::Kind::kProgress, lease->run, lease->item, lease->vertex);
+  change.a = progress.address;
+  change.b = progress.elements;
+  Do(lease->run, change);
+}
+
+// From now on the step's tasks wait for the pool they really need, also those that wait already.
+void Scheduler::Impl::HandleLearned(const LearnedMode& learned) {
+  Run* run = FindRun(learned.run);
+  if (run == nullptr || !run->active() || learned.step >= run->graph().program().steps.size()) {
+    return;
+  }
+  const Step& step = run->graph().program().steps[learned.step];
+  if (step.language != Language::kPython || step.mode != Mode::kAuto) return;
+  RunQueue* queue = QueueOf(run, learned.step);
+  if (queue->pool == learned.pool) return;
+  run->queue_of_step[learned.step] =
+      ready_.QueueFor(run, learned.pool, queue->scope, queue->priority);
+  for (const auto& [id, worker] : workers_.all()) {
+    for (struct Lease* lease = worker->first_lease; lease != nullptr; lease = lease->next) {
+      const Program& program = lease->run->graph().program();
+      const uint32_t node = lease->run->NodeOf(*lease->item, lease->vertex);
+      if (lease->run != run || program.nodes[node].step != learned.step) continue;
+      --worker->held[static_cast<size_t>(lease->pool)];
+      lease->pool = learned.pool;
+      ++worker->held[static_cast<size_t>(lease->pool)];
+    }
+  }
+  for (const TaskRef& task : std::exchange(queue->tasks, {})) {
+    if (!IsReady(task)) continue;
+    const uint32_t node = run->NodeOf(*task.item, task.vertex);
+    ready_.Push(QueueOf(run, run->graph().program().nodes[node].step), task, /*front=*/false);
+  }
+  for (std::deque<uint64_t>* cursors : {&queue->inner_cursors, &queue->cursors}) {
+    for (const uint64_t cursor : std::exchange(*cursors, {})) {
+      Instance* instance = run->FindInstance(cursor);
+      if (instance == nullptr) continue;
+      instance->queued = 0;
+      OnCursor(run, instance);
+    }
+  }
+  ready_.Took(queue, 0);
+}
+
+}  // namespace bue::hub

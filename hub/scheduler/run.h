@@ -1,0 +1,294 @@
+// Run is the state of one run: its instances of regions, their items, the vertices of those. It
+// owns every transition; nobody else writes a vertex's state.
+//
+// State changes have one door, Apply(Change): the scheduler makes a Change of what happened, the
+// store keeps it, Apply carries it out, and a restarted hub applies the same changes again. What
+// follows from a change (a task becomes ready, a lease must go, an address is of no use any more)
+// is told to a RunListener, which a replay does without.
+//
+// Life of a task:  waiting -> ready -> leased -> succeeded | failed | filtered
+//                     |         ^-- delayed <--'
+//                     '-> skipped | filtered
+// Leased is soft: a snapshot knows it as ready.
+//
+// Not thread-safe.
+#ifndef BUE_HUB_SCHEDULER_RUN_H_
+#define BUE_HUB_SCHEDULER_RUN_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
+#include "hub/scheduler/effects.h"
+#include "hub/scheduler/kept_values.h"
+#include "hub/scheduler/run_graph.h"
+#include "hub/scheduler/snapshot.h"
+
+namespace bue::hub {
+
+class Run;
+struct Instance;
+struct RunQueue;  // ready_queue.h
+
+enum class VertexState : uint8_t {
+  kWaiting,
+  kReady,
+  kLeased,
+  kDelayed,
+  kOpen,  // Loops: items may begin.
+  // Terminal from here on.
+  kSucceeded,
+  kFailed,
+  kSkipped,
+  kFiltered,
+};
+inline bool IsTerminal(VertexState state) { return state >= VertexState::kSucceeded; }
+
+struct Vertex {
+  VertexState state = VertexState::kWaiting;
+  bool settled = false;   // Loops: how many items there are is known.
+  uint8_t losses = 0;     // Workers lost in a row; not stored.
+  uint32_t missing = 0;   // Vertices it still waits for.
+  uint32_t attempts = 0;  // Failed ones.
+  uint32_t handbacks = 0;
+  uint32_t lease = 0;     // 1 + slot in the lease table while kLeased.
+  uint64_t value = 0;     // kSucceeded task: address. Open or ended loop: instance. kDelayed: unix
+                          // microseconds when it is ready.
+  uint64_t elements = 0;  // Of a list value: 1 + count.
+};
+
+// The unit of failure: an item, or a connected component of the top level.
+struct UnitState {
+  uint32_t open = 0;  // Vertices not terminal.
+  uint32_t pass = 0;  // How often it was reset.
+  bool failed = false;
+  bool filtered = false;
+};
+
+// One pass through a region. Lives in the pool of its region; `serial` tells a reused one apart.
+struct Item {
+  Instance* instance = nullptr;
+  uint64_t index = 0;
+  uint64_t serial = 0;  // 0: free.
+  bool ended = false;   // Kept for a retry: it failed, or something within it did.
+  bool loaded = false;  // Begun before the last restart.
+  UnitState unit;       // Not used at the top level.
+  Item* previous = nullptr;
+  Item* next = nullptr;
+  std::vector<Vertex> vertices;
+};
+
+// One opening of a region: by an item of the parent region.
+struct Instance {
+  explicit Instance(uint32_t columns) : kept(columns) {}
+
+  // A stretch of elements in one object; a retried streaming source makes several.
+  struct Segment {
+    uint64_t first = 0;  // Element.
+    uint64_t address = 0;
+  };
+
+  uint64_t id = 0;
+  uint32_t region = 0;
+  Instance* parent = nullptr;  // Null for the top level.
+  uint64_t parent_index = 0;   // Of the item that opened it.
+  Item* opener = nullptr;      // That item while it lives.
+  std::string prefix;          // Of its items' names: "4." for items within item 4.
+
+  std::vector<Segment> segments;
+  uint64_t elements = 0;   // Known so far.
+  uint64_t available = 0;  // Items that these make.
+  uint64_t next = 0;       // Items below have begun.
+  uint64_t reserved = 0;   // Items below may be granted; stored.
+  uint64_t durable = 0;    // `reserved` as far as it is on disk; not stored.
+  bool source_done = false;
+  bool source_failed = false;
+  bool closed = false;                          // Every item has ended.
+  uint64_t live = 0;                            // Begun and not ended.
+  uint64_t done = 0, failed = 0, filtered = 0;  // Ended items.
+  KeptValues kept;
+  absl::flat_hash_map<uint64_t, Item*> items;  // Live and failed ones, by index. Never iterated.
+  Item* first_item = nullptr;                  // The same in order of beginning.
+  Item* last_item = nullptr;
+
+  // Used by the scheduler.
+  uint64_t queued = 0;  // Bit i: the cursor stands in the queue of the i-th root task.
+};
+
+// What follows from a change. `vertex` numbers are of the item's region.
+class RunListener {
+ public:
+  virtual ~RunListener() = default;
+  virtual void OnReady(Run* run, Item* item, uint32_t vertex) = 0;
+  virtual void OnDelayed(Run* run, Item* item, uint32_t vertex) = 0;
+  // The loop may begin items: it opened, grew, or has room again.
+  virtual void OnCursor(Run* run, Instance* instance) = 0;
+  // The instance is about to go: forget it.
+  virtual void OnInstanceGone(Run* run, Instance* instance) = 0;
+  // A leased task is leased no more, without an outcome.
+  virtual void OnRevoke(Run* run, Item* item, uint32_t vertex) = 0;
+  virtual void OnDelete(uint64_t address) = 0;
+  // A change that followed and must be stored with the one that caused it.
+  virtual void OnFollowing(const Change& change) = 0;
+  virtual void OnEnded(Run* run) = 0;
+};
+
+class Run {
+ public:
+  // A loop that opens may grant this many items without a further reservation.
+  static constexpr uint64_t kFirstReservation = 1024;
+
+  struct StepCounts {
+    uint64_t done = 0;
+    uint64_t failed = 0;
+    uint64_t filtered = 0;
+    uint64_t skipped = 0;
+    uint64_t running = 0;  // Soft.
+  };
+  struct RegionCounts {
+    uint64_t expected = 0;  // Items of all its instances so far.
+    uint64_t settled = 0;   // Loops whose number of items is known.
+    uint64_t done = 0, failed = 0, filtered = 0;
+    uint64_t live = 0;
+  };
+
+  Run(RunAdded added, std::shared_ptr<const Program> program);
+  ~Run();
+
+  // Takes the listener, null while replaying. Outlives the run.
+  void SetListener(RunListener* listener) { listener_ = listener; }
+
+  // Makes the top level's item. Once, for a new run.
+  void Begin();
+
+  // Carries a change out. False: it makes no sense here (a corrupt journal); nothing changed.
+  bool Apply(const Change& change);
+
+  // Begins the next item of `instance`. REQUIRES: CanBegin.
+  Item* BeginNext(Instance* instance);
+  static bool HasMore(const Instance& instance) { return instance.next < instance.available; }
+
+  // Soft transitions, without a change.
+  void Lease(Item* item, uint32_t vertex, uint32_t lease);
+  void Unlease(Item* item, uint32_t vertex);  // Back to ready; OnReady follows.
+  void Wake(Item* item, uint32_t vertex);     // A delayed task is ready; OnReady follows.
+
+  // After a load: begins what was reserved (so that every item that may run exists), then tells the
+  // listener of all that is ready, delayed or open.
+  void ResumeAfterLoad();
+
+  // Gives back the memory of items that have ended. Not from within a change.
+  void ReleaseMemory();
+
+  // Null if there is none.
+  Item* FindItem(uint64_t instance, uint64_t index);
+  Instance* FindInstance(uint64_t id);
+
+  const RunGraph& graph() const { return graph_; }
+  const RunAdded& added() const { return added_; }
+  uint64_t number() const { return added_.run; }
+  RunState state() const { return state_; }
+  absl::Time ended() const { return ended_; }
+  bool expired() const { return expired_; }  // Its values are gone.
+  bool active() const { return state_ == RunState::kRunning || state_ == RunState::kPaused; }
+  Instance* top() { return instances_.begin()->second.get(); }
+  const absl::btree_map<uint64_t, std::unique_ptr<Instance>>& instances() const {
+    return instances_;
+  }
+  const UnitState& unit(const Item& item, uint32_t vertex) const;
+  RunStatus Status() const;
+  uint64_t errors = 0;                   // Final error records.
+  bool announced = false;                // Used by the scheduler: its steps went to the outbox.
+  std::vector<RunQueue*> queue_of_step;  // Used by the scheduler: where a step's ready tasks go.
+  bool dirty = true;                     // Changed since the last snapshot.
+
+  // The item around `item` (or itself) that belongs to `region`, an enclosing one.
+  static Item* Around(Item* item, uint32_t region);
+  std::string NameOf(const Item& item) const;
+  const Step& StepOf(const Item& item, uint32_t vertex) const;
+  uint32_t NodeOf(const Item& item, uint32_t vertex) const;
+
+  // Every address that the run still holds, for its deletion.
+  void VisitAddresses(const std::function<void(uint64_t)>& visit) const;
+
+  // Snapshots; see run_codec.cc for the layout.
+  RunSnapshot Snapshot();
+  bool Restore(absl::string_view state);
+  bool RestoreBlock(absl::string_view block);
+
+  void CheckInvariants() const;
+
+ private:
+  friend class RunCodec;
+
+  bool ApplyReserve(const Change& change);
+  bool ApplyOpened(const Change& change);
+  bool ApplyProgress(const Change& change);
+  bool ApplyToTask(const Change& change);
+  bool ApplyState(const Change& change);
+  bool ApplyExpired();
+
+  void Succeed(Item* item, uint32_t v, uint64_t address, uint64_t elements);
+  void Fail(Item* item, uint32_t v);
+  void Delay(Item* item, uint32_t v, uint32_t attempts, uint32_t handbacks, uint64_t micros);
+  void Filter(Item* item, uint32_t v);
+  void Reset(Item* item, uint32_t v);
+
+  Item* NewItem(Instance* instance, uint64_t index);
+  void FreeItem(Item* item);
+  Item* EnsureBegun(Instance* instance, uint64_t index);
+  void BeginReserved(uint64_t instance);
+  UnitState& UnitOf(Item* item, uint32_t v);
+
+  void Satisfied(Item* item, uint32_t v);  // v has its value: count its dependents down.
+  void Activate(Item* item, uint32_t v);   // v waits for nothing any more.
+  void TryOpen(Item* item, uint32_t v);
+  bool SourceReady(Item* item, uint32_t v) const;
+  void Open(Item* item, uint32_t v, uint64_t id);
+  void TakeSource(Item* item, Instance* instance);  // Elements as far as the source has them.
+  void AddSegment(Instance* instance, uint64_t address);
+  void Grow(Instance* instance, uint64_t elements, bool done);
+  void Settle(Item* item, uint32_t v);
+  void SkipDependents(Item* item, uint32_t v);
+  void EndSource(Item* item, uint32_t loop);
+  void EndVertex(Item* item, uint32_t v, VertexState state);
+  void EndUnit(Item* item, uint32_t unit);
+  void EndItem(Item* item);
+  void CloseIfDone(Instance* instance);
+  void Close(Instance* instance);
+  void Destroy(Instance* instance);  // Addresses are deleted.
+  void DestroyVertex(Item* item, uint32_t v, std::vector<uint64_t>* inner);
+  void DeleteIntermediates(Item* item, uint32_t unit);
+  void DeleteFannedIn(Instance* instance);  // Values taken by fan-ins that have run.
+  bool HasRetained(const Item& item);       // A loop of it keeps failed items.
+  void DropValue(Vertex* vertex);
+  void CountTask(const Item& item, uint32_t v, VertexState state, int64_t by);
+  std::vector<uint32_t> ResetSet(const Item& item, uint32_t v) const;
+
+  const RunAdded added_;
+  const RunGraph graph_;
+  RunListener* listener_ = nullptr;
+  RunState state_ = RunState::kRunning;
+  absl::Time ended_ = absl::InfiniteFuture();
+  bool expired_ = false;
+  uint64_t next_instance_ = 0;
+  uint64_t next_serial_ = 1;
+  uint64_t failed_units_ = 0;     // Units in which something failed for good.
+  bool resuming_ = false;         // Items begun now were begun before the restart, too.
+  std::vector<UnitState> units_;  // Of the top level.
+  uint32_t open_units_ = 0;
+  absl::btree_map<uint64_t, std::unique_ptr<Instance>> instances_;
+  std::vector<StepCounts> steps_;
+  std::vector<RegionCounts> regions_;
+  std::vector<std::unique_ptr<Item>> pool_;
+  std::vector<std::vector<Item*>> free_;  // By region.
+};
+
+}  // namespace bue::hub
+
+#endif  // BUE_HUB_SCHEDULER_RUN_H_

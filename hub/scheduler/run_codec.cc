@@ -1,0 +1,256 @@
+// Snapshots of a run: what a checkpoint writes and a restart reads.
+//
+// Varints throughout (common/varint.h). The state holds counters, instances and live items, so its
+// size follows what is under way; packed blocks of ended items are rows of their own, written once.
+//
+//   state   := version, run state, ended, next instance, failed units, errors,
+//              units, steps' counts, regions' counts, instances by id
+//   block   := instance, number, the packed block of KeptValues
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "common/varint.h"
+#include "hub/scheduler/run.h"
+
+namespace bue::hub {
+namespace {
+
+constexpr uint64_t kVersion = 1;
+
+void PutUnit(const UnitState& unit, std::string* out) {
+  PutVarint(unit.open, out);
+  PutVarint(unit.pass, out);
+  PutVarint((unit.failed ? 1 : 0) | (unit.filtered ? 2 : 0), out);
+}
+
+UnitState TakeUnit(VarintReader* in) {
+  UnitState unit{.open = static_cast<uint32_t>(in->Varint()),
+                 .pass = static_cast<uint32_t>(in->Varint())};
+  const uint64_t flags = in->Varint();
+  unit.failed = (flags & 1) != 0;
+  unit.filtered = (flags & 2) != 0;
+  return unit;
+}
+
+// Most vertices are fresh or done: state first, then only what the state makes meaningful.
+void PutVertex(const Vertex& vertex, std::string* out) {
+  // A lease is soft: after a restart the task is ready, until its worker says otherwise.
+  const VertexState state =
+      vertex.state == VertexState::kLeased ? VertexState::kReady : vertex.state;
+  PutVarint(static_cast<uint64_t>(state) | (vertex.settled ? 16 : 0), out);
+  PutVarint(vertex.missing, out);
+  PutVarint(vertex.attempts, out);
+  PutVarint(vertex.handbacks, out);
+  PutVarint(vertex.value, out);
+  PutVarint(vertex.elements, out);
+}
+
+Vertex TakeVertex(VarintReader* in) {
+  Vertex vertex;
+  const uint64_t state = in->Varint();
+  vertex.state = static_cast<VertexState>(
+      std::min<uint64_t>(state & 15, static_cast<uint64_t>(VertexState::kFiltered)));
+  vertex.settled = (state & 16) != 0;
+  vertex.missing = static_cast<uint32_t>(in->Varint());
+  vertex.attempts = static_cast<uint32_t>(in->Varint());
+  vertex.handbacks = static_cast<uint32_t>(in->Varint());
+  vertex.value = in->Varint();
+  vertex.elements = in->Varint();
+  return vertex;
+}
+
+void PutItem(const Item& item, std::string* out) {
+  PutVarint(item.index, out);
+  PutVarint(item.ended ? 1 : 0, out);
+  PutUnit(item.unit, out);
+  for (const Vertex& vertex : item.vertices) PutVertex(vertex, out);
+}
+
+void PutInstance(const Instance& instance, std::string* out) {
+  PutVarint(instance.id, out);
+  PutVarint(instance.region, out);
+  PutVarint(instance.parent == nullptr ? 0 : instance.parent->id, out);
+  PutVarint(instance.parent_index, out);
+  PutVarint(instance.segments.size(), out);
+  for (const Instance::Segment& segment : instance.segments) {
+    PutVarint(segment.first, out);
+    PutVarint(segment.address, out);
+  }
+  PutVarint(instance.elements, out);
+  PutVarint(instance.available, out);
+  PutVarint(instance.next, out);
+  PutVarint(instance.reserved, out);
+  PutVarint(
+      (instance.source_done ? 1 : 0) | (instance.source_failed ? 2 : 0) | (instance.closed ? 4 : 0),
+      out);
+  PutVarint(instance.done, out);
+  PutVarint(instance.failed, out);
+  PutVarint(instance.filtered, out);
+  instance.kept.EncodeOpen(out);
+  PutVarint(instance.items.size(), out);
+  for (const Item* item = instance.first_item; item != nullptr; item = item->next) {
+    PutItem(*item, out);
+  }
+}
+
+}  // namespace
+
+// Reads one run's state into a Run that was just made.
+class RunCodec {
+ public:
+  RunCodec(Run* run, absl::string_view bytes) : run_(run), in_(bytes) {}
+
+  bool Restore() {
+    if (in_.Varint() != kVersion) return false;
+    const uint64_t state = in_.Varint();
+    if ((state & 15) > static_cast<uint64_t>(RunState::kCancelled)) return false;
+    run_->state_ = static_cast<RunState>(state & 15);
+    run_->expired_ = (state & 16) != 0;
+    const int64_t ended = in_.Signed();
+    run_->ended_ = run_->active() ? absl::InfiniteFuture() : absl::FromUnixMicros(ended);
+    run_->next_instance_ = in_.Varint();
+    run_->failed_units_ = in_.Varint();
+    run_->errors = in_.Varint();
+    run_->open_units_ = static_cast<uint32_t>(in_.Varint());
+    run_->units_.resize(run_->graph_.region(0).units);
+    for (UnitState& unit : run_->units_) unit = TakeUnit(&in_);
+    for (Run::StepCounts& c : run_->steps_) {
+      c.done = in_.Varint();
+      c.failed = in_.Varint();
+      c.filtered = in_.Varint();
+      c.skipped = in_.Varint();
+    }
+    for (Run::RegionCounts& c : run_->regions_) {
+      c.expected = in_.Varint();
+      c.settled = in_.Varint();
+      c.done = in_.Varint();
+      c.failed = in_.Varint();
+      c.filtered = in_.Varint();
+    }
+    for (uint64_t n = in_.Count(); n > 0; --n) {
+      if (!TakeInstance()) return false;
+    }
+    return in_.ok() && in_.AtEnd() && run_->instances_.empty() == run_->expired_;
+  }
+
+ private:
+  bool TakeInstance() {
+    const uint64_t id = in_.Varint();
+    const uint64_t region = in_.Varint();
+    if (!in_.ok() || region >= run_->graph_.region_count()) return false;
+    const RunGraph::RegionInfo& info = run_->graph_.region(region);
+    auto made = std::make_unique<Instance>(static_cast<uint32_t>(info.kept_columns.size()));
+    Instance* instance = made.get();
+    if (!run_->instances_.emplace(id, std::move(made)).second) return false;
+    instance->id = id;
+    instance->region = static_cast<uint32_t>(region);
+    const uint64_t parent = in_.Varint();
+    instance->parent_index = in_.Varint();
+    if (region != 0 && !Link(instance, parent)) return false;
+    for (uint64_t n = in_.Count(); n > 0; --n) {
+      const uint64_t first = in_.Varint();
+      instance->segments.push_back(Instance::Segment{.first = first, .address = in_.Varint()});
+    }
+    instance->elements = in_.Varint();
+    instance->available = in_.Varint();
+    instance->next = in_.Varint();
+    instance->reserved = in_.Varint();
+    const uint64_t flags = in_.Varint();
+    instance->source_done = (flags & 1) != 0;
+    instance->source_failed = (flags & 2) != 0;
+    instance->closed = (flags & 4) != 0;
+    instance->done = in_.Varint();
+    instance->failed = in_.Varint();
+    instance->filtered = in_.Varint();
+    if (!instance->kept.DecodeOpen(&in_)) return false;
+    for (uint64_t n = in_.Count(); n > 0; --n) {
+      if (!TakeItem(instance)) return false;
+    }
+    return in_.ok();
+  }
+
+  // The instance's place: ids grow, so the parent has been read.
+  bool Link(Instance* instance, uint64_t parent) {
+    instance->parent = run_->FindInstance(parent);
+    // A parent without kept values or items may be gone; then nothing of this one is under way.
+    if (instance->parent == nullptr) return true;
+    const auto opener = instance->parent->items.find(instance->parent_index);
+    if (opener != instance->parent->items.end()) instance->opener = opener->second;
+    if (instance->parent->region != 0) {
+      instance->prefix = absl::StrCat(instance->parent->prefix, instance->parent_index, ".");
+    }
+    return true;
+  }
+
+  bool TakeItem(Instance* instance) {
+    const uint64_t index = in_.Varint();
+    if (!in_.ok() || instance->items.contains(index)) return false;
+    Item* item = run_->NewItem(instance, index);
+    item->ended = in_.Varint() != 0;
+    if (item->ended) {
+      --instance->live;
+      --run_->regions_[instance->region].live;
+    }
+    item->unit = TakeUnit(&in_);
+    for (Vertex& vertex : item->vertices) vertex = TakeVertex(&in_);
+    return in_.ok();
+  }
+
+  Run* const run_;
+  VarintReader in_;
+};
+
+RunSnapshot Run::Snapshot() {
+  dirty = false;
+  RunSnapshot snapshot{.run = number()};
+  std::string& out = snapshot.state;
+  PutVarint(kVersion, &out);
+  PutVarint(static_cast<uint64_t>(state_) | (expired_ ? 16 : 0), &out);
+  PutVarint(ZigZag(active() ? 0 : absl::ToUnixMicros(ended_)), &out);
+  PutVarint(next_instance_, &out);
+  PutVarint(failed_units_, &out);
+  PutVarint(errors, &out);
+  PutVarint(open_units_, &out);
+  for (const UnitState& unit : units_) PutUnit(unit, &out);
+  for (const StepCounts& c : steps_) {
+    for (const uint64_t n : {c.done, c.failed, c.filtered, c.skipped}) PutVarint(n, &out);
+  }
+  for (const RegionCounts& c : regions_) {
+    for (const uint64_t n : {c.expected, c.settled, c.done, c.failed, c.filtered}) {
+      PutVarint(n, &out);
+    }
+  }
+  PutVarint(instances_.size(), &out);
+  for (const auto& [id, instance] : instances_) {
+    PutInstance(*instance, &out);
+    for (const KeptValues::PackedBlock& block : instance->kept.TakeNewBlocks()) {
+      RunSnapshot::Block row;
+      row.key = absl::StrCat(id, ".", block.number);
+      PutVarint(id, &row.bytes);
+      PutVarint(block.number, &row.bytes);
+      PutBytes(*block.bytes, &row.bytes);
+      snapshot.blocks.push_back(std::move(row));
+    }
+  }
+  return snapshot;
+}
+
+bool Run::Restore(absl::string_view state) {
+  dirty = false;
+  return RunCodec(this, state).Restore();
+}
+
+bool Run::RestoreBlock(absl::string_view block) {
+  VarintReader in(block);
+  const uint64_t id = in.Varint();
+  const uint64_t number = in.Varint();
+  const absl::string_view bytes = in.Bytes();
+  if (!in.ok()) return false;
+  Instance* instance = FindInstance(id);
+  // A row of an instance that has gone since is of no use, and no harm.
+  return instance == nullptr || instance->kept.RestoreBlock(number, bytes);
+}
+
+}  // namespace bue::hub

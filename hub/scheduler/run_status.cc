@@ -1,0 +1,140 @@
+// Counts, and what can be read off them.
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+#include "hub/scheduler/run.h"
+
+namespace bue::hub {
+
+void Run::CountTask(const Item& item, uint32_t v, VertexState state, int64_t by) {
+  if (graph_.vertex(item.instance->region, v).is_loop) return;
+  StepCounts& counts = steps_[graph_.program().nodes[NodeOf(item, v)].step];
+  switch (state) {
+    case VertexState::kSucceeded:
+      counts.done += by;
+      return;
+    case VertexState::kFailed:
+      counts.failed += by;
+      return;
+    case VertexState::kFiltered:
+      counts.filtered += by;
+      return;
+    case VertexState::kSkipped:
+      counts.skipped += by;
+      return;
+    case VertexState::kLeased:
+      counts.running += by;
+      return;
+    case VertexState::kWaiting:
+    case VertexState::kReady:
+    case VertexState::kDelayed:
+    case VertexState::kOpen:
+      return;
+  }
+}
+
+RunStatus Run::Status() const {
+  RunStatus status{.run = number(),
+                   .name = added_.name,
+                   .state = state_,
+                   .started = added_.added,
+                   .ended = ended_,
+                   .errors = errors};
+  bool unknown = false;
+  for (uint32_t r = 1; r < graph_.region_count(); ++r) {
+    unknown = unknown || regions_[r].settled < regions_[graph_.region(r).parent].expected;
+  }
+  const Program& program = graph_.program();
+  absl::flat_hash_map<std::string, size_t> by_name;
+  for (const RunGraph::StepCount& count : graph_.step_counts()) {
+    const std::string& name = program.steps[count.step].name;
+    const auto [found, added] = by_name.emplace(name, status.steps.size());
+    if (added) status.steps.push_back(StepStatus{.name = name});
+    Counts& counts = status.steps[found->second].counts;
+    counts.total += count.nodes * regions_[count.region].expected;
+    if (graph_.region(count.region).depth > 0) {
+      status.steps[found->second].left_out +=
+          count.nodes * (regions_[count.region].failed + regions_[count.region].filtered);
+    }
+  }
+  for (uint32_t s = 0; s < steps_.size(); ++s) {
+    const auto found = by_name.find(program.steps[s].name);
+    if (found == by_name.end()) continue;
+    Counts& counts = status.steps[found->second].counts;
+    counts.done += steps_[s].done;
+    counts.failed += steps_[s].failed;
+    counts.filtered += steps_[s].filtered;
+    counts.skipped += steps_[s].skipped;
+    counts.running += steps_[s].running;
+  }
+  const auto finish = [&](Counts* counts) {
+    const uint64_t over =
+        counts->done + counts->failed + counts->filtered + counts->skipped + counts->running;
+    counts->waiting = counts->total > over ? counts->total - over : 0;
+    if (!active()) counts->skipped += std::exchange(counts->waiting, 0);
+    counts->total_unknown = unknown && active();
+  };
+  for (StepStatus& step : status.steps) {
+    finish(&step.counts);
+    status.tasks.total += step.counts.total;
+    status.tasks.done += step.counts.done;
+    status.tasks.failed += step.counts.failed;
+    status.tasks.filtered += step.counts.filtered;
+    status.tasks.running += step.counts.running;
+    status.tasks.skipped += step.counts.skipped;
+    status.tasks.waiting += step.counts.waiting;
+  }
+  status.tasks.total_unknown = unknown && active();
+  for (uint32_t r = 1; r < graph_.region_count(); ++r) {
+    status.items.total += regions_[r].expected;
+    status.items.done += regions_[r].done;
+    status.items.failed += regions_[r].failed;
+    status.items.filtered += regions_[r].filtered;
+    status.items.running += regions_[r].live;
+  }
+  finish(&status.items);
+  return status;
+}
+
+void Run::VisitAddresses(const std::function<void(uint64_t)>& visit) const {
+  for (const auto& [id, instance] : instances_) {
+    const std::vector<uint32_t>& columns = graph_.region(instance->region).kept_columns;
+    instance->kept.Visit(0, [&](uint64_t, absl::Span<const uint64_t> values) {
+      for (size_t i = 0; i < columns.size(); ++i) {
+        if (!graph_.vertex(instance->region, columns[i]).is_loop && values[i] != 0) {
+          visit(values[i]);
+        }
+      }
+      return true;
+    });
+    for (const Item* item = instance->first_item; item != nullptr; item = item->next) {
+      for (uint32_t v = 0; v < item->vertices.size(); ++v) {
+        const Vertex& vertex = item->vertices[v];
+        if (vertex.state == VertexState::kSucceeded && vertex.value != 0 &&
+            !graph_.vertex(instance->region, v).is_loop) {
+          visit(vertex.value);
+        }
+      }
+    }
+  }
+}
+
+void Run::CheckInvariants() const {
+  for (const auto& [id, instance] : instances_) {
+    CHECK(instance->next <= instance->available);
+    uint64_t live = 0;
+    for (const Item* item = instance->first_item; item != nullptr; item = item->next) {
+      CHECK(item->serial != 0 && item->instance == instance.get());
+      if (item->ended) continue;
+      ++live;
+      if (instance->region == 0) continue;
+      uint32_t open = 0;
+      for (const Vertex& vertex : item->vertices) open += !IsTerminal(vertex.state);
+      CHECK(open == item->unit.open && open > 0);
+    }
+    CHECK(live == instance->live);
+  }
+}
+
+}  // namespace bue::hub

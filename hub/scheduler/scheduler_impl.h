@@ -1,0 +1,168 @@
+// The Scheduler's inside: what scheduler.cc (life, clients' commands), reports.cc (workers'
+// commands), matcher.cc (granting) and queries.cc (answers) share.
+//
+// Not thread-safe.
+#ifndef BUE_HUB_SCHEDULER_SCHEDULER_IMPL_H_
+#define BUE_HUB_SCHEDULER_SCHEDULER_IMPL_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "hub/scheduler/lease_table.h"
+#include "hub/scheduler/ready_queue.h"
+#include "hub/scheduler/run.h"
+#include "hub/scheduler/scheduler.h"
+#include "hub/scheduler/timer_queue.h"
+#include "hub/scheduler/worker_table.h"
+
+namespace bue::hub {
+
+class Scheduler::Impl final : public RunListener {
+ public:
+  explicit Impl(const SchedulerOptions& options);
+
+  // scheduler.cc
+  absl::Status Load(HubSnapshot snapshot, absl::Time now);
+  void Apply(Command& command, absl::Time now, Effects* effects);
+  absl::Time NextDeadline() const;
+  void BeginTurn(uint64_t turn) { turn_ = turn; }
+  void Synced(uint64_t turn);
+  std::vector<uint64_t> DirtyRuns() const;
+  RunSnapshot SnapshotRun(uint64_t run);
+  void CheckInvariants() const;
+
+  // matcher.cc
+  void Match(absl::Time now, Effects* effects);
+
+  // RunListener: scheduler.cc; what becomes ready: matcher.cc
+  void OnReady(Run* run, Item* item, uint32_t vertex) override;
+  void OnDelayed(Run* run, Item* item, uint32_t vertex) override;
+  void OnCursor(Run* run, Instance* instance) override;
+  void OnInstanceGone(Run* run, Instance* instance) override;
+  void OnRevoke(Run* run, Item* item, uint32_t vertex) override;
+  void OnDelete(uint64_t address) override;
+  void OnFollowing(const Change& change) override;
+  void OnEnded(Run* run) override;
+
+ private:
+  struct Reservation {
+    uint64_t turn = 0;
+    uint64_t run = 0;
+    uint64_t instance = 0;
+    uint64_t upto = 0;
+  };
+  struct LoopRef {
+    uint64_t run = 0;
+    uint64_t instance = 0;
+  };
+
+  // scheduler.cc
+  void Handle(SubmitRun& command);
+  void Handle(ControlRun& command);
+  Run* AddRun(RunAdded added, std::shared_ptr<const Program> program);
+  Run* FindRun(uint64_t run);
+  void Do(Run* run, Change change);  // Records the change and applies it.
+  void Promise(uint64_t request, absl::Status status, ReplyBody body);
+  void Answer(uint64_t request, absl::Status status, ReplyBody body);
+  void DeleteRun(Run* run);
+  void StartGrace(std::vector<std::string> workers);
+  void EndGrace();
+  void TakeSynced();
+  void ExpireLater(Run* run);
+  void ExpireRuns();
+
+  // reports.cc
+  void Handle(WorkerJoined& command);
+  void Handle(WorkerReported& command);
+  void Handle(WorkerGone& command);
+  bool Adopt(Worker* worker, const HeldLease& held);
+  void RenewCredit(struct Lease* lease);
+  void HandleOutcome(Worker* worker, Outcome& outcome);
+  void HandleProgress(const SourceProgress& progress);
+  void HandleLearned(const LearnedMode& learned);
+  void Succeeded(Run* run, Item* item, uint32_t v, const Outcome& outcome, Worker* worker);
+  void AttemptFailed(Run* run, Item* item, uint32_t v, const TaskError& error,
+                     const std::string& worker, bool may_retry);
+  void HandBack(Run* run, Item* item, uint32_t v, Outcome::Kind kind, const std::string& worker);
+  void DropStale(const Outcome& outcome);
+  Change TaskChange(Change::Kind kind, Run* run, Item* item, uint32_t v) const;
+  void FreeLease(struct Lease* lease);
+  void RemoveWorker(Worker* worker, bool lost);
+  void RecordWorkers();
+
+  // matcher.cc
+  RunQueue* QueueOf(Run* run, uint32_t step);
+  void WakeDelayed();
+  void RemoveLostWorkers();
+  void BeginLoopsOfLoops();
+  void GrantAll();
+  bool GrantRound(Pool pool, bool ahead);
+  uint32_t GrantSome(Worker* worker, Pool pool, uint32_t most);
+  uint32_t TakeFrom(RunQueue* queue, Worker* worker, uint32_t most);
+  bool TakeTask(RunQueue* queue, TaskRef* task);
+  bool BeginFromCursor(RunQueue* queue);
+  bool MayBegin(Run* run, Instance* instance);
+  void Reserve(Run* run, Instance* instance);
+  uint64_t CreditOf(Run* run, Item* item, uint32_t source);
+  void GiveSourceCredit(Run* run, Item* item, uint32_t source);
+  void ReadOn(Run* run, Instance* instance);
+  uint64_t CursorBits(Run* run, const Instance& instance, RunQueue* queue);
+
+  // grants.cc
+  void Grant(RunQueue* queue, Worker* worker, const TaskRef& task);
+  GrantGroup* GroupFor(Worker* worker, Run* run, const Item& item, uint32_t v, Pool pool,
+                       uint64_t credit);
+  void AddInputs(Run* run, Item* item, uint32_t v, GrantGroup* group);
+  void AddElement(Run* run, Item* item, uint32_t region, InputColumn* column);
+
+  // queries.cc
+  void Handle(QueryRun& command);
+  void Handle(QueryRuns& command);
+  void Handle(QueryWorkers& command);
+  void Handle(QueryValues& command);
+  void Handle(QueryResults& command);
+  void Handle(QueryPlace& command);
+  void Handle(QueryRunning& command);
+  absl::StatusOr<ValuePlace> Locate(Run* run, const std::string& name, const std::string& item);
+
+  const SchedulerOptions options_;
+  absl::btree_map<uint64_t, std::unique_ptr<Run>> runs_;
+  absl::flat_hash_map<std::string, uint64_t> run_of_key_;
+  uint64_t next_run_ = 1;
+  uint64_t active_runs_ = 0;
+
+  ReadyQueue ready_;
+  LeaseTable leases_;
+  WorkerTable workers_;
+  TimerQueue timers_;
+  absl::btree_set<std::pair<absl::Time, uint64_t>> expiries_;  // When a run's values go.
+  std::deque<Reservation> reservations_;                       // Written, not known to be on disk.
+  std::vector<LoopRef> loops_of_loops_;                        // Cursors that no root task begins.
+  size_t next_worker_ = 0;  // Where the next round of grants begins.
+
+  // After a restart, until the workers that were there are back.
+  absl::Time grace_end_ = absl::InfiniteFuture();
+  bool in_grace_ = false;
+  absl::btree_set<std::string> awaited_;
+
+  std::vector<uint64_t> ended_;  // Runs that ended this turn.
+
+  // Of the turn under way.
+  uint64_t turn_ = 0;
+  uint64_t synced_ = 0;
+  absl::Time now_;
+  Effects* effects_ = nullptr;
+  Effects after_load_;  // What followed from loading: joins the first turn's.
+  absl::btree_map<uint64_t, size_t> open_group_;  // Worker to its last grant group, this turn.
+};
+
+}  // namespace bue::hub
+
+#endif  // BUE_HUB_SCHEDULER_SCHEDULER_IMPL_H_

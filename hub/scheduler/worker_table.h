@@ -1,0 +1,94 @@
+// WorkerTable knows who is connected, what they accept and how much room they have. What a worker
+// holds is derived from its live leases, never counted apart.
+//
+// Not thread-safe.
+#ifndef BUE_HUB_SCHEDULER_WORKER_TABLE_H_
+#define BUE_HUB_SCHEDULER_WORKER_TABLE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/time/time.h"
+#include "hub/scheduler/effects.h"
+#include "hub/scheduler/lease_table.h"
+
+namespace bue::hub {
+
+struct Worker {
+  uint64_t id = 0;  // Of its stream: new after each reconnect.
+  std::string name;
+  std::string host;
+  std::string version;
+  uint64_t incarnation = 0;
+  std::vector<std::string> scope_names;
+  std::vector<uint32_t> scopes;
+  bool priority_first = false;
+  bool reverse = false;
+
+  WorkerRoom room[kPools];
+  uint32_t held[kPools] = {};  // Length of its list of leases, by pool.
+  Lease* first_lease = nullptr;
+  Lease* last_lease = nullptr;
+
+  uint64_t done = 0;
+  uint64_t failed = 0;
+  absl::Time last_heard;
+  bool connected = true;
+  absl::Time gone_at = absl::InfiniteFuture();  // Its stream broke; then its leases are taken.
+
+  uint64_t holds() const {
+    uint64_t n = 0;
+    for (const uint32_t h : held) n += h;
+    return n;
+  }
+};
+
+class WorkerTable {
+ public:
+  Worker* Add(std::unique_ptr<Worker> worker) {
+    Worker* added = worker.get();
+    workers_[added->id] = std::move(worker);
+    return added;
+  }
+  Worker* Find(uint64_t id) {
+    const auto found = workers_.find(id);
+    return found == workers_.end() ? nullptr : found->second.get();
+  }
+  // The same process behind an earlier stream. Null: none.
+  Worker* FindIncarnation(const std::string& name, uint64_t incarnation) {
+    for (const auto& [id, worker] : workers_) {
+      if (worker->incarnation == incarnation && worker->name == name) return worker.get();
+    }
+    return nullptr;
+  }
+  void Remove(uint64_t id) { workers_.erase(id); }
+
+  const absl::btree_map<uint64_t, std::unique_ptr<Worker>>& all() const { return workers_; }
+
+  // A lease joins or leaves its worker's list.
+  static void Link(Worker* worker, Lease* lease) {
+    lease->worker = worker;
+    lease->previous = worker->last_lease;
+    lease->next = nullptr;
+    (lease->previous == nullptr ? worker->first_lease : lease->previous->next) = lease;
+    worker->last_lease = lease;
+    ++worker->held[static_cast<size_t>(lease->pool)];
+  }
+  static void Unlink(Lease* lease) {
+    Worker* worker = lease->worker;
+    (lease->previous == nullptr ? worker->first_lease : lease->previous->next) = lease->next;
+    (lease->next == nullptr ? worker->last_lease : lease->next->previous) = lease->previous;
+    --worker->held[static_cast<size_t>(lease->pool)];
+    lease->worker = nullptr;
+  }
+
+ private:
+  absl::btree_map<uint64_t, std::unique_ptr<Worker>> workers_;  // By stream.
+};
+
+}  // namespace bue::hub
+
+#endif  // BUE_HUB_SCHEDULER_WORKER_TABLE_H_

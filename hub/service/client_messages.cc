@@ -1,0 +1,122 @@
+#include "hub/service/client_messages.h"
+
+#include <string>
+
+#include "common/check.h"
+#include "hub/service/worker_messages.h"
+
+namespace bue::hub {
+namespace {
+
+v1::RunState ToProto(RunState state) {
+  switch (state) {
+    case RunState::kRunning:
+      return v1::RUNNING;
+    case RunState::kPaused:
+      return v1::PAUSED;
+    case RunState::kSucceeded:
+      return v1::RUN_SUCCEEDED;
+    case RunState::kFailed:
+      return v1::RUN_FAILED;
+    case RunState::kCancelled:
+      return v1::CANCELLED;
+  }
+  CHECK(false);
+}
+
+// Seconds since 1970; 0 for "not yet".
+double ToSeconds(absl::Time time) {
+  if (time == absl::InfiniteFuture() || time == absl::InfinitePast()) return 0;
+  return absl::ToDoubleSeconds(time - absl::UnixEpoch());
+}
+
+void ToProto(const Counts& counts, v1::Counts* out) {
+  out->set_total(counts.total);
+  out->set_total_unknown(counts.total_unknown);
+  out->set_done(counts.done);
+  out->set_failed(counts.failed);
+  out->set_filtered(counts.filtered);
+  out->set_skipped(counts.skipped);
+  out->set_running(counts.running);
+  out->set_waiting(counts.waiting);
+}
+
+}  // namespace
+
+void ToProto(const RunStatus& status, v1::RunStatus* out) {
+  out->set_run(status.run);
+  out->set_name(status.name);
+  out->set_state(ToProto(status.state));
+  out->set_started_unix_s(ToSeconds(status.started));
+  out->set_ended_unix_s(ToSeconds(status.ended));
+  ToProto(status.tasks, out->mutable_tasks());
+  ToProto(status.items, out->mutable_items());
+  for (const StepStatus& step : status.steps) {
+    v1::StepStatus* to = out->add_steps();
+    to->set_name(step.name);
+    ToProto(step.counts, to->mutable_counts());
+    to->set_left_out(step.left_out);
+  }
+  out->set_errors(status.errors);
+}
+
+void ToProto(const WorkerStatus& status, v1::WorkerStatus* out) {
+  out->set_name(status.name);
+  out->set_host(status.host);
+  for (const std::string& scope : status.scopes) out->add_scopes(scope);
+  uint64_t slots = 0;
+  for (int pool = 0; pool < kPools; ++pool) {
+    const WorkerRoom& room = status.room[pool];
+    slots += room.slots;
+    v1::Room* to = out->add_room();
+    to->set_pool(ToProto(static_cast<Pool>(pool)));
+    to->set_leases(room.leases);
+    to->set_slots(room.slots);
+  }
+  out->set_slots(slots);
+  out->set_running(status.running);
+  out->set_done(status.done);
+  out->set_failed(status.failed);
+  out->set_alive(status.alive);
+  out->set_last_heard_unix_s(ToSeconds(status.last_heard));
+  out->set_version(status.version);
+}
+
+void ToProto(const ErrorRecord& error, v1::ErrorRecord* out) {
+  out->set_run(error.run);
+  out->set_step(error.step);
+  out->set_item(error.item);
+  out->set_attempt(error.attempt);
+  out->set_action(error.action);
+  out->set_worker(error.worker);
+  out->set_type(error.type);
+  out->set_error(error.message);
+  out->set_traceback(error.traceback);
+  out->set_at_unix_s(ToSeconds(error.at));
+  out->set_final(error.final);
+}
+
+void ToProto(const LogAdded& log, v1::LogRecord* out) {
+  out->set_run(log.run);
+  out->set_step(log.step);
+  out->set_item(log.item);
+  out->set_attempt(log.attempt);
+  out->set_address(log.address);
+  out->set_worker(log.worker);
+}
+
+void ToProto(const ValuePage& page, v1::ListValuesReply* out) {
+  out->mutable_addresses()->Add(page.addresses.begin(), page.addresses.end());
+  out->mutable_instances()->Add(page.instances.begin(), page.instances.end());
+  out->set_next(page.next);
+  out->set_end(page.end);
+}
+
+void ToProto(const ValuePlace& place, v1::LocateValueReply* out) {
+  out->set_fan_in(place.fan_in);
+  out->set_address(place.address);
+  out->set_instance(place.instance);
+  out->set_node(place.node);
+}
+
+}  // namespace bue::hub

@@ -1,0 +1,21 @@
+// From the scheduler's structs to bue.v1's client messages, field by field.
+//
+// Pure functions.
+#ifndef BUE_HUB_SERVICE_CLIENT_MESSAGES_H_
+#define BUE_HUB_SERVICE_CLIENT_MESSAGES_H_
+
+#include "bue/v1/hub.pb.h"
+#include "hub/scheduler/effects.h"
+
+namespace bue::hub {
+
+void ToProto(const RunStatus& status, v1::RunStatus* out);
+void ToProto(const WorkerStatus& status, v1::WorkerStatus* out);
+void ToProto(const ErrorRecord& error, v1::ErrorRecord* out);
+void ToProto(const LogAdded& log, v1::LogRecord* out);
+void ToProto(const ValuePage& page, v1::ListValuesReply* out);
+void ToProto(const ValuePlace& place, v1::LocateValueReply* out);
+
+}  // namespace bue::hub
+
+#endif  // BUE_HUB_SERVICE_CLIENT_MESSAGES_H_

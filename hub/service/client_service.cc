@@ -1,0 +1,227 @@
+#include "hub/service/client_service.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "bue/v1/hub.grpc.pb.h"
+#include "common/rpc.h"
+#include "hub/service/client_messages.h"
+#include "hub/service/listings.h"
+#include "hub/service/upload.h"
+#include "hub/service/watch.h"
+
+namespace bue::hub {
+namespace {
+
+using Context = grpc::CallbackServerContext;
+using Unary = grpc::ServerUnaryReactor;
+
+// A call that is refused before it begins.
+template <typename Record>
+class RefusedListing final : public grpc::ServerWriteReactor<Record> {
+ public:
+  explicit RefusedListing(const absl::Status& status) { this->Finish(ToGrpc(status)); }
+  void OnDone() override { delete this; }
+};
+template <typename Request>
+class RefusedUpload final : public grpc::ServerReadReactor<Request> {
+ public:
+  explicit RefusedUpload(const absl::Status& status) { this->Finish(ToGrpc(status)); }
+  void OnDone() override { delete this; }
+};
+
+absl::StatusOr<ControlRun::Action> ToAction(v1::ControlRunRequest::Action action) {
+  switch (action) {
+    case v1::ControlRunRequest::CANCEL:
+      return ControlRun::Action::kCancel;
+    case v1::ControlRunRequest::PAUSE:
+      return ControlRun::Action::kPause;
+    case v1::ControlRunRequest::RESUME:
+      return ControlRun::Action::kResume;
+    case v1::ControlRunRequest::DELETE:
+      return ControlRun::Action::kDelete;
+    default:
+      return absl::InvalidArgumentError(absl::StrCat("unknown action ", action));
+  }
+}
+
+}  // namespace
+
+class ClientService::Impl final : public v1::Hub::CallbackService {
+ public:
+  Impl(ClientServiceOptions options, ClientParts parts)
+      : options_(std::move(options)),
+        parts_(parts),
+        watches_(parts.requests, options_.watches_max) {
+    uploads_.limits = options_.upload;
+    uploads_.parts = parts;
+  }
+
+  void RunsEnded(const std::vector<uint64_t>& runs) { watches_.Poke(runs); }
+  void Stop() { watches_.Stop(); }
+
+  grpc::ServerReadReactor<v1::UploadRequest>* Upload(Context* context,
+                                                     v1::UploadReply* reply) override {
+    absl::Status allowed = CheckToken(*context, options_.token);
+    if (!allowed.ok()) return new RefusedUpload<v1::UploadRequest>(allowed);
+    return StartUpload(&uploads_, context, reply);
+  }
+
+  Unary* GetRun(Context* context, const v1::GetRunRequest* request, v1::RunStatus* reply) override {
+    return Ask<RunStatus>(context, QueryRun{.run = request->run()},
+                          [reply](const RunStatus& status) { ToProto(status, reply); });
+  }
+
+  Unary* ListRuns(Context* context, const v1::ListRunsRequest*, v1::ListRunsReply* reply) override {
+    return AskLong<RunList>(context, QueryRuns{}, [reply](const RunList& list) {
+      for (const RunStatus& status : list.runs) {
+        v1::RunStatus* run = reply->add_runs();
+        ToProto(status, run);
+        run->clear_steps();  // A hundred thousand runs must fit into a message; GetRun has them.
+      }
+    });
+  }
+
+  grpc::ServerWriteReactor<v1::RunStatus>* WatchRun(Context* context,
+                                                    const v1::WatchRunRequest* request) override {
+    absl::Status allowed = CheckToken(*context, options_.token);
+    if (!allowed.ok()) return new RefusedListing<v1::RunStatus>(allowed);
+    const absl::Duration interval = request->interval_ms() == 0
+                                        ? options_.watch_interval
+                                        : absl::Milliseconds(request->interval_ms());
+    return watches_.Start(request->run(), std::max(interval, options_.watch_interval_min));
+  }
+
+  Unary* ControlRun(Context* context, const v1::ControlRunRequest* request,
+                    v1::ControlRunReply*) override {
+    const auto action = ToAction(request->action());
+    if (!action.ok()) return Refuse(context, action.status());
+    return Ask<Done>(context, hub::ControlRun{.run = request->run(), .action = *action},
+                     [](const Done&) {});
+  }
+
+  grpc::ServerWriteReactor<v1::ErrorRecord>* ListErrors(
+      Context* context, const v1::ListErrorsRequest* request) override {
+    absl::Status allowed = CheckToken(*context, options_.token);
+    if (!allowed.ok()) return new RefusedListing<v1::ErrorRecord>(allowed);
+    return StartListErrors(parts_, *request);
+  }
+
+  grpc::ServerWriteReactor<v1::ResultRecord>* ListResults(
+      Context* context, const v1::ListResultsRequest* request) override {
+    absl::Status allowed = CheckToken(*context, options_.token);
+    if (!allowed.ok()) return new RefusedListing<v1::ResultRecord>(allowed);
+    return StartListResults(parts_, *request);
+  }
+
+  Unary* ListWorkers(Context* context, const v1::ListWorkersRequest*,
+                     v1::ListWorkersReply* reply) override {
+    return AskLong<WorkerList>(context, QueryWorkers{}, [reply](const WorkerList& list) {
+      for (const WorkerStatus& status : list.workers) ToProto(status, reply->add_workers());
+    });
+  }
+
+  grpc::ServerWriteReactor<v1::LogRecord>* ListLogs(Context* context,
+                                                    const v1::ListLogsRequest* request) override {
+    absl::Status allowed = CheckToken(*context, options_.token);
+    if (!allowed.ok()) return new RefusedListing<v1::LogRecord>(allowed);
+    return StartListLogs(parts_, *request, options_.running_logs_max);
+  }
+
+  Unary* LocateValue(Context* context, const v1::LocateValueRequest* request,
+                     v1::LocateValueReply* reply) override {
+    return Ask<ValuePlace>(
+        context,
+        QueryPlace{.run = request->run(), .name = request->name(), .item = request->item()},
+        [reply](const ValuePlace& place) { ToProto(place, reply); });
+  }
+
+  Unary* ListValues(Context* context, const v1::ListValuesRequest* request,
+                    v1::ListValuesReply* reply) override {
+    return Ask<ValuePage>(context,
+                          QueryValues{.run = request->run(),
+                                      .instance = request->instance(),
+                                      .node = request->node(),
+                                      .start = request->start()},
+                          [reply](const ValuePage& page) { ToProto(page, reply); });
+  }
+
+  grpc::ServerWriteReactor<v1::FileChunk>* GetFile(Context* context,
+                                                   const v1::GetFileRequest* request) override {
+    absl::Status allowed = CheckToken(*context, options_.token);
+    if (!allowed.ok()) return new RefusedListing<v1::FileChunk>(allowed);
+    return StartGetFile(parts_, *request);
+  }
+
+  Unary* GetInfo(Context* context, const v1::HubInfoRequest*, v1::HubInfo* reply) override {
+    reply->set_version(BUE_VERSION);
+    reply->set_epoch(options_.epoch);
+    for (const std::string& bucket : options_.buckets) reply->add_buckets(bucket);
+    return Refuse(context, absl::OkStatus());
+  }
+
+ private:
+  // Answers at once. A wrong token goes before any other answer.
+  Unary* Refuse(Context* context, const absl::Status& status) {
+    Unary* const reactor = context->DefaultReactor();
+    const absl::Status allowed = CheckToken(*context, options_.token);
+    reactor->Finish(ToGrpc(allowed.ok() ? status : allowed));
+    return reactor;
+  }
+
+  // Asks the scheduler; `fill` makes the reply of the `Body` it found. The call stays until it is
+  // finished, whether or not somebody still waits for it.
+  template <typename Body, typename Fill>
+  Unary* Ask(Context* context, Command command, Fill fill) {
+    if (absl::Status allowed = CheckToken(*context, options_.token); !allowed.ok()) {
+      return Refuse(context, allowed);
+    }
+    Unary* const reactor = context->DefaultReactor();
+    parts_.requests->Ask(std::move(command), [reactor, fill](Reply reply) {
+      if (reply.status.ok()) fill(std::get<Body>(reply.body));
+      reactor->Finish(ToGrpc(reply.status));
+    });
+    return reactor;
+  }
+
+  // For replies that are large: they are made on the pool, not on the turn's thread.
+  template <typename Body, typename Fill>
+  Unary* AskLong(Context* context, Command command, Fill fill) {
+    if (absl::Status allowed = CheckToken(*context, options_.token); !allowed.ok()) {
+      return Refuse(context, allowed);
+    }
+    Unary* const reactor = context->DefaultReactor();
+    parts_.requests->Ask(std::move(command), [this, reactor, fill](Reply reply) {
+      auto shared = std::make_shared<Reply>(std::move(reply));
+      const bool taken = parts_.pool->Add([reactor, fill, shared] {
+        if (shared->status.ok()) fill(std::get<Body>(shared->body));
+        reactor->Finish(ToGrpc(shared->status));
+      });
+      if (!taken) {
+        reactor->Finish(ToGrpc(absl::ResourceExhaustedError("the hub is overloaded; try again")));
+      }
+    });
+    return reactor;
+  }
+
+  const ClientServiceOptions options_;
+  const ClientParts parts_;
+  Uploads uploads_;
+  Watches watches_;
+};
+
+ClientService::ClientService(ClientServiceOptions options, ClientParts parts)
+    : impl_(std::make_unique<Impl>(std::move(options), parts)) {}
+ClientService::~ClientService() = default;
+
+grpc::Service* ClientService::service() { return impl_.get(); }
+void ClientService::RunsEnded(const std::vector<uint64_t>& runs) { impl_->RunsEnded(runs); }
+void ClientService::Stop() { impl_->Stop(); }
+
+}  // namespace bue::hub

@@ -1,0 +1,216 @@
+#include "hub/service/worker_messages.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "common/program/program_codec.h"
+#include "common/status_macros.h"
+
+namespace bue::hub {
+namespace {
+
+constexpr uint64_t kElapsedMsMax = uint64_t{30} * 86400 * 1000;  // No attempt lasts longer.
+
+absl::Status Senseless(absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("a worker's message makes no sense: ", what));
+}
+
+absl::Status CheckName(absl::string_view what, const std::string& name,
+                       const WorkerLimits& limits) {
+  if (name.size() <= limits.name_bytes_max) return absl::OkStatus();
+  return Senseless(
+      absl::StrCat("a ", what, " of ", name.size(), " bytes, allowed are ", limits.name_bytes_max));
+}
+
+absl::StatusOr<Pool> ToPool(v1::Pool pool) {
+  if (pool < v1::POOL_ASYNC || pool > v1::POOL_SQL) {
+    return Senseless(absl::StrCat("unknown pool ", pool));
+  }
+  return static_cast<Pool>(pool);
+}
+
+// The first `bytes` of `text`, without half a character at the end.
+std::string Clip(const std::string& text, size_t bytes) {
+  if (text.size() <= bytes) return text;
+  while (bytes > 0 && (static_cast<uint8_t>(text[bytes]) & 0xc0) == 0x80) --bytes;
+  return absl::StrCat(text.substr(0, bytes), "…");
+}
+
+absl::StatusOr<Outcome::Kind> ToKind(v1::Outcome::Kind kind) {
+  switch (kind) {
+    case v1::Outcome::FAILED:
+      return Outcome::Kind::kFailed;
+    case v1::Outcome::PENDING:
+      return Outcome::Kind::kPending;
+    case v1::Outcome::RESET:
+      return Outcome::Kind::kReset;
+    case v1::Outcome::CANCEL:
+      return Outcome::Kind::kCancel;
+    case v1::Outcome::GIVEN_BACK:
+      return Outcome::Kind::kGivenBack;
+    case v1::Outcome::INPUT_GONE:
+      return Outcome::Kind::kInputGone;
+    case v1::Outcome::SUCCEEDED:
+      return Outcome::Kind::kSucceeded;
+    default:
+      return Senseless(absl::StrCat("unknown kind of outcome ", kind));
+  }
+}
+
+std::unique_ptr<TaskError> ToError(const v1::ErrorInfo& error, const WorkerLimits& limits) {
+  auto out = std::make_unique<TaskError>();
+  out->action = Clip(error.action(), limits.name_bytes_max);
+  out->type = Clip(error.type(), limits.name_bytes_max);
+  out->message = Clip(error.message(), limits.message_bytes_max);
+  out->traceback = Clip(error.traceback(), limits.traceback_bytes_max);
+  return out;
+}
+
+absl::Status AddSuccesses(const v1::Succeeded& from, std::vector<Outcome>* out) {
+  const int size = from.lease_size();
+  if (from.address_size() != size || from.elements_size() != size || from.run_us_size() != size) {
+    return Senseless("columns of unequal length");
+  }
+  for (int i = 0; i < size; ++i) {
+    out->push_back({.lease = from.lease(i),
+                    .kind = Outcome::Kind::kSucceeded,
+                    .address = from.address(i),
+                    .elements = from.elements(i),
+                    .run_us = from.run_us(i)});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddOutcome(const v1::Outcome& from, const WorkerLimits& limits,
+                        std::vector<Outcome>* out) {
+  ASSIGN_OR_RETURN(const Outcome::Kind kind, ToKind(from.kind()));
+  Outcome outcome{.lease = from.lease(),
+                  .kind = kind,
+                  .address = kind == Outcome::Kind::kInputGone ? from.gone() : from.address(),
+                  .elements = from.elements(),
+                  .output = from.output(),
+                  .run_us = from.run_us()};
+  if (kind == Outcome::Kind::kFailed || kind == Outcome::Kind::kInputGone) {
+    outcome.error = ToError(from.error(), limits);
+  }
+  out->push_back(std::move(outcome));
+  return absl::OkStatus();
+}
+
+template <typename From, typename T>
+void CopyColumn(const std::vector<T>& from, From* to) {
+  to->Add(from.begin(), from.end());
+}
+
+void AppendInput(const InputColumn& from, v1::InputColumn* to) {
+  to->set_kind(static_cast<v1::InputColumn::Kind>(from.kind));
+  CopyColumn(from.address, to->mutable_address());
+  CopyColumn(from.first, to->mutable_first());
+  CopyColumn(from.count, to->mutable_count());
+  CopyColumn(from.instance, to->mutable_instance());
+  to->set_node(from.node);
+}
+
+}  // namespace
+
+absl::StatusOr<WorkerJoined> ToJoined(const v1::Hello& hello, uint64_t worker,
+                                      const WorkerLimits& limits) {
+  if (hello.name().empty()) return Senseless("it says no name");
+  RETURN_IF_ERROR(CheckName("name", hello.name(), limits));
+  RETURN_IF_ERROR(CheckName("host", hello.host(), limits));
+  RETURN_IF_ERROR(CheckName("version", hello.version(), limits));
+  if (static_cast<size_t>(hello.scopes_size()) > limits.scopes_max) {
+    return Senseless(absl::StrCat(hello.scopes_size(), " scopes, allowed are ", limits.scopes_max));
+  }
+  WorkerJoined joined{.worker = worker,
+                      .name = hello.name(),
+                      .host = hello.host(),
+                      .version = hello.version(),
+                      .incarnation = hello.incarnation(),
+                      .priority_first = hello.priority_first(),
+                      .reverse = hello.reverse()};
+  for (const std::string& scope : hello.scopes()) {
+    RETURN_IF_ERROR(CheckName("scope", scope, limits));
+    joined.scopes.push_back(scope);
+  }
+  joined.held.reserve(hello.held_size());
+  for (const v1::HeldLease& held : hello.held()) {
+    ASSIGN_OR_RETURN(const Pool pool, ToPool(held.pool()));
+    joined.held.push_back(
+        {.lease = held.lease(),
+         .run = held.run(),
+         .instance = held.instance(),
+         .item = held.item(),
+         .node = held.node(),
+         .pass = held.pass(),
+         .elapsed = absl::Milliseconds(std::min(held.elapsed_ms(), kElapsedMsMax)),
+         .pool = pool});
+  }
+  return joined;
+}
+
+absl::StatusOr<WorkerReported> ToReported(const v1::FromWorker& message, uint64_t worker,
+                                          const WorkerLimits& limits) {
+  WorkerReported report{.worker = worker, .report = message.report(), .goodbye = message.goodbye()};
+  const int outcomes = message.succeeded().lease_size() + message.outcomes_size();
+  if (outcomes > 0 && message.report() == 0) return Senseless("outcomes without a report number");
+  report.outcomes.reserve(outcomes);
+  RETURN_IF_ERROR(AddSuccesses(message.succeeded(), &report.outcomes));
+  for (const v1::Outcome& outcome : message.outcomes()) {
+    RETURN_IF_ERROR(AddOutcome(outcome, limits, &report.outcomes));
+  }
+  for (const v1::Room& room : message.room()) {
+    ASSIGN_OR_RETURN(const Pool pool, ToPool(room.pool()));
+    if (room.leases() > limits.room_max) {
+      return Senseless(absl::StrCat("room for ", room.leases(), " leases of a pool, allowed are ",
+                                    limits.room_max));
+    }
+    report.room.push_back({.pool = pool, .room = {.leases = room.leases(), .slots = room.slots()}});
+  }
+  for (const v1::Progress& progress : message.progress()) {
+    report.progress.push_back({.lease = progress.lease(),
+                               .address = progress.address(),
+                               .elements = progress.elements()});
+  }
+  for (const v1::LearnedMode& learned : message.learned()) {
+    ASSIGN_OR_RETURN(const Pool pool, ToPool(learned.pool()));
+    report.learned.push_back({.run = learned.run(), .step = learned.step(), .pool = pool});
+  }
+  return report;
+}
+
+size_t AppendGrant(const GrantGroup& group, v1::ToWorker* out) {
+  v1::GrantGroup* to = out->add_grants();
+  to->set_run(group.run);
+  to->set_node(group.node);
+  to->set_step(group.step);
+  to->set_instance(group.instance);
+  to->set_pool(ToProto(group.pool));
+  CopyColumn(group.lease, to->mutable_lease());
+  CopyColumn(group.item, to->mutable_item());
+  CopyColumn(group.attempt, to->mutable_attempt());
+  CopyColumn(group.pass, to->mutable_pass());
+  for (const InputColumn& input : group.inputs) AppendInput(input, to->add_inputs());
+  to->set_item_prefix(group.item_prefix);
+  to->set_is_source(group.is_source);
+  to->set_source_credit(group.source_credit);
+  return 64 + group.item_prefix.size() + group.lease.size() * (16 + 16 * group.inputs.size());
+}
+
+size_t AppendRun(uint64_t run, const Program& program, v1::ToWorker* out) {
+  v1::RunInfo* info = out->add_runs();
+  info->set_run(run);
+  info->set_script(program.script);
+  for (const Step& step : program.steps) ToProto(step, info->add_steps());
+  for (const File& file : program.files) ToProto(file, info->add_files());
+  return info->ByteSizeLong();
+}
+
+v1::Pool ToProto(Pool pool) { return static_cast<v1::Pool>(pool); }
+
+}  // namespace bue::hub

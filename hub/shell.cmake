@@ -1,0 +1,23 @@
+# The world around the decisions: turns, storage, services.
+add_library(bue_hub STATIC
+  hub.cc
+  service/blocking_pool.cc
+  service/client_messages.cc
+  service/client_service.cc
+  service/listings.cc
+  service/object_deleter.cc
+  service/program_cache.cc
+  service/requests.cc
+  service/upload.cc
+  service/watch.cc
+  service/worker_messages.cc
+  service/worker_service.cc
+  service/worker_stream.cc
+  storage/data_directory.cc
+  storage/record_codec.cc
+  storage/rocksdb_hub_store.cc
+  storage/rows.cc
+  turn_loop.cc)
+target_compile_definitions(bue_hub PRIVATE BUE_VERSION="${PROJECT_VERSION}")
+target_link_libraries(bue_hub PUBLIC hub_scheduler bue_common
+  PRIVATE bue_bucket_client bue_sha256 RocksDB::rocksdb-shared)

@@ -1,0 +1,44 @@
+// DataDirectory is the hub's claim on a folder: that it is the hub's, of a format this hub reads,
+// that no other process has it, and that there is room on its disk. Everything else in the folder
+// is the store's.
+//
+// Thread-safe after Open.
+#ifndef BUE_HUB_STORAGE_DATA_DIRECTORY_H_
+#define BUE_HUB_STORAGE_DATA_DIRECTORY_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace bue::hub {
+
+class DataDirectory {
+ public:
+  // Makes the folder if need be and claims it until destruction. Errors say what to do:
+  // PermissionDenied: not writable. FailedPrecondition: somebody else's folder, or another format.
+  // Unavailable: another hub runs in it.
+  static absl::StatusOr<std::unique_ptr<DataDirectory>> Open(const std::string& path);
+  ~DataDirectory();
+
+  DataDirectory(const DataDirectory&) = delete;
+  DataDirectory& operator=(const DataDirectory&) = delete;
+
+  // ResourceExhausted if the disk has less than `bytes` left.
+  absl::Status CheckSpace(uint64_t bytes) const;
+
+  const std::string& path() const { return path_; }
+
+ private:
+  DataDirectory(std::string path, int marker) : path_(std::move(path)), marker_(marker) {}
+
+  // Constant after construction.
+  const std::string path_;
+  const int marker_;  // Open and locked.
+};
+
+}  // namespace bue::hub
+
+#endif  // BUE_HUB_STORAGE_DATA_DIRECTORY_H_

@@ -1,0 +1,275 @@
+#include "hub/storage/record_codec.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "common/varint.h"
+
+namespace bue::hub {
+namespace {
+
+constexpr uint64_t kVersion = 1;
+constexpr uint64_t kLastKind = static_cast<uint64_t>(Change::Kind::kExpired);
+// Shorter runs of equal deltas cost more as a run of their own than among the others.
+constexpr size_t kRunMin = 3;
+
+absl::Status Damaged(absl::string_view what) {
+  return absl::DataLossError(absl::StrCat("a stored ", what, " is damaged"));
+}
+
+absl::Status CheckVersion(absl::string_view what, VarintReader* reader) {
+  const uint64_t version = reader->Varint();
+  if (!reader->ok()) return Damaged(what);
+  if (version == kVersion) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat("a stored ", what, " has format ", version, "; this hub reads ", kVersion));
+}
+
+absl::Status CheckEnd(absl::string_view what, const VarintReader& reader) {
+  return reader.ok() && reader.AtEnd() ? absl::OkStatus() : Damaged(what);
+}
+
+// A column is a row of blocks until all its deltas are there. A block's header holds its length
+// and, in the lowest bit, its kind: one delta that repeats (1), or that many deltas (0).
+class ColumnWriter {
+ public:
+  explicit ColumnWriter(size_t size) { deltas_.reserve(size); }
+
+  void Add(uint64_t value) {
+    deltas_.push_back(value - last_);
+    last_ = value;
+  }
+
+  void Finish(std::string* out) {
+    size_t pending = 0;  // First delta that is not written yet.
+    for (size_t i = 0; i < deltas_.size();) {
+      size_t end = i + 1;
+      while (end < deltas_.size() && deltas_[end] == deltas_[i]) ++end;
+      if (end - i >= kRunMin || (pending == i && end == deltas_.size())) {
+        WriteEach(pending, i, out);
+        WriteRun(i, end, out);
+        pending = end;
+      }
+      i = end;
+    }
+    WriteEach(pending, deltas_.size(), out);
+    deltas_.clear();
+    last_ = 0;
+  }
+
+ private:
+  void WriteRun(size_t begin, size_t end, std::string* out) {
+    PutVarint((end - begin) << 1 | 1, out);
+    PutVarint(ZigZag(static_cast<int64_t>(deltas_[begin])), out);
+  }
+
+  void WriteEach(size_t begin, size_t end, std::string* out) {
+    if (begin == end) return;
+    PutVarint((end - begin) << 1, out);
+    for (size_t i = begin; i < end; ++i) {
+      PutVarint(ZigZag(static_cast<int64_t>(deltas_[i])), out);
+    }
+  }
+
+  std::vector<uint64_t> deltas_;
+  uint64_t last_ = 0;
+};
+
+// Calls `set(i, value)` for each of `size` values; false if the column is malformed.
+template <typename Set>
+bool ReadColumn(size_t size, VarintReader* reader, const Set& set) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < size;) {
+    const uint64_t header = reader->Varint();
+    const uint64_t length = header >> 1;
+    if (!reader->ok() || length == 0 || length > size - i) return false;
+    const bool repeats = header & 1;
+    uint64_t delta = 0;
+    for (uint64_t k = 0; k < length; ++k, ++i) {
+      if (k == 0 || !repeats) delta = static_cast<uint64_t>(reader->Signed());
+      value += delta;
+      if (!set(i, value)) return false;
+    }
+  }
+  return reader->ok();
+}
+
+void PutTime(absl::Time time, std::string* out) {
+  PutVarint(ZigZag(absl::ToUnixMicros(time)), out);
+}
+absl::Time ReadTime(VarintReader* reader) { return absl::FromUnixMicros(reader->Signed()); }
+
+std::string ReadString(VarintReader* reader) { return std::string(reader->Bytes()); }
+
+uint32_t ReadUint32(VarintReader* reader) {
+  return static_cast<uint32_t>(std::min<uint64_t>(reader->Varint(), UINT32_MAX));
+}
+
+}  // namespace
+
+void EncodeChanges(absl::Span<const Change> changes, std::string* out) {
+  CHECK(changes.size() <= kChangesMax);
+  PutVarint(kVersion, out);
+  PutVarint(changes.size(), out);
+  ColumnWriter column(changes.size());
+  const auto write = [&](auto field) {
+    for (const Change& change : changes) column.Add(static_cast<uint64_t>(field(change)));
+    column.Finish(out);
+  };
+  write([](const Change& change) { return change.kind; });
+  write([](const Change& change) { return change.run; });
+  write([](const Change& change) { return change.instance; });
+  write([](const Change& change) { return change.item; });
+  write([](const Change& change) { return change.node; });
+  write([](const Change& change) { return change.a; });
+  write([](const Change& change) { return change.b; });
+  write([](const Change& change) { return change.c; });
+}
+
+absl::Status DecodeChanges(absl::string_view bytes, std::vector<Change>* out) {
+  VarintReader reader(bytes);
+  RETURN_IF_ERROR(CheckVersion("turn", &reader));
+  const uint64_t count = reader.Varint();
+  if (!reader.ok() || count > kChangesMax) return Damaged("turn");
+  // Grows with the first column, so that a damaged count alone takes no memory.
+  const size_t base = out->size();
+  const bool kinds = ReadColumn(count, &reader, [&](size_t, uint64_t value) {
+    if (value == 0 || value > kLastKind) return false;
+    out->emplace_back().kind = static_cast<Change::Kind>(value);
+    return true;
+  });
+  if (!kinds) return Damaged("turn");
+  Change* const changes = out->data() + base;
+  const auto read = [&](auto Change::*field) {
+    return ReadColumn(count, &reader, [&](size_t i, uint64_t value) {
+      using Field = std::decay_t<decltype(changes[i].*field)>;
+      changes[i].*field = static_cast<Field>(value);
+      return sizeof(Field) == sizeof(value) || value <= UINT32_MAX;
+    });
+  };
+  const bool rest = read(&Change::run) && read(&Change::instance) && read(&Change::item) &&
+                    read(&Change::node) && read(&Change::a) && read(&Change::b) && read(&Change::c);
+  return rest ? CheckEnd("turn", reader) : Damaged("turn");
+}
+
+std::string EncodeRun(const RunAdded& run) {
+  std::string out;
+  PutVarint(kVersion, &out);
+  PutVarint(run.run, &out);
+  PutBytes(run.key, &out);
+  PutBytes(run.name, &out);
+  PutVarint(run.weight, &out);
+  PutTime(run.added, &out);
+  PutBytes(run.program, &out);
+  return out;
+}
+
+absl::StatusOr<RunAdded> DecodeRun(absl::string_view bytes) {
+  VarintReader reader(bytes);
+  RETURN_IF_ERROR(CheckVersion("run", &reader));
+  RunAdded run;
+  run.run = reader.Varint();
+  run.key = ReadString(&reader);
+  run.name = ReadString(&reader);
+  run.weight = ReadUint32(&reader);
+  run.added = ReadTime(&reader);
+  run.program = ReadString(&reader);
+  RETURN_IF_ERROR(CheckEnd("run", reader));
+  return run;
+}
+
+std::string EncodeErrors(absl::Span<const ErrorRecord* const> errors) {
+  std::string out;
+  PutVarint(kVersion, &out);
+  PutVarint(errors.size(), &out);
+  for (const ErrorRecord* error : errors) {
+    PutBytes(error->step, &out);
+    PutBytes(error->item, &out);
+    PutVarint(error->attempt, &out);
+    PutBytes(error->action, &out);
+    PutBytes(error->worker, &out);
+    PutBytes(error->type, &out);
+    PutBytes(error->message, &out);
+    PutBytes(error->traceback, &out);
+    PutTime(error->at, &out);
+    PutVarint(error->final ? 1 : 0, &out);
+  }
+  return out;
+}
+
+absl::StatusOr<std::vector<ErrorRecord>> DecodeErrors(uint64_t run, absl::string_view bytes) {
+  VarintReader reader(bytes);
+  RETURN_IF_ERROR(CheckVersion("error record", &reader));
+  std::vector<ErrorRecord> errors;
+  for (uint64_t left = reader.Count(); left > 0 && reader.ok(); --left) {
+    ErrorRecord& error = errors.emplace_back();
+    error.run = run;
+    error.step = ReadString(&reader);
+    error.item = ReadString(&reader);
+    error.attempt = ReadUint32(&reader);
+    error.action = ReadString(&reader);
+    error.worker = ReadString(&reader);
+    error.type = ReadString(&reader);
+    error.message = ReadString(&reader);
+    error.traceback = ReadString(&reader);
+    error.at = ReadTime(&reader);
+    error.final = reader.Varint() != 0;
+  }
+  RETURN_IF_ERROR(CheckEnd("error record", reader));
+  return errors;
+}
+
+std::string EncodeLogs(absl::Span<const LogAdded* const> logs) {
+  std::string out;
+  PutVarint(kVersion, &out);
+  PutVarint(logs.size(), &out);
+  for (const LogAdded* log : logs) {
+    PutVarint(log->address, &out);
+    PutBytes(log->step, &out);
+    PutBytes(log->item, &out);
+    PutVarint(log->attempt, &out);
+    PutBytes(log->worker, &out);
+  }
+  return out;
+}
+
+absl::StatusOr<std::vector<LogAdded>> DecodeLogs(uint64_t run, absl::string_view bytes) {
+  VarintReader reader(bytes);
+  RETURN_IF_ERROR(CheckVersion("output record", &reader));
+  std::vector<LogAdded> logs;
+  for (uint64_t left = reader.Count(); left > 0 && reader.ok(); --left) {
+    LogAdded& log = logs.emplace_back();
+    log.run = run;
+    log.address = reader.Varint();
+    log.step = ReadString(&reader);
+    log.item = ReadString(&reader);
+    log.attempt = ReadUint32(&reader);
+    log.worker = ReadString(&reader);
+  }
+  RETURN_IF_ERROR(CheckEnd("output record", reader));
+  return logs;
+}
+
+std::string EncodeNames(absl::Span<const std::string> names) {
+  std::string out;
+  PutVarint(kVersion, &out);
+  PutVarint(names.size(), &out);
+  for (const std::string& name : names) PutBytes(name, &out);
+  return out;
+}
+
+absl::StatusOr<std::vector<std::string>> DecodeNames(absl::string_view bytes) {
+  VarintReader reader(bytes);
+  RETURN_IF_ERROR(CheckVersion("list of workers", &reader));
+  std::vector<std::string> names;
+  for (uint64_t left = reader.Count(); left > 0 && reader.ok(); --left) {
+    names.push_back(ReadString(&reader));
+  }
+  RETURN_IF_ERROR(CheckEnd("list of workers", reader));
+  return names;
+}
+
+}  // namespace bue::hub

@@ -1,0 +1,538 @@
+#include "hub/storage/rocksdb_hub_store.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/options.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "common/varint.h"
+#include "hub/storage/data_directory.h"
+#include "hub/storage/record_codec.h"
+#include "hub/storage/rows.h"
+
+namespace bue::hub {
+namespace {
+
+using rocksdb::Slice;
+
+constexpr char kEpochKey[] = "mepoch";
+constexpr char kNextRunKey[] = "mnext_run";
+constexpr char kWorkersKey[] = "mworkers";
+
+// A turn's number holds the epoch, so that no two hubs' turns meet.
+constexpr int kTurnBits = 40;
+// What a change takes up while the journal is loaded, beyond its bytes, in units of journal bytes.
+constexpr uint64_t kChangeWeight = 8;
+constexpr size_t kBatchBytesKept = 1 << 20;
+// Beyond a run's byte limit a final error is kept without its traceback, up to this many times it.
+constexpr uint64_t kFinalErrorsFactor = 4;
+
+Slice ToSlice(absl::string_view bytes) { return Slice(bytes.data(), bytes.size()); }
+absl::string_view ToView(Slice slice) { return absl::string_view(slice.data(), slice.size()); }
+
+absl::Status ToStatus(const rocksdb::Status& status, absl::string_view doing,
+                      const std::string& dir) {
+  if (status.ok()) return absl::OkStatus();
+  const std::string text =
+      absl::StrCat("cannot ", doing, " the hub's data in ", dir, ": ", status.ToString());
+  if (status.IsCorruption()) {
+    return absl::DataLossError(absl::StrCat(text, "; restore the directory from a copy"));
+  }
+  if (status.IsNoSpace()) return absl::ResourceExhaustedError(text);
+  return absl::InternalError(text);
+}
+
+rocksdb::DBOptions DatabaseOptions() {
+  rocksdb::DBOptions options;
+  options.create_if_missing = true;
+  options.create_missing_column_families = true;
+  // The last record may be cut off by a crash; anything else that is wrong refuses to open.
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  options.max_total_wal_size = 32 << 20;
+  options.max_open_files = 128;
+  options.max_background_jobs = 2;
+  options.keep_log_file_num = 2;
+  options.info_log_level = rocksdb::WARN_LEVEL;
+  return options;
+}
+
+rocksdb::ColumnFamilyOptions FamilyOptions(const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = cache;
+  rocksdb::ColumnFamilyOptions options;
+  options.write_buffer_size = 4 << 20;
+  options.max_write_buffer_number = 4;
+  options.compression = rocksdb::kLZ4Compression;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+rocksdb::ColumnFamilyOptions JournalOptions(const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::ColumnFamilyOptions options = FamilyOptions(cache);
+  options.compression = rocksdb::kNoCompression;  // Packed already, and soon dropped.
+  return options;
+}
+
+}  // namespace
+
+class RocksdbHubStore::Impl {
+ public:
+  Impl(std::unique_ptr<DataDirectory> directory, const HubStoreOptions& options)
+      : directory_(std::move(directory)), options_(options) {}
+  ~Impl();
+
+  absl::Status OpenDatabase();
+  uint64_t epoch() const { return epoch_; }
+
+  absl::StatusOr<HubSnapshot> Load();
+  absl::Status Commit(uint64_t turn, const TurnRecord& record);
+  absl::Status Sync() { return Done(db_->SyncWAL(), "sync"); }
+  absl::Status Checkpoint(uint64_t turn, const std::vector<RunSnapshot>& runs, uint64_t drop_to);
+  uint64_t JournalBytes() const { return journal_weight_; }
+  absl::Status CheckSpace() { return directory_->CheckSpace(options_.free_bytes_min); }
+
+  absl::Status PutFile(absl::string_view sha256, absl::string_view content) {
+    return Done(db_->Put({}, ToSlice(FileKey(sha256)), ToSlice(content)), "write to");
+  }
+  absl::StatusOr<std::string> GetFile(absl::string_view sha256);
+  absl::StatusOr<bool> HasFile(absl::string_view sha256);
+
+  // Decodes rows of errors or logs from `cursor` on.
+  template <typename Record, typename Decode>
+  absl::Status ReadRows(Row row, uint64_t run, std::string* cursor, const Decode& decode,
+                        const std::function<bool(const Record&)>& visit);
+
+ private:
+  using Iterator = std::unique_ptr<rocksdb::Iterator>;
+
+  absl::Status Done(const rocksdb::Status& status, absl::string_view doing) const {
+    return ToStatus(status, doing, directory_->path());
+  }
+  absl::StatusOr<uint64_t> ReadNumber(const char* key);
+  absl::Status BeginEpoch();
+
+  // Calls `each` for every key and value that begins with `prefix`.
+  absl::Status Scan(absl::string_view prefix,
+                    const std::function<absl::Status(Slice, Slice)>& each);
+  absl::Status LoadRuns(HubSnapshot* snapshot);
+  absl::Status LoadStates(HubSnapshot* snapshot);
+  absl::Status LoadJournal(HubSnapshot* snapshot);
+  absl::Status LoadMeta(HubSnapshot* snapshot);
+  absl::Status MeasureErrors();
+  absl::Status DropUnusedFiles(const HubSnapshot& snapshot);
+  StoredRun* Find(HubSnapshot* snapshot, uint64_t run);
+
+  absl::Status WriteBatch();
+  void AddRuns(const TurnRecord& record);
+  void AddJournal(uint64_t turn, const TurnRecord& record);
+  void AddErrors(uint64_t turn, const TurnRecord& record);
+  void AddLogs(uint64_t turn, const TurnRecord& record);
+  void DropDeletedRuns(const TurnRecord& record);
+  bool KeepError(const ErrorRecord& error, ErrorRecord* shortened);
+
+  // Constant after OpenDatabase.
+  const std::unique_ptr<DataDirectory> directory_;
+  const HubStoreOptions options_;
+  std::unique_ptr<rocksdb::DB> db_;
+  rocksdb::ColumnFamilyHandle* rows_ = nullptr;
+  rocksdb::ColumnFamilyHandle* journal_ = nullptr;
+  uint64_t epoch_ = 0;
+
+  // Used by the thread that commits only.
+  rocksdb::WriteBatch batch_;
+  std::string packed_;
+  struct Weight {
+    uint64_t turn = 0;
+    uint64_t weight = 0;
+  };
+  std::deque<Weight> journal_turns_;
+  uint64_t journal_weight_ = 0;
+  uint64_t next_run_ = 1;
+  absl::flat_hash_map<uint64_t, uint64_t> error_bytes_;  // By run.
+  absl::flat_hash_map<uint64_t, uint64_t> state_turns_;  // By run; while loading only.
+};
+
+RocksdbHubStore::Impl::~Impl() {
+  if (db_ == nullptr) return;
+  // So that the next opening replays nothing. A failure costs time then, no data.
+  (void)db_->Flush({}, {rows_, journal_});
+  (void)db_->DestroyColumnFamilyHandle(rows_);
+  (void)db_->DestroyColumnFamilyHandle(journal_);
+  (void)db_->Close();
+}
+
+absl::Status RocksdbHubStore::Impl::OpenDatabase() {
+  RETURN_IF_ERROR(CheckSpace());
+  const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(8 << 20);
+  const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
+      {rocksdb::kDefaultColumnFamilyName, FamilyOptions(cache)},
+      {"journal", JournalOptions(cache)}};
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* db = nullptr;
+  const std::string path = directory_->path() + "/db";
+  RETURN_IF_ERROR(
+      Done(rocksdb::DB::Open(DatabaseOptions(), path, families, &handles, &db), "open"));
+  db_.reset(db);
+  rows_ = handles[0];
+  journal_ = handles[1];
+  return BeginEpoch();
+}
+
+absl::Status RocksdbHubStore::Impl::BeginEpoch() {
+  ASSIGN_OR_RETURN(const uint64_t last, ReadNumber(kEpochKey));
+  epoch_ = last + 1;
+  std::string bytes;
+  PutVarint(epoch_, &bytes);
+  rocksdb::WriteOptions durable;
+  durable.sync = true;
+  return Done(db_->Put(durable, kEpochKey, bytes), "write to");
+}
+
+absl::StatusOr<uint64_t> RocksdbHubStore::Impl::ReadNumber(const char* key) {
+  std::string bytes;
+  const rocksdb::Status status = db_->Get({}, key, &bytes);
+  if (status.IsNotFound()) return 0;
+  RETURN_IF_ERROR(Done(status, "read"));
+  VarintReader reader(bytes);
+  const uint64_t number = reader.Varint();
+  if (!reader.ok()) return absl::DataLossError(absl::StrCat("the hub's ", key + 1, " is damaged"));
+  return number;
+}
+
+// ------------------------------------------------------------------------------------- loading
+
+absl::Status RocksdbHubStore::Impl::Scan(absl::string_view prefix,
+                                         const std::function<absl::Status(Slice, Slice)>& each) {
+  const Iterator row(db_->NewIterator({}, rows_));
+  for (row->Seek(ToSlice(prefix)); row->Valid() && row->key().starts_with(ToSlice(prefix));
+       row->Next()) {
+    RETURN_IF_ERROR(each(row->key(), row->value()));
+  }
+  return Done(row->status(), "read");
+}
+
+absl::StatusOr<HubSnapshot> RocksdbHubStore::Impl::Load() {
+  HubSnapshot snapshot;
+  RETURN_IF_ERROR(LoadRuns(&snapshot));
+  RETURN_IF_ERROR(LoadStates(&snapshot));
+  RETURN_IF_ERROR(LoadJournal(&snapshot));
+  RETURN_IF_ERROR(LoadMeta(&snapshot));
+  RETURN_IF_ERROR(MeasureErrors());
+  RETURN_IF_ERROR(DropUnusedFiles(snapshot));
+  state_turns_.clear();
+  return snapshot;
+}
+
+StoredRun* RocksdbHubStore::Impl::Find(HubSnapshot* snapshot, uint64_t run) {
+  const auto found = std::lower_bound(
+      snapshot->runs.begin(), snapshot->runs.end(), run,
+      [](const StoredRun& stored, uint64_t number) { return stored.added.run < number; });
+  return found != snapshot->runs.end() && found->added.run == run ? &*found : nullptr;
+}
+
+absl::Status RocksdbHubStore::Impl::LoadRuns(HubSnapshot* snapshot) {
+  ProgramParser programs;
+  return Scan({"r", 1}, [&](Slice, Slice value) -> absl::Status {
+    ASSIGN_OR_RETURN(RunAdded added, DecodeRun(ToView(value)));
+    absl::StatusOr<std::shared_ptr<const Program>> program = programs.Parse(added.program);
+    if (!program.ok()) {
+      return absl::DataLossError(
+          absl::StrCat("run r", added.run, ": ", program.status().message()));
+    }
+    added.program = std::string();  // The row stays as it is: nobody needs the bytes again.
+    snapshot->runs.push_back({.added = std::move(added), .program = *std::move(program)});
+    return absl::OkStatus();
+  });
+}
+
+absl::Status RocksdbHubStore::Impl::LoadStates(HubSnapshot* snapshot) {
+  RETURN_IF_ERROR(Scan({"s", 1}, [&](Slice key, Slice value) -> absl::Status {
+    VarintReader reader(ToView(value));
+    const uint64_t turn = reader.Varint();
+    const absl::string_view state = reader.Bytes();
+    if (!reader.ok()) {
+      return absl::DataLossError(
+          absl::StrCat("run r", RunOfKey(ToView(key)), ": its state is damaged"));
+    }
+    if (StoredRun* run = Find(snapshot, RunOfKey(ToView(key))); run != nullptr) {
+      run->state = std::string(state);
+      state_turns_[run->added.run] = turn;
+    }
+    return absl::OkStatus();
+  }));
+  return Scan({"b", 1}, [&](Slice key, Slice value) {
+    StoredRun* run = Find(snapshot, RunOfKey(ToView(key)));
+    if (run != nullptr) run->blocks.push_back(value.ToString());
+    return absl::OkStatus();
+  });
+}
+
+// Leaves out changes of runs that are gone, and those that a run's state holds already.
+absl::Status RocksdbHubStore::Impl::LoadJournal(HubSnapshot* snapshot) {
+  absl::flat_hash_map<uint64_t, uint64_t> loaded_from;  // By run: its state's turn.
+  for (const StoredRun& run : snapshot->runs) loaded_from[run.added.run] = 0;
+  for (const auto& [run, turn] : state_turns_) loaded_from[run] = turn;
+  const Iterator row(db_->NewIterator({}, journal_));
+  std::vector<Change>& changes = snapshot->changes;
+  for (row->SeekToFirst(); row->Valid(); row->Next()) {
+    const uint64_t turn = FromBigEndian(ToView(row->key()));
+    const size_t before = changes.size();
+    RETURN_IF_ERROR(DecodeChanges(ToView(row->value()), &changes));
+    journal_turns_.push_back(
+        {turn, row->value().size() + kChangeWeight * (changes.size() - before)});
+    journal_weight_ += journal_turns_.back().weight;
+    const auto known = [&](const Change& change) {
+      const auto found = loaded_from.find(change.run);
+      return found == loaded_from.end() || turn <= found->second;
+    };
+    changes.erase(std::remove_if(changes.begin() + before, changes.end(), known), changes.end());
+  }
+  return Done(row->status(), "read the journal of");
+}
+
+absl::Status RocksdbHubStore::Impl::LoadMeta(HubSnapshot* snapshot) {
+  ASSIGN_OR_RETURN(const uint64_t next_run, ReadNumber(kNextRunKey));
+  next_run_ = std::max<uint64_t>(next_run, 1);
+  snapshot->next_run = next_run_;
+  std::string bytes;
+  const rocksdb::Status status = db_->Get({}, kWorkersKey, &bytes);
+  if (status.IsNotFound()) return absl::OkStatus();
+  RETURN_IF_ERROR(Done(status, "read"));
+  ASSIGN_OR_RETURN(snapshot->workers, DecodeNames(bytes));
+  return absl::OkStatus();
+}
+
+absl::Status RocksdbHubStore::Impl::MeasureErrors() {
+  return Scan({"e", 1}, [&](Slice key, Slice value) {
+    error_bytes_[RunOfKey(ToView(key))] += value.size();
+    return absl::OkStatus();
+  });
+}
+
+// An upload that never became a run leaves files behind. Nothing is uploaded yet while we load.
+absl::Status RocksdbHubStore::Impl::DropUnusedFiles(const HubSnapshot& snapshot) {
+  absl::flat_hash_set<std::string> used;
+  for (const StoredRun& run : snapshot.runs) {
+    for (const File& file : run.program->files) used.insert(file.sha256);
+  }
+  return Scan({"f", 1}, [&](Slice key, Slice) {
+    if (used.contains(std::string(key.data() + 1, key.size() - 1))) return absl::OkStatus();
+    return Done(db_->Delete({}, key), "write to");
+  });
+}
+
+// -------------------------------------------------------------------------------------- writing
+
+absl::Status RocksdbHubStore::Impl::Commit(uint64_t turn, const TurnRecord& record) {
+  batch_.Clear();
+  AddRuns(record);
+  AddJournal(turn, record);
+  AddErrors(turn, record);
+  AddLogs(turn, record);
+  if (record.workers_changed) batch_.Put(kWorkersKey, EncodeNames(record.workers));
+  DropDeletedRuns(record);
+  return WriteBatch();
+}
+
+// A large program's memory is not kept for the next turn.
+absl::Status RocksdbHubStore::Impl::WriteBatch() {
+  const absl::Status status = Done(db_->Write({}, &batch_), "write to");
+  if (batch_.GetDataSize() > kBatchBytesKept) batch_ = rocksdb::WriteBatch();
+  return status;
+}
+
+void RocksdbHubStore::Impl::AddRuns(const TurnRecord& record) {
+  if (record.runs.empty()) return;
+  for (const RunAdded& run : record.runs) {
+    batch_.Put(RowKey(kRun, run.run), EncodeRun(run));
+    next_run_ = std::max(next_run_, run.run + 1);
+  }
+  std::string bytes;
+  PutVarint(next_run_, &bytes);
+  batch_.Put(kNextRunKey, bytes);
+}
+
+void RocksdbHubStore::Impl::AddJournal(uint64_t turn, const TurnRecord& record) {
+  if (record.changes.empty()) return;
+  CHECK(journal_turns_.empty() || journal_turns_.back().turn < turn);
+  packed_.clear();
+  EncodeChanges(record.changes, &packed_);
+  batch_.Put(journal_, BigEndian(turn), packed_);
+  journal_turns_.push_back({turn, packed_.size() + kChangeWeight * record.changes.size()});
+  journal_weight_ += journal_turns_.back().weight;
+}
+
+// Whether there is room for the record; `shortened` is what to keep instead when there is little.
+bool RocksdbHubStore::Impl::KeepError(const ErrorRecord& error, ErrorRecord* shortened) {
+  const uint64_t bytes = error_bytes_[error.run];
+  if (bytes < options_.error_bytes_per_run_max) return true;
+  if (!error.final || bytes >= kFinalErrorsFactor * options_.error_bytes_per_run_max) return false;
+  *shortened = error;
+  shortened->traceback.clear();
+  shortened->message.resize(std::min<size_t>(shortened->message.size(), 200));
+  return true;
+}
+
+void RocksdbHubStore::Impl::AddErrors(uint64_t turn, const TurnRecord& record) {
+  if (record.errors.empty()) return;
+  std::deque<ErrorRecord> shortened;
+  absl::flat_hash_map<uint64_t, std::vector<const ErrorRecord*>> by_run;
+  for (const ErrorRecord& error : record.errors) {
+    ErrorRecord small;
+    if (!KeepError(error, &small)) continue;
+    const bool whole = small.step.empty();
+    by_run[error.run].push_back(whole ? &error : &shortened.emplace_back(std::move(small)));
+  }
+  for (const auto& [run, errors] : by_run) {
+    const std::string bytes = EncodeErrors(errors);
+    error_bytes_[run] += bytes.size();
+    batch_.Put(TurnKey(kErrors, run, turn), bytes);
+  }
+}
+
+void RocksdbHubStore::Impl::AddLogs(uint64_t turn, const TurnRecord& record) {
+  if (record.logs.empty()) return;
+  absl::flat_hash_map<uint64_t, std::vector<const LogAdded*>> by_run;
+  for (const LogAdded& log : record.logs) by_run[log.run].push_back(&log);
+  for (const auto& [run, logs] : by_run) batch_.Put(TurnKey(kLogs, run, turn), EncodeLogs(logs));
+}
+
+void RocksdbHubStore::Impl::DropDeletedRuns(const TurnRecord& record) {
+  for (const Change& change : record.changes) {
+    if (change.kind != Change::Kind::kDeleted) continue;
+    error_bytes_.erase(change.run);
+    batch_.Delete(RowKey(kRun, change.run));
+    batch_.Delete(RowKey(kState, change.run));
+    for (const Row row : {kBlock, kErrors, kLogs}) {
+      batch_.DeleteRange(RowKey(row, change.run), RowKey(row, change.run + 1));
+    }
+  }
+}
+
+absl::Status RocksdbHubStore::Impl::Checkpoint(uint64_t turn, const std::vector<RunSnapshot>& runs,
+                                               uint64_t drop_to) {
+  batch_.Clear();
+  for (const RunSnapshot& run : runs) {
+    packed_.clear();
+    PutVarint(turn, &packed_);
+    PutBytes(run.state, &packed_);
+    batch_.Put(RowKey(kState, run.run), packed_);
+    for (const RunSnapshot::Block& block : run.blocks) {
+      batch_.Put(RowKey(kBlock, run.run) + block.key, block.bytes);
+    }
+  }
+  if (drop_to > 0) batch_.DeleteRange(journal_, BigEndian(0), BigEndian(drop_to + 1));
+  RETURN_IF_ERROR(WriteBatch());
+  while (!journal_turns_.empty() && journal_turns_.front().turn <= drop_to) {
+    journal_weight_ -= journal_turns_.front().weight;
+    journal_turns_.pop_front();
+  }
+  return absl::OkStatus();
+}
+
+// ---------------------------------------------------------------------------- files, errors, logs
+
+absl::StatusOr<std::string> RocksdbHubStore::Impl::GetFile(absl::string_view sha256) {
+  std::string content;
+  const rocksdb::Status status = db_->Get({}, ToSlice(FileKey(sha256)), &content);
+  if (status.IsNotFound()) return absl::NotFoundError("the hub has no file of that hash");
+  RETURN_IF_ERROR(Done(status, "read"));
+  return content;
+}
+
+absl::StatusOr<bool> RocksdbHubStore::Impl::HasFile(absl::string_view sha256) {
+  rocksdb::PinnableSlice content;
+  const rocksdb::Status status = db_->Get({}, rows_, ToSlice(FileKey(sha256)), &content);
+  if (status.IsNotFound()) return false;
+  RETURN_IF_ERROR(Done(status, "read"));
+  return true;
+}
+
+// A cursor is the key of a row and how many of its records were visited.
+template <typename Record, typename Decode>
+absl::Status RocksdbHubStore::Impl::ReadRows(Row row, uint64_t run, std::string* cursor,
+                                             const Decode& decode,
+                                             const std::function<bool(const Record&)>& visit) {
+  const std::string prefix = run == 0 ? std::string(1, row) : RowKey(row, run);
+  VarintReader position(*cursor);
+  std::string start(position.Bytes());
+  uint64_t skip = position.Varint();
+  if (start.compare(0, prefix.size(), prefix) != 0) {
+    start = prefix;
+    skip = 0;
+  }
+  const Iterator it(db_->NewIterator({}, rows_));
+  for (it->Seek(start); it->Valid() && it->key().starts_with(prefix); it->Next()) {
+    if (it->key() != Slice(start)) skip = 0;
+    ASSIGN_OR_RETURN(const std::vector<Record> records,
+                     decode(RunOfKey(ToView(it->key())), ToView(it->value())));
+    for (size_t i = skip; i < records.size(); ++i) {
+      const bool go_on = visit(records[i]);
+      cursor->clear();
+      PutBytes(ToView(it->key()), cursor);
+      PutVarint(i + 1, cursor);
+      if (!go_on) return absl::OkStatus();
+    }
+  }
+  return Done(it->status(), "read");
+}
+
+// ------------------------------------------------------------------------------------ front door
+
+RocksdbHubStore::RocksdbHubStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+RocksdbHubStore::~RocksdbHubStore() = default;
+
+absl::StatusOr<std::unique_ptr<RocksdbHubStore>> RocksdbHubStore::Open(
+    const std::string& dir, const HubStoreOptions& options) {
+  ASSIGN_OR_RETURN(std::unique_ptr<DataDirectory> directory, DataDirectory::Open(dir));
+  auto impl = std::make_unique<Impl>(std::move(directory), options);
+  RETURN_IF_ERROR(impl->OpenDatabase());
+  return absl::WrapUnique(new RocksdbHubStore(std::move(impl)));
+}
+
+uint64_t RocksdbHubStore::epoch() const { return impl_->epoch(); }
+uint64_t RocksdbHubStore::first_turn() const { return (impl_->epoch() << kTurnBits) + 1; }
+
+absl::StatusOr<HubSnapshot> RocksdbHubStore::Load() { return impl_->Load(); }
+absl::Status RocksdbHubStore::Commit(uint64_t turn, const TurnRecord& record) {
+  return impl_->Commit(turn, record);
+}
+absl::Status RocksdbHubStore::Sync() { return impl_->Sync(); }
+absl::Status RocksdbHubStore::Checkpoint(uint64_t turn, const std::vector<RunSnapshot>& runs,
+                                         uint64_t drop_to) {
+  return impl_->Checkpoint(turn, runs, drop_to);
+}
+uint64_t RocksdbHubStore::JournalBytes() const { return impl_->JournalBytes(); }
+absl::Status RocksdbHubStore::CheckSpace() { return impl_->CheckSpace(); }
+
+absl::Status RocksdbHubStore::PutFile(absl::string_view sha256, absl::string_view content) {
+  return impl_->PutFile(sha256, content);
+}
+absl::StatusOr<std::string> RocksdbHubStore::GetFile(absl::string_view sha256) {
+  return impl_->GetFile(sha256);
+}
+absl::StatusOr<bool> RocksdbHubStore::HasFile(absl::string_view sha256) {
+  return impl_->HasFile(sha256);
+}
+
+absl::Status RocksdbHubStore::ReadErrors(uint64_t run, std::string* cursor,
+                                         const std::function<bool(const ErrorRecord&)>& visit) {
+  return impl_->ReadRows<ErrorRecord>(kErrors, run, cursor, DecodeErrors, visit);
+}
+absl::Status RocksdbHubStore::ReadLogs(uint64_t run, std::string* cursor,
+                                       const std::function<bool(const LogAdded&)>& visit) {
+  return impl_->ReadRows<LogAdded>(kLogs, run, cursor, DecodeLogs, visit);
+}
+
+}  // namespace bue::hub
