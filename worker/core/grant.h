@@ -1,0 +1,141 @@
+// What a worker holds and what it says about it, as plain data: the session's vocabulary, mirroring
+// proto/bue/v1/work.proto. Columns stay columns: a group of a thousand tasks is a dozen vectors.
+#ifndef BUE_WORKER_CORE_GRANT_H_
+#define BUE_WORKER_CORE_GRANT_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "worker/types.h"
+
+namespace bue::worker {
+
+struct InputColumn {
+  enum class Kind : uint8_t { kValues, kElements, kRange, kFanIn };
+  Kind kind = Kind::kValues;
+  std::vector<uint64_t> address;   // kValues, kElements: one per task, or one for all.
+  std::vector<uint64_t> first;     // kElements, kRange: one per task.
+  std::vector<uint32_t> count;     // kElements, kRange: empty, or one per task.
+  std::vector<uint64_t> instance;  // kFanIn: one per task, or one for all.
+  uint32_t node = 0;               // kFanIn
+};
+
+// A column of one entry holds for all tasks of its group.
+inline uint64_t At(const std::vector<uint64_t>& column, uint32_t row) {
+  return column.size() == 1 ? column[0] : column[row];
+}
+
+// Tasks of one node in one region instance.
+struct GrantGroup {
+  uint64_t run = 0;
+  uint32_t node = 0;
+  uint32_t step = 0;
+  uint64_t instance = 0;
+  Pool pool = Pool::kThread;
+  std::vector<uint64_t> lease;
+  std::vector<uint64_t> item;
+  std::vector<uint32_t> attempt;  // Empty: all 1.
+  std::vector<uint32_t> pass;     // Empty: all 0.
+  std::vector<InputColumn> inputs;
+  std::string item_prefix;
+  bool is_source = false;
+  uint64_t source_credit = 0;
+
+  uint32_t AttemptOf(uint32_t row) const { return attempt.empty() ? 1 : attempt[row]; }
+  uint32_t PassOf(uint32_t row) const { return pass.empty() ? 0 : pass[row]; }
+};
+
+// One task, as a row of its group.
+struct TaskRef {
+  std::shared_ptr<const GrantGroup> group;
+  uint32_t row = 0;
+};
+
+// Rows of one group that may start now.
+struct StartBatch {
+  std::shared_ptr<const GrantGroup> group;
+  Pool pool = Pool::kThread;
+  std::vector<uint32_t> rows;
+};
+
+struct HeldLease {
+  uint64_t lease = 0;
+  uint64_t run = 0;
+  uint64_t instance = 0;
+  uint64_t item = 0;
+  uint32_t node = 0;
+  uint32_t pass = 0;
+  uint64_t elapsed_ms = 0;
+  Pool pool = Pool::kThread;
+};
+
+struct Room {
+  Pool pool = Pool::kThread;
+  uint32_t leases = 0;
+  uint32_t slots = 0;
+};
+
+// Plain successes, as columns of equal length.
+struct SucceededColumns {
+  std::vector<uint64_t> lease;
+  std::vector<uint64_t> address;
+  std::vector<uint64_t> elements;  // 1 + elements of a list, 0: not a list.
+  std::vector<uint32_t> run_us;
+};
+
+// An outcome that is more than a plain success.
+struct Outcome {
+  enum class Kind : uint8_t {
+    kFailed,
+    kPending,
+    kReset,
+    kCancel,
+    kGivenBack,
+    kInputGone,
+    kSucceeded
+  };
+  uint64_t lease = 0;
+  Kind kind = Kind::kFailed;
+  CallError error;      // kFailed, kInputGone
+  uint64_t output = 0;  // Captured output's object, 0: none.
+  uint32_t run_us = 0;
+  uint64_t address = 0;   // kSucceeded
+  uint64_t elements = 0;  // kSucceeded: 1 + elements of a list, 0: not a list.
+  uint64_t gone = 0;      // kInputGone: the missing object.
+  std::string item_id;
+  uint64_t total = 0;  // 1 + value; 0: absent.
+
+  size_t bytes() const {
+    return sizeof(*this) + error.message.size() + error.traceback.size() + item_id.size();
+  }
+};
+
+struct Progress {
+  uint64_t lease = 0;
+  uint64_t address = 0;
+  uint64_t elements = 0;
+};
+
+struct LearnedMode {
+  uint64_t run = 0;
+  uint32_t step = 0;
+  Pool pool = Pool::kThread;
+};
+
+// Outcomes that travel in one message and are acknowledged together.
+struct Report {
+  uint64_t number = 0;
+  SucceededColumns succeeded;
+  std::vector<Outcome> outcomes;
+  // The session's own records of these leases, in the same order.
+  std::vector<uint32_t> succeeded_records;
+  std::vector<uint32_t> outcome_records;
+
+  size_t size() const { return succeeded.lease.size() + outcomes.size(); }
+};
+
+}  // namespace bue::worker
+
+#endif  // BUE_WORKER_CORE_GRANT_H_

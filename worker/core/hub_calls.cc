@@ -1,0 +1,128 @@
+#include "worker/core/hub_calls.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "bue/v1/hub.grpc.pb.h"
+#include "common/hub_client/blocking_call.h"
+#include "common/sha256.h"
+
+namespace bue::worker {
+namespace {
+
+constexpr absl::Duration kAttempt = absl::Seconds(10);
+constexpr absl::Duration kFirstPause = absl::Milliseconds(20);
+constexpr absl::Duration kLongestPause = absl::Seconds(1);
+// A file larger than this cannot be uploaded either.
+constexpr size_t kFileBytesMax = size_t{1} << 30;
+
+bool HubIsAway(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsCancelled(status);
+}
+
+}  // namespace
+
+class HubCalls::Impl {
+ public:
+  explicit Impl(const std::shared_ptr<grpc::Channel>& channel) : stub_(v1::Hub::NewStub(channel)) {}
+
+  auto* stub() { return stub_->async(); }
+  void Stop() {
+    if (!stopped_.HasBeenNotified()) stopped_.Notify();
+  }
+
+  // Repeats `attempt` while the hub is away.
+  template <typename Attempt>
+  absl::Status Insist(const Attempt& attempt) {
+    absl::Duration pause = kFirstPause;
+    while (!stopped_.HasBeenNotified()) {
+      const absl::Status status = attempt();
+      if (!HubIsAway(status)) return status;
+      stopped_.WaitForNotificationWithTimeout(pause);
+      pause = std::min(2 * pause, kLongestPause);
+    }
+    return absl::CancelledError("the worker is stopping");
+  }
+
+  // Reads all of a file; the hub is away if nothing comes for a while.
+  absl::Status ReadFile(const v1::GetFileRequest& request, std::string* data) {
+    data->clear();
+    using Reader = ReplyReader<v1::FileChunk>;
+    Reader reader([&](grpc::ClientContext* context, grpc::ClientReadReactor<v1::FileChunk>* r) {
+      stub()->GetFile(context, &request, r);
+    });
+    absl::Time heard = absl::Now();
+    while (true) {
+      v1::FileChunk* chunk;
+      switch (reader.Next(absl::Milliseconds(500), &chunk)) {
+        case Reader::Got::kNothing:
+          if (stopped_.HasBeenNotified() || absl::Now() - heard > kAttempt) {
+            return absl::UnavailableError("the hub fell silent in the middle of a file");
+          }
+          break;
+        case Reader::Got::kEnd:
+          return reader.Finish();
+        case Reader::Got::kMessage:
+          heard = absl::Now();
+          data->append(chunk->data());
+          if (data->size() > kFileBytesMax) {
+            return absl::ResourceExhaustedError("the file is larger than 1 GiB");
+          }
+      }
+    }
+  }
+
+ private:
+  const std::unique_ptr<v1::Hub::Stub> stub_;
+  absl::Notification stopped_;
+};
+
+HubCalls::HubCalls(const std::shared_ptr<grpc::Channel>& channel)
+    : impl_(std::make_unique<Impl>(channel)) {}
+
+HubCalls::~HubCalls() = default;
+
+void HubCalls::Stop() { impl_->Stop(); }
+
+absl::StatusOr<ValuePage> HubCalls::ListValues(uint64_t run, uint64_t instance, uint32_t node,
+                                               uint64_t start) {
+  v1::ListValuesRequest request;
+  request.set_run(run);
+  request.set_instance(instance);
+  request.set_node(node);
+  request.set_start(start);
+  v1::ListValuesReply reply;
+  const absl::Status status = impl_->Insist([&] {
+    return CallAndWait(kAttempt, [&](grpc::ClientContext* context, auto done) {
+      impl_->stub()->ListValues(context, &request, &reply, std::move(done));
+    });
+  });
+  if (!status.ok()) return status;
+  ValuePage page;
+  page.addresses.assign(reply.addresses().begin(), reply.addresses().end());
+  page.instances.assign(reply.instances().begin(), reply.instances().end());
+  page.next = reply.next();
+  page.end = reply.end();
+  return page;
+}
+
+absl::StatusOr<std::string> HubCalls::GetFile(absl::string_view sha256) {
+  v1::GetFileRequest request;
+  request.set_sha256(sha256.data(), sha256.size());
+  std::string data;
+  const absl::Status status = impl_->Insist([&] { return impl_->ReadFile(request, &data); });
+  if (!status.ok()) return status;
+  if (Sha256(data) != std::string(sha256)) {
+    return absl::DataLossError(absl::StrCat("the hub sent other contents than those of file ",
+                                            absl::BytesToHexString(sha256)));
+  }
+  return data;
+}
+
+}  // namespace bue::worker

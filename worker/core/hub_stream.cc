@@ -1,0 +1,250 @@
+#include "worker/core/hub_stream.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "bue/v1/work.grpc.pb.h"
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/logging.h"
+#include "common/rpc.h"
+
+namespace bue::worker {
+
+// One call. The loop thread holds it open (AddHold) until it learns that reads have ended, so that
+// it may start reads and writes without asking whether the call is still there.
+class HubStream::Connection final : public grpc::ClientBidiReactor<v1::FromWorker, v1::ToWorker>,
+                                    public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(HubStream* owner, const std::shared_ptr<grpc::Channel>& channel,
+             std::shared_ptr<Inbox> inbox)
+      : owner_(owner), inbox_(std::move(inbox)), stub_(v1::Work::NewStub(channel)) {}
+
+  // Loop thread.
+  void Start() {
+    self_ = shared_from_this();
+    context_.set_wait_for_ready(true);
+    stub_->async()->Session(&context_, this);
+    AddHold();
+    StartWrite(&outgoing_);
+    StartRead(&incoming_[0]);
+    StartCall();
+  }
+  v1::FromWorker* outgoing() { return &outgoing_; }
+  void Write() { StartWrite(&outgoing_); }
+  void WritesDone() {
+    if (!released_) StartWritesDone();
+  }
+  void Cancel() { context_.TryCancel(); }
+  // Nothing may be started after it. Idempotent.
+  void Release() {
+    if (!std::exchange(released_, true)) RemoveHold();
+  }
+  bool released() const { return released_; }
+  void WaitUntilDone() { done_.WaitForNotification(); }
+
+  // The loop has worked `message` off: it may be read into again.
+  void Recycle(v1::ToWorker* message) {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (reading_) {
+        free_ = message;
+        return;
+      }
+      reading_ = true;
+    }
+    StartRead(message);
+  }
+
+  // gRPC threads.
+  void OnReadDone(bool ok) override {
+    if (!ok) {
+      inbox_->Post([this, keep = self_] { owner_->OnReadsEnded(this); });
+      return;
+    }
+    v1::ToWorker* const arrived = current_;
+    v1::ToWorker* next;
+    {
+      absl::MutexLock lock(&mutex_);
+      next = std::exchange(free_, nullptr);
+      reading_ = next != nullptr;
+      // With none free, the message that the loop holds is the next one to be read into.
+      current_ = arrived == &incoming_[0] ? &incoming_[1] : &incoming_[0];
+    }
+    inbox_->Post([this, keep = self_, arrived] { owner_->OnRead(this, arrived); });
+    if (next != nullptr) StartRead(next);
+  }
+  void OnWriteDone(bool ok) override {
+    if (ok) inbox_->Post([this, keep = self_] { owner_->OnWritten(this); });
+  }
+  void OnDone(const grpc::Status& status) override {
+    inbox_->Post([this, keep = self_, status = FromGrpc(status)] { owner_->OnDone(this, status); });
+    const std::shared_ptr<Connection> last = std::move(self_);
+    done_.Notify();
+  }
+
+ private:
+  // Used by the loop thread only.
+  HubStream* const owner_;
+  bool released_ = false;
+
+  const std::shared_ptr<Inbox> inbox_;
+  const std::unique_ptr<v1::Work::Stub> stub_;
+  grpc::ClientContext context_;
+  std::shared_ptr<Connection> self_;  // Until OnDone.
+  absl::Notification done_;
+
+  v1::FromWorker outgoing_;
+  v1::ToWorker incoming_[2];
+  v1::ToWorker* current_ = &incoming_[0];  // Being read into; used by reads only.
+
+  absl::Mutex mutex_;
+  bool reading_ ABSL_GUARDED_BY(mutex_) = true;
+  v1::ToWorker* free_ ABSL_GUARDED_BY(mutex_) = &incoming_[1];
+};
+
+HubStream::HubStream(HubStreamOptions options, std::shared_ptr<grpc::Channel> channel,
+                     std::shared_ptr<Inbox> inbox, HubStreamListener* listener)
+    : options_(std::move(options)),
+      channel_(std::move(channel)),
+      inbox_(std::move(inbox)),
+      listener_(listener) {}
+
+HubStream::~HubStream() {
+  if (connection_ == nullptr) return;
+  connection_->Cancel();
+  connection_->Release();
+  connection_->WaitUntilDone();
+}
+
+void HubStream::Tick(absl::Time now) {
+  // After a stall of our own the hub gets a fresh period: it may have spoken all the while.
+  if (now - last_tick_ > silence_ / 2) last_heard_ = now;
+  last_tick_ = now;
+  if (connection_ == nullptr) {
+    if (!finishing_ && now >= open_at_) Open(now);
+    return;
+  }
+  if (now - last_heard_ > (welcomed_ ? silence_ : options_.welcome_timeout)) {
+    // Before the welcome the time counts from when there was a connection at all.
+    if (welcomed_ || channel_->GetState(true) == GRPC_CHANNEL_READY) {
+      if (welcomed_) {
+        log::warn("hub silent hub={} silence={} action=reconnect", options_.target,
+                  now - last_heard_);
+      }
+      connection_->Cancel();
+    }
+    last_heard_ = now;
+  }
+  if (writable() && (answer_due_ || now - last_sent_ >= heartbeat_ * 0.75)) {
+    NewMessage();
+    Send(now);
+  }
+}
+
+absl::Time HubStream::NextDeadline() const {
+  if (connection_ == nullptr) return finishing_ ? absl::InfiniteFuture() : open_at_;
+  const absl::Time silent = last_heard_ + (welcomed_ ? silence_ : options_.welcome_timeout);
+  if (!writable()) return silent;
+  return std::min(silent, last_sent_ + heartbeat_ * 0.75);
+}
+
+bool HubStream::writable() const {
+  return connection_ != nullptr && !connection_->released() && welcomed_ && !writing_ &&
+         !finishing_;
+}
+
+v1::FromWorker* HubStream::NewMessage() {
+  CHECK(writable());
+  connection_->outgoing()->Clear();
+  return connection_->outgoing();
+}
+
+void HubStream::Send(absl::Time now) {
+  writing_ = true;
+  answer_due_ = false;
+  last_sent_ = now;
+  connection_->Write();
+}
+
+void HubStream::Finish() {
+  if (finishing_) return;
+  finishing_ = true;
+  if (connection_ == nullptr) return;
+  if (welcomed_ && !writing_) {
+    connection_->WritesDone();
+  } else if (!welcomed_) {
+    connection_->Cancel();
+  }
+}
+
+void HubStream::Open(absl::Time now) {
+  connection_ = std::make_shared<Connection>(this, channel_, inbox_);
+  welcomed_ = false;
+  answer_due_ = false;
+  writing_ = true;  // The hello.
+  last_heard_ = now;
+  last_sent_ = now;
+  listener_->FillHello(connection_->outgoing()->mutable_hello());
+  connection_->Start();
+}
+
+void HubStream::OnRead(Connection* connection, v1::ToWorker* message) {
+  if (connection != connection_.get()) return;
+  last_heard_ = Clock::Real()->Now();
+  if (message->has_welcome()) {
+    welcomed_ = true;
+    up_since_ = last_heard_;
+    const v1::Welcome& welcome = message->welcome();
+    if (welcome.heartbeat_ms() > 0) heartbeat_ = absl::Milliseconds(welcome.heartbeat_ms());
+    if (welcome.silence_ms() > 0) silence_ = absl::Milliseconds(welcome.silence_ms());
+    if (std::exchange(logged_down_, false)) {
+      log::info("hub back hub={} epoch={}", options_.target, welcome.epoch());
+    }
+  }
+  if (message->ping()) answer_due_ = true;
+  if (welcomed_) listener_->OnMessage(*message);
+  message->Clear();
+  connection->Recycle(message);
+}
+
+void HubStream::OnWritten(Connection* connection) {
+  if (connection != connection_.get()) return;
+  writing_ = false;
+  if (finishing_) connection->WritesDone();
+}
+
+void HubStream::OnReadsEnded(Connection* connection) { connection->Release(); }
+
+void HubStream::OnDone(Connection* connection, const absl::Status& status) {
+  if (connection != connection_.get()) return;
+  const absl::Time now = Clock::Real()->Now();
+  const bool was_up = welcomed_;
+  // A hub that welcomes us and ends the stream at once is not asked without a pause.
+  if (was_up && now - up_since_ > options_.longest_pause) failures_ = 0;
+  connection_ = nullptr;
+  welcomed_ = false;
+  writing_ = false;
+  const absl::Duration pause =
+      failures_ == 0 ? absl::ZeroDuration()
+                     : std::min(options_.first_pause * (1 << std::min(failures_ - 1, 10)),
+                                options_.longest_pause);
+  ++failures_;
+  open_at_ = now + pause;
+  if (finishing_) return;
+  if (!logged_down_ && (was_up || failures_ > 1)) {
+    logged_down_ = true;
+    log::warn("hub lost hub={} status=\"{}\" action=reconnect", options_.target, status);
+  }
+  if (was_up) {
+    listener_->OnDown();
+  } else {
+    listener_->OnRefused(status);
+  }
+}
+
+}  // namespace bue::worker

@@ -1,0 +1,318 @@
+#include "worker/core/role.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/logging.h"
+#include "worker/core/wire.h"
+
+namespace bue::worker {
+namespace {
+
+constexpr char kVersion[] = BUE_VERSION;
+// After goodbye, for the end of the stream.
+constexpr absl::Duration kGoodbyeGrace = absl::Seconds(1);
+// While more than this is on its way to the bucket, no new calls begin.
+constexpr size_t kStoringBytesMax = 16 << 20;
+constexpr absl::Duration kLongestWait = absl::Seconds(1);
+
+void WriteToStandardError(absl::string_view text) {
+  while (!text.empty()) {
+    const ssize_t wrote = write(STDERR_FILENO, text.data(), text.size());
+    if (wrote <= 0) return;
+    text.remove_prefix(static_cast<size_t>(wrote));
+  }
+}
+
+void Echo(const std::string& output) {
+  if (output.empty()) return;
+  // A terminal's line may hold the progress of `bue run`, which is drawn again later.
+  if (isatty(STDERR_FILENO) == 1) WriteToStandardError("\r\x1b[K");
+  WriteToStandardError(output);
+}
+
+}  // namespace
+
+void ExecutorPost::OnDone(std::vector<CallResult> results) {
+  inbox_->Post([receiver = receiver_, results = std::move(results)]() mutable {
+    receiver->OnResults(std::move(results));
+  });
+}
+
+void ExecutorPost::OnProgress(uint64_t lease, uint64_t address, uint64_t elements) {
+  inbox_->Post([receiver = receiver_, lease, address, elements] {
+    receiver->OnSourceProgress({.lease = lease, .address = address, .elements = elements});
+  });
+}
+
+void ExecutorPost::OnLearnedMode(uint64_t run, uint32_t step, Pool pool) {
+  inbox_->Post([receiver = receiver_, run, step, pool] {
+    receiver->OnStepMode({.run = run, .step = step, .pool = pool});
+  });
+}
+
+Role::Role(RoleOptions options, std::shared_ptr<grpc::Channel> channel)
+    : options_(std::move(options)),
+      inbox_(std::make_shared<Inbox>()),
+      hub_calls_(channel),
+      events_(inbox_, this),
+      session_(options_.session),
+      files_(options_.files_dir, &hub_calls_, inbox_),
+      runs_(&files_, this),
+      stream_(std::make_unique<HubStream>(HubStreamOptions{.target = options_.hub},
+                                          std::move(channel), inbox_, this)),
+      thread_([this] { Loop(); }) {}
+
+Role::~Role() {
+  Stop();
+  files_.Stop();
+  if (inputs_ != nullptr) inputs_->Stop();
+  inbox_->Close();
+  stream_ = nullptr;
+}
+
+absl::StatusOr<std::vector<std::string>> Role::WaitForWelcome(absl::Duration timeout) {
+  absl::MutexLock lock(&mutex_);
+  if (!mutex_.AwaitWithTimeout(absl::Condition(&welcome_known_), timeout)) {
+    return absl::UnavailableError(absl::StrCat("the hub at ", options_.hub,
+                                               " did not welcome this worker within ",
+                                               absl::FormatDuration(timeout)));
+  }
+  return welcome_;
+}
+
+void Role::Begin(BucketClient* bucket, Executor* python, Executor* sql) {
+  inbox_->Post([this, bucket, python, sql] {
+    python_ = python;
+    sql_ = sql;
+    inputs_ = std::make_unique<Inputs>(options_.inputs, bucket, &hub_calls_, inbox_, this);
+    results_ = std::make_unique<Results>(bucket, &session_, inputs_.get(), inbox_);
+  });
+}
+
+void Role::Stop() {
+  if (!thread_.joinable()) return;
+  inbox_->Post([this] {
+    phase_ = Phase::kStopping;
+    stop_deadline_ = Clock::Real()->Now() + options_.stop_grace;
+    session_.Stop();
+  });
+  thread_.join();
+  hub_calls_.Stop();
+}
+
+// ------------------------------------------------------------------------------------- the loop
+
+void Role::Loop() {
+  std::vector<Inbox::Task> tasks;
+  while (phase_ != Phase::kDone) {
+    inbox_->Take(NextWait(Clock::Real()->Now()), &tasks);
+    for (Inbox::Task& task : tasks) task();
+    tasks.clear();
+    Advance(Clock::Real()->Now());
+  }
+}
+
+absl::Duration Role::NextWait(absl::Time now) const {
+  return std::min(std::min(stream_->NextDeadline(), stop_deadline_) - now, kLongestWait);
+}
+
+void Role::Advance(absl::Time now) {
+  if (results_ != nullptr) {
+    results_->Flush();
+    if (results_->bytes_under_way() < kStoringBytesMax) {
+      session_.TakeStarts(now, &batches_);
+      for (StartBatch& batch : batches_) runs_.Load(std::move(batch));
+      batches_.clear();
+    }
+    HandOver();
+    SendNews(now);
+  }
+  if (phase_ != Phase::kRunning) AdvanceStop(now);
+  stream_->Tick(now);
+}
+
+void Role::HandOver() {
+  if (!ready_python_.empty()) python_->Start(std::exchange(ready_python_, {}));
+  if (!ready_sql_.empty()) sql_->Start(std::exchange(ready_sql_, {}));
+}
+
+void Role::SendNews(absl::Time now) {
+  if (!stream_->writable() || (!session_.HasNews() && log_replies_.empty())) return;
+  v1::FromWorker* message = stream_->NewMessage();
+  ToProto(session_.TakeMessage(), message);
+  for (v1::LogReply& reply : log_replies_) *message->add_logs() = std::move(reply);
+  log_replies_.clear();
+  stream_->Send(now);
+}
+
+void Role::AdvanceStop(absl::Time now) {
+  if (phase_ == Phase::kStopping && (session_.quiet() || now >= stop_deadline_)) {
+    std::vector<uint64_t> running;
+    session_.GiveBackRest(&running);
+    Cancel(running);
+    if (!running.empty()) log::info("running steps given back count={}", running.size());
+    phase_ = Phase::kLeaving;
+    stop_deadline_ = now + options_.ack_grace;
+    if (results_ != nullptr) SendNews(now);
+  }
+  const bool nothing_to_say = results_ == nullptr || session_.finished();
+  if (phase_ == Phase::kLeaving && (nothing_to_say || now >= stop_deadline_)) {
+    stream_->Finish();
+    phase_ = Phase::kEnding;
+    stop_deadline_ = now + kGoodbyeGrace;
+  }
+  if (phase_ == Phase::kEnding && (stream_->ended() || now >= stop_deadline_)) {
+    phase_ = Phase::kDone;
+  }
+}
+
+void Role::Cancel(const std::vector<uint64_t>& leases) {
+  if (results_ == nullptr) return;
+  for (const uint64_t lease : leases) {
+    python_->Cancel(lease);
+    sql_->Cancel(lease);
+  }
+}
+
+// -------------------------------------------------------------------------------------- the hub
+
+void Role::FillHello(v1::Hello* hello) {
+  hello->set_name(options_.name);
+  hello->set_host(options_.host);
+  for (const std::string& scope : options_.scopes) hello->add_scopes(scope);
+  hello->set_priority_first(options_.priority_first);
+  hello->set_reverse(options_.reverse);
+  hello->set_version(kVersion);
+  hello->set_incarnation(options_.incarnation);
+  for (const HeldLease& held : session_.Held(Clock::Real()->Now()))
+    ToProto(held, hello->add_held());
+}
+
+// Grants before revocations: what came up between two messages is merged into one, and only a
+// granted lease can be revoked.
+void Role::OnMessage(const v1::ToWorker& message) {
+  if (message.has_welcome()) OnWelcome(message.welcome());
+  for (const v1::RunInfo& run : message.runs()) runs_.Add(run);
+  for (const v1::GrantGroup& grant : message.grants()) {
+    absl::StatusOr<GrantGroup> group = FromProto(grant);
+    if (group.ok()) {
+      session_.OnGrant(std::make_shared<const GrantGroup>(*std::move(group)));
+    } else {
+      log::error("grant ignored status=\"{}\"", group.status());
+    }
+  }
+  if (message.revoked_size() > 0) {
+    std::vector<uint64_t> running;
+    session_.OnRevoked(absl::MakeConstSpan(message.revoked().data(), message.revoked_size()),
+                       &running);
+    Cancel(running);
+  }
+  for (const v1::SourceCredit& credit : message.credit()) {
+    session_.OnCredit(credit.lease(), credit.elements());
+    if (python_ != nullptr) python_->SourceCredit(credit.lease(), credit.elements());
+  }
+  if (message.acked_report() > 0) session_.OnAcked(message.acked_report());
+  for (const v1::LogRequest& request : message.logs()) OnLogRequest(request);
+  for (const uint64_t run : message.ended_runs()) OnEndedRun(run);
+}
+
+void Role::OnWelcome(const v1::Welcome& welcome) {
+  std::vector<uint64_t> running;
+  session_.OnWelcome(absl::MakeConstSpan(welcome.dropped().data(), welcome.dropped_size()),
+                     &running);
+  Cancel(running);
+  // What ended while the hub was away is not announced; what goes on is, before its next grant.
+  for (const uint64_t run :
+       runs_.ForgetUnless([this](uint64_t r) { return session_.HoldsRun(r); })) {
+    OnEndedRun(run);
+  }
+  absl::MutexLock lock(&mutex_);
+  welcome_known_ = true;
+  welcome_ = std::vector<std::string>(welcome.buckets().begin(), welcome.buckets().end());
+}
+
+void Role::OnDown() { session_.OnDisconnected(); }
+
+void Role::OnRefused(const absl::Status& status) {
+  // Anything but a broken connection stays as it is: Start gives up.
+  if (absl::IsUnavailable(status) || absl::IsCancelled(status)) return;
+  absl::MutexLock lock(&mutex_);
+  if (welcome_known_) return;
+  welcome_known_ = true;
+  welcome_ = absl::Status(status.code(), absl::StrCat("the hub at ", options_.hub,
+                                                      " refused this worker: ", status.message()));
+}
+
+void Role::OnLogRequest(const v1::LogRequest& request) {
+  v1::LogReply& reply = log_replies_.emplace_back();
+  reply.set_tag(request.tag());
+  if (!session_.Holds(request.lease())) {
+    reply.set_unknown(true);
+    return;
+  }
+  reply.set_text(python_->Output(request.lease()));
+}
+
+void Role::OnEndedRun(uint64_t run) {
+  session_.OnRunEnded(run);
+  runs_.Forget(run);
+  if (python_ != nullptr) python_->ForgetRun(run);
+  if (sql_ != nullptr) sql_->ForgetRun(run);
+}
+
+// ------------------------------------------------------------------------- from step to executor
+
+void Role::OnStepReady(const StartBatch& batch, const std::shared_ptr<const LoadedStep>& step) {
+  inputs_->Resolve(batch, step);
+}
+
+void Role::OnStepFailed(const StartBatch& batch, const absl::Status& status) {
+  for (const uint32_t row : batch.rows) {
+    Outcome outcome{.lease = batch.group->lease[row], .kind = Outcome::Kind::kFailed};
+    if (absl::IsCancelled(status)) outcome.kind = Outcome::Kind::kGivenBack;  // Stopping.
+    outcome.error = {.action = "load", .message = std::string(status.message())};
+    session_.OnOutcome(std::move(outcome));
+  }
+}
+
+void Role::OnReady(std::vector<Call> calls) {
+  std::vector<Call>& ready =
+      calls[0].step->step.language == Language::kPython ? ready_python_ : ready_sql_;
+  for (Call& call : calls) {
+    if (session_.Holds(call.lease)) ready.push_back(std::move(call));  // Else revoked meanwhile.
+  }
+}
+
+void Role::OnInputGone(uint64_t lease, uint64_t address, const absl::Status& status) {
+  session_.OnOutcome({.lease = lease,
+                      .kind = Outcome::Kind::kInputGone,
+                      .error = {.action = "input", .message = std::string(status.message())},
+                      .gone = address});
+}
+
+void Role::OnInputFailed(uint64_t lease, const absl::Status& status) {
+  session_.OnOutcome(
+      {.lease = lease,
+       .kind = absl::IsCancelled(status) ? Outcome::Kind::kGivenBack : Outcome::Kind::kFailed,
+       .error = {.action = "input", .message = std::string(status.message())}});
+}
+
+void Role::OnResults(std::vector<CallResult> results) {
+  if (results_ == nullptr) return;
+  if (options_.echo_output) {
+    for (const CallResult& result : results) Echo(result.output);
+  }
+  results_->Add(std::move(results));
+}
+
+void Role::OnSourceProgress(const Progress& progress) { session_.OnProgress(progress); }
+
+void Role::OnStepMode(const LearnedMode& learned) { session_.OnLearnedMode(learned); }
+
+}  // namespace bue::worker

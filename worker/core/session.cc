@@ -1,0 +1,509 @@
+#include "worker/core/session.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+#include "absl/container/flat_hash_set.h"
+#include "common/check.h"
+
+namespace bue::worker {
+namespace {
+
+// Rows handed over together: results leave by such batches, inputs are fetched by them.
+constexpr size_t kBatchRows = 256;
+
+template <typename T>
+void Append(std::vector<T>* to, std::vector<T>* from) {
+  if (to->empty()) {
+    to->swap(*from);
+  } else {
+    to->insert(to->end(), std::make_move_iterator(from->begin()),
+               std::make_move_iterator(from->end()));
+  }
+  from->clear();
+}
+
+void Append(Report* to, Report* from) {
+  Append(&to->succeeded.lease, &from->succeeded.lease);
+  Append(&to->succeeded.address, &from->succeeded.address);
+  Append(&to->succeeded.elements, &from->succeeded.elements);
+  Append(&to->succeeded.run_us, &from->succeeded.run_us);
+  Append(&to->succeeded_records, &from->succeeded_records);
+  Append(&to->outcomes, &from->outcomes);
+  Append(&to->outcome_records, &from->outcome_records);
+}
+
+// Moves the first `count` of `from` into a vector of their own.
+template <typename T>
+std::vector<T> TakeFirst(std::vector<T>* from, size_t count) {
+  if (count >= from->size()) return std::exchange(*from, {});
+  std::vector<T> taken(std::make_move_iterator(from->begin()),
+                       std::make_move_iterator(from->begin() + count));
+  from->erase(from->begin(), from->begin() + count);
+  return taken;
+}
+
+bool IsRunning(const LeaseRecord& record) { return record.state == LeaseState::kRunning; }
+
+}  // namespace
+
+Session::Session(const SessionOptions& options) : options_(options) {
+  for (const uint32_t slots : options_.slots) CHECK(slots > 0);
+}
+
+// ---------------------------------------------------------------------------- what the hub says
+
+std::vector<HeldLease> Session::Held(absl::Time now) const {
+  std::vector<HeldLease> held;
+  for (uint32_t i = 0; i < table_.end(); ++i) {
+    const LeaseRecord& record = table_.at(i);
+    if (record.state == LeaseState::kFree || record.state == LeaseState::kRevoked) continue;
+    const GrantGroup& group = *table_.group(i);
+    const bool started = record.state != LeaseState::kWaiting;
+    held.push_back(
+        {.lease = record.lease,
+         .run = group.run,
+         .instance = group.instance,
+         .item = group.item[record.row],
+         .node = group.node,
+         .pass = group.PassOf(record.row),
+         .elapsed_ms = static_cast<uint64_t>(
+             started ? std::max<int64_t>(0, absl::ToInt64Milliseconds(now - record.started)) : 0),
+         .pool = record.pool});
+  }
+  return held;
+}
+
+void Session::OnWelcome(absl::Span<const uint64_t> dropped, std::vector<uint64_t>* cancel) {
+  OnRevoked(dropped, cancel);
+  DropFinished(dropped);
+  connected_ = true;
+}
+
+void Session::OnDisconnected() {
+  connected_ = false;
+  goodbye_sent_ = false;
+  for (PoolState& pool : pools_) pool.room_sent = false;
+  for (auto& [lease, source] : sources_) {
+    source.unsent = source.last.elements > 0;
+    progress_unsent_ |= source.unsent;
+  }
+  for (auto& [step, learned] : learned_) {
+    learned.unsent = true;
+    learned_unsent_ = true;
+  }
+  Report again;
+  for (Report& report : unacked_) Append(&again, &report);
+  Append(&again, &pending_);
+  pending_ = std::move(again);
+  unacked_.clear();
+  unacked_outcomes_ = 0;
+}
+
+void Session::OnGrant(std::shared_ptr<const GrantGroup> group) {
+  const Pool pool = PoolFor(*group);
+  std::vector<uint32_t> added;
+  added.reserve(group->lease.size());
+  const GrantGroup& tasks = *group;
+  table_.Add(std::move(group), pool, &added);
+  PoolState& state = pools_[Index(pool)];
+  if (!stopping_) state.queue.insert(state.queue.end(), added.begin(), added.end());
+  state.waiting += static_cast<uint32_t>(added.size());
+  if (tasks.is_source && tasks.source_credit > 0) {
+    for (const uint32_t record : added) {
+      sources_[table_.at(record).lease].credit = tasks.source_credit;
+    }
+  }
+  if (!stopping_) return;
+  for (const uint32_t record : added) {
+    OnOutcome({.lease = table_.at(record).lease, .kind = Outcome::Kind::kGivenBack});
+  }
+}
+
+void Session::OnRevoked(absl::Span<const uint64_t> leases, std::vector<uint64_t>* cancel) {
+  for (const uint64_t lease : leases) {
+    const uint32_t record = table_.Find(lease);
+    if (record != LeaseTable::kNone) Drop(record, cancel);
+  }
+}
+
+void Session::OnAcked(uint64_t report) {
+  while (!unacked_.empty() && unacked_.front().number <= report) {
+    const Report& done = unacked_.front();
+    for (const uint32_t record : done.succeeded_records) table_.Free(record);
+    for (const uint32_t record : done.outcome_records) table_.Free(record);
+    for (const Outcome& outcome : done.outcomes) outcome_bytes_ -= outcome.bytes();
+    unacked_outcomes_ -= done.size();
+    unacked_.pop_front();
+  }
+}
+
+void Session::OnCredit(uint64_t lease, uint64_t elements) {
+  const uint32_t record = table_.Find(lease);
+  if (record == LeaseTable::kNone) return;
+  Source& source = sources_[lease];
+  source.credit = std::max(source.credit, elements);
+  if (source.last.elements < source.credit) SetPaused(record, false);
+}
+
+void Session::OnRunEnded(uint64_t run) {
+  learned_.erase(learned_.lower_bound({run, 0}), learned_.upper_bound({run, UINT32_MAX}));
+}
+
+// ----------------------------------------------------------------------- what the executors say
+
+std::optional<TaskRef> Session::OnExecuted(uint64_t lease, absl::Duration run_time) {
+  const uint32_t index = table_.Find(lease);
+  if (index == LeaseTable::kNone || !IsRunning(table_.at(index))) return std::nullopt;
+  LeaseRecord& record = table_.at(index);
+  SetPaused(index, false);
+  PoolState& pool = PoolOf(record);
+  --pool.running;
+  ++pool.held_beside;
+  record.state = LeaseState::kStoring;
+  const double us = std::max(1.0, absl::ToDoubleMicroseconds(run_time));
+  pool.mean_us = pool.mean_us == 0 ? us : pool.mean_us + (us - pool.mean_us) / 32;
+  return TaskRef{.group = table_.group(index), .row = record.row};
+}
+
+bool Session::OnSucceeded(uint64_t lease, uint64_t address, uint64_t elements, uint32_t run_us) {
+  uint32_t record;
+  if (!Finish(lease, &record)) return false;
+  pending_.succeeded.lease.push_back(lease);
+  pending_.succeeded.address.push_back(address);
+  pending_.succeeded.elements.push_back(elements);
+  pending_.succeeded.run_us.push_back(run_us);
+  pending_.succeeded_records.push_back(record);
+  return true;
+}
+
+bool Session::OnOutcome(Outcome outcome) {
+  uint32_t record;
+  if (!Finish(outcome.lease, &record)) return false;
+  outcome_bytes_ += outcome.bytes();
+  pending_.outcomes.push_back(std::move(outcome));
+  pending_.outcome_records.push_back(record);
+  return true;
+}
+
+void Session::OnProgress(const Progress& progress) {
+  const uint32_t record = table_.Find(progress.lease);
+  if (record == LeaseTable::kNone || !IsRunning(table_.at(record))) return;
+  Source& source = sources_[progress.lease];
+  source.last = progress;
+  source.unsent = true;
+  progress_unsent_ = true;
+  if (source.credit > 0 && progress.elements >= source.credit) SetPaused(record, true);
+}
+
+void Session::OnLearnedMode(const LearnedMode& learned) {
+  const auto [place, is_new] =
+      learned_.try_emplace({learned.run, learned.step}, Learned{.pool = learned.pool});
+  if (!is_new) return;
+  learned_unsent_ = true;
+  if (learned.pool == Pool::kThread) return;
+  const auto is_of_step = [&](uint32_t record) {
+    const GrantGroup& group = *table_.group(record);
+    return group.run == learned.run && group.step == learned.step;
+  };
+  for (uint32_t record = 0; record < table_.end(); ++record) {
+    const LeaseState state = table_.at(record).state;
+    if (state != LeaseState::kRunning && state != LeaseState::kStoring) continue;
+    if (table_.at(record).pool == Pool::kThread && is_of_step(record)) Move(record, learned.pool);
+  }
+  PoolState& from = pools_[Index(Pool::kThread)];
+  PoolState& to = pools_[Index(learned.pool)];
+  std::deque<uint32_t> staying;
+  for (const uint32_t record : from.queue) {
+    if (table_.at(record).state == LeaseState::kRevoked || !is_of_step(record)) {
+      staying.push_back(record);
+      continue;
+    }
+    table_.at(record).pool = learned.pool;
+    to.queue.push_back(record);
+    ++to.waiting;
+    --from.waiting;
+  }
+  from.queue.swap(staying);
+}
+
+// --------------------------------------------------------------------------------- what to do
+
+void Session::TakeStarts(absl::Time now, std::vector<StartBatch>* batches) {
+  for (int pool = 0; pool < kPools; ++pool) {
+    PoolState& state = pools_[pool];
+    StartBatch batch;
+    while (!state.queue.empty() && state.running < options_.slots[pool]) {
+      const uint32_t record = state.queue.front();
+      state.queue.pop_front();
+      if (table_.at(record).state == LeaseState::kRevoked) {
+        table_.Free(record);
+        continue;
+      }
+      const std::shared_ptr<const GrantGroup>& group = table_.group(record);
+      if (batch.group != group || batch.rows.size() == kBatchRows) {
+        if (batch.group != nullptr) batches->push_back(std::move(batch));
+        batch = {.group = group, .pool = static_cast<Pool>(pool)};
+      }
+      batch.rows.push_back(table_.at(record).row);
+      Start(record, now);
+    }
+    if (batch.group != nullptr) batches->push_back(std::move(batch));
+  }
+}
+
+bool Session::HasNews() const {
+  if (!connected_ || goodbye_sent_) return false;
+  if (pending_.size() > 0 || progress_unsent_ || learned_unsent_ || GoodbyeIsDue()) return true;
+  for (int pool = 0; pool < kPools; ++pool) {
+    if (RoomIsUrgent(pool)) return true;
+  }
+  return false;
+}
+
+Session::Message Session::TakeMessage() {
+  Message message;
+  if (pending_.size() > 0) {
+    unacked_.push_back(TakePending());
+    unacked_.back().number = ++last_report_;
+    unacked_outcomes_ += unacked_.back().size();
+    message.report = &unacked_.back();
+  }
+  if (progress_unsent_) {
+    for (auto& [lease, source] : sources_) {
+      if (source.unsent) message.progress.push_back(source.last);
+      source.unsent = false;
+    }
+    progress_unsent_ = false;
+  }
+  if (learned_unsent_) {
+    for (auto& [step, learned] : learned_) {
+      if (learned.unsent) message.learned.push_back({step.first, step.second, learned.pool});
+      learned.unsent = false;
+    }
+    learned_unsent_ = false;
+  }
+  for (int pool = 0; pool < kPools; ++pool) {
+    PoolState& state = pools_[pool];
+    const Room wanted = WantedRoom(static_cast<Pool>(pool));
+    if (state.room_sent && wanted.leases == state.sent.leases) continue;
+    state.room_sent = true;
+    state.sent = wanted;
+    message.rooms.push_back(wanted);
+  }
+  message.goodbye = GoodbyeIsDue();
+  goodbye_sent_ = message.goodbye;
+  return message;
+}
+
+// -------------------------------------------------------------------------------------- the end
+
+void Session::Stop() {
+  stopping_ = true;
+  for (PoolState& pool : pools_) {
+    for (const uint32_t record : pool.queue) {
+      LeaseRecord& waiting = table_.at(record);
+      if (waiting.state == LeaseState::kRevoked) {
+        table_.Free(record);
+      } else {
+        OnOutcome({.lease = waiting.lease, .kind = Outcome::Kind::kGivenBack});
+      }
+    }
+    pool.queue.clear();
+  }
+}
+
+void Session::GiveBackRest(std::vector<uint64_t>* cancel) {
+  for (uint32_t record = 0; record < table_.end(); ++record) {
+    const LeaseState state = table_.at(record).state;
+    if (state != LeaseState::kRunning && state != LeaseState::kStoring) continue;
+    if (state == LeaseState::kRunning) cancel->push_back(table_.at(record).lease);
+    OnOutcome({.lease = table_.at(record).lease, .kind = Outcome::Kind::kGivenBack});
+  }
+}
+
+bool Session::finished() const {
+  return goodbye_sent_ && quiet() && pending_.size() == 0 && unacked_.empty();
+}
+
+// --------------------------------------------------------------------------------- for watchers
+
+bool Session::HoldsRun(uint64_t run) const {
+  for (uint32_t i = 0; i < table_.end(); ++i) {
+    const LeaseState state = table_.at(i).state;
+    if (state == LeaseState::kFree || state == LeaseState::kFinished) continue;
+    if (table_.group(i)->run == run) return true;
+  }
+  return false;
+}
+
+Room Session::WantedRoom(Pool pool) const {
+  const int index = Index(pool);
+  Room room{.pool = pool, .leases = 0, .slots = options_.slots[index]};
+  if (stopping_) return room;
+  if (unacknowledged() >= options_.unacked_max || outcome_bytes_ >= options_.unacked_bytes_max) {
+    return room;
+  }
+  const uint32_t beside = std::min(pools_[index].held_beside, options_.ahead_max);
+  room.leases = room.slots + std::min(Ahead(index) + beside, options_.ahead_max);
+  return room;
+}
+
+uint32_t Session::Ahead(int pool) const {
+  if (pools_[pool].mean_us == 0) return 1;
+  const double in_time =
+      options_.slots[pool] * absl::ToDoubleMicroseconds(options_.ahead) / pools_[pool].mean_us;
+  const double cap = std::max<double>(2.0 * options_.slots[pool], options_.ahead_min_cap);
+  return std::max<uint32_t>(1, static_cast<uint32_t>(std::min(in_time, cap)));
+}
+
+// Room alone is worth a message when the pool is about to run dry; else it travels with the next
+// outcomes. Less room is told at once: it keeps grants away.
+bool Session::RoomIsUrgent(int pool) const {
+  const PoolState& state = pools_[pool];
+  if (!state.room_sent) return true;
+  const uint32_t wanted = WantedRoom(static_cast<Pool>(pool)).leases;
+  if (wanted == 0) return state.sent.leases != 0;
+  return wanted > state.sent.leases && state.waiting <= Ahead(pool) / 2;
+}
+
+bool Session::GoodbyeIsDue() const {
+  return stopping_ && connected_ && !goodbye_sent_ && quiet() && pending_.size() == 0;
+}
+
+// ------------------------------------------------------------------------------- state changes
+
+Pool Session::PoolFor(const GrantGroup& group) const {
+  if (group.pool != Pool::kThread) return group.pool;
+  const auto found = learned_.find({group.run, group.step});
+  return found == learned_.end() ? group.pool : found->second.pool;
+}
+
+void Session::Start(uint32_t index, absl::Time now) {
+  LeaseRecord& record = table_.at(index);
+  CHECK(record.state == LeaseState::kWaiting);
+  PoolState& pool = PoolOf(record);
+  --pool.waiting;
+  ++pool.running;
+  record.state = LeaseState::kRunning;
+  record.started = now;
+}
+
+void Session::SetPaused(uint32_t index, bool paused) {
+  LeaseRecord& record = table_.at(index);
+  if (record.paused == paused || !IsRunning(record)) return;
+  record.paused = paused;
+  PoolState& pool = PoolOf(record);
+  if (paused) {
+    --pool.running;
+    ++pool.held_beside;
+  } else {
+    ++pool.running;
+    --pool.held_beside;
+  }
+}
+
+void Session::Leave(uint32_t index) {
+  LeaseRecord& record = table_.at(index);
+  PoolState& pool = PoolOf(record);
+  switch (record.state) {
+    case LeaseState::kWaiting:
+      --pool.waiting;
+      break;
+    case LeaseState::kRunning:
+      SetPaused(index, false);
+      --pool.running;
+      break;
+    case LeaseState::kStoring:
+      --pool.held_beside;
+      break;
+    case LeaseState::kFree:
+    case LeaseState::kFinished:
+    case LeaseState::kRevoked:
+      CHECK(false);
+  }
+  if (!sources_.empty()) sources_.erase(record.lease);
+  table_.Unlist(index);
+}
+
+bool Session::Finish(uint64_t lease, uint32_t* record) {
+  *record = table_.Find(lease);
+  if (*record == LeaseTable::kNone) return false;
+  // Waiting records are named by their pool's queue; only a stop, which empties it, ends them.
+  CHECK(table_.at(*record).state != LeaseState::kWaiting || stopping_);
+  Leave(*record);
+  table_.at(*record).state = LeaseState::kFinished;
+  return true;
+}
+
+void Session::Drop(uint32_t index, std::vector<uint64_t>* cancel) {
+  LeaseRecord& record = table_.at(index);
+  const LeaseState state = record.state;
+  Leave(index);
+  if (state == LeaseState::kWaiting) {
+    record.state = LeaseState::kRevoked;  // The queue still names it.
+    return;
+  }
+  if (state == LeaseState::kRunning) cancel->push_back(record.lease);
+  table_.Free(index);
+}
+
+// After OnDisconnected, everything finished is in pending_.
+void Session::DropFinished(absl::Span<const uint64_t> leases) {
+  if (leases.empty() || pending_.size() == 0) return;
+  const absl::flat_hash_set<uint64_t> gone(leases.begin(), leases.end());
+  Report all = std::exchange(pending_, {});
+  for (size_t i = 0; i < all.succeeded.lease.size(); ++i) {
+    if (gone.contains(all.succeeded.lease[i])) {
+      table_.Free(all.succeeded_records[i]);
+      continue;
+    }
+    pending_.succeeded.lease.push_back(all.succeeded.lease[i]);
+    pending_.succeeded.address.push_back(all.succeeded.address[i]);
+    pending_.succeeded.elements.push_back(all.succeeded.elements[i]);
+    pending_.succeeded.run_us.push_back(all.succeeded.run_us[i]);
+    pending_.succeeded_records.push_back(all.succeeded_records[i]);
+  }
+  for (size_t i = 0; i < all.outcomes.size(); ++i) {
+    if (gone.contains(all.outcomes[i].lease)) {
+      outcome_bytes_ -= all.outcomes[i].bytes();
+      table_.Free(all.outcome_records[i]);
+      continue;
+    }
+    pending_.outcomes.push_back(std::move(all.outcomes[i]));
+    pending_.outcome_records.push_back(all.outcome_records[i]);
+  }
+}
+
+// To another pool's counts; not for waiting records.
+void Session::Move(uint32_t index, Pool pool) {
+  LeaseRecord& record = table_.at(index);
+  const bool takes_slot = IsRunning(record) && !record.paused;
+  PoolState& from = PoolOf(record);
+  PoolState& to = pools_[Index(pool)];
+  --(takes_slot ? from.running : from.held_beside);
+  ++(takes_slot ? to.running : to.held_beside);
+  record.pool = pool;
+}
+
+Report Session::TakePending() {
+  Report report;
+  const size_t successes = options_.message_outcomes_max;
+  report.succeeded.lease = TakeFirst(&pending_.succeeded.lease, successes);
+  report.succeeded.address = TakeFirst(&pending_.succeeded.address, successes);
+  report.succeeded.elements = TakeFirst(&pending_.succeeded.elements, successes);
+  report.succeeded.run_us = TakeFirst(&pending_.succeeded.run_us, successes);
+  report.succeeded_records = TakeFirst(&pending_.succeeded_records, successes);
+  size_t count = 0;
+  size_t bytes = 0;
+  while (count < pending_.outcomes.size() && count < options_.message_outcomes_max &&
+         bytes < options_.message_bytes_max) {
+    bytes += pending_.outcomes[count++].bytes();
+  }
+  report.outcomes = TakeFirst(&pending_.outcomes, count);
+  report.outcome_records = TakeFirst(&pending_.outcome_records, count);
+  return report;
+}
+
+}  // namespace bue::worker

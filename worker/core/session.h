@@ -1,0 +1,173 @@
+// Session is the worker's side of the conversation with the hub, without the conversation: what is
+// granted, what waits, what runs in each pool, which outcomes are not acknowledged yet, how much
+// room to ask for, and what to say after a reconnect or a hub restart.
+//
+//   session.OnWelcome(dropped, &cancel);
+//   session.OnGrant(group);
+//   session.TakeStarts(now, &batches);        // hand these to the executors
+//   session.OnExecuted(lease, run_time);      // frees the slot
+//   session.OnSucceeded(lease, address, …);   // once the value is stored
+//   if (session.HasNews()) Send(session.TakeMessage());
+//
+// A lease is waiting, running, storing, finished; it is gone when its outcome is acknowledged, or
+// when the hub revokes it. An outcome of a lease that is not held any more is dropped.
+//
+// Pure: no I/O, clock, thread, lock or log; `now` is an argument. Not thread-safe.
+#ifndef BUE_WORKER_CORE_SESSION_H_
+#define BUE_WORKER_CORE_SESSION_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "worker/core/grant.h"
+#include "worker/core/lease_table.h"
+
+namespace bue::worker {
+
+struct SessionOptions {
+  uint32_t slots[kPools] = {1000, 64, 1, 1};
+  // A pool asks ahead for what it runs in this time by the measured mean …
+  absl::Duration ahead = absl::Milliseconds(10);
+  // … but for at most twice its slots, or for this many if that is more: a pool of two slots with
+  // tasks of 50 us would otherwise stand still while a report and a grant cross the network.
+  uint32_t ahead_min_cap = 512;
+  // No pool asks for more than its slots and this many.
+  uint32_t ahead_max = 8192;
+  // Beyond this many outcomes, or bytes of them, without an acknowledgement no more is asked for.
+  uint32_t unacked_max = 65536;
+  size_t unacked_bytes_max = 16 << 20;
+  // A message carries at most this much.
+  uint32_t message_outcomes_max = 16384;
+  size_t message_bytes_max = 4 << 20;
+};
+
+class Session {
+ public:
+  explicit Session(const SessionOptions& options);
+
+  // ------------------------------------------------------------------------ what the hub says
+  // What to list in Hello: every lease held, in whatever state.
+  std::vector<HeldLease> Held(absl::Time now) const;
+  // A stream is open. `dropped` of what Held listed is not current any more. Appends running leases
+  // among them to `cancel`. What was not acknowledged will be reported again, under new numbers.
+  void OnWelcome(absl::Span<const uint64_t> dropped, std::vector<uint64_t>* cancel);
+  void OnDisconnected();
+  void OnGrant(std::shared_ptr<const GrantGroup> group);
+  // Appends those that run to `cancel`.
+  void OnRevoked(absl::Span<const uint64_t> leases, std::vector<uint64_t>* cancel);
+  void OnAcked(uint64_t report);
+  void OnCredit(uint64_t lease, uint64_t elements);
+  void OnRunEnded(uint64_t run);
+
+  // ------------------------------------------------------------------- what the executors say
+  // The task ran: its slot is free, its value is about to be stored. Nullopt: not held any more,
+  // drop the result.
+  std::optional<TaskRef> OnExecuted(uint64_t lease, absl::Duration run_time);
+  // Its outcome, from any state; false: not held any more, dropped. `elements` as on the wire.
+  bool OnSucceeded(uint64_t lease, uint64_t address, uint64_t elements, uint32_t run_us);
+  bool OnOutcome(Outcome outcome);
+  void OnProgress(const Progress& progress);
+  // Moves what waits for the step to `pool`, and what will be granted of it.
+  void OnLearnedMode(const LearnedMode& learned);
+
+  // ------------------------------------------------------------------------------ what to do
+  // Appends what may start now, in grant order, and counts it as running.
+  void TakeStarts(absl::Time now, std::vector<StartBatch>* batches);
+
+  // Whether a message is worth sending now. Never before OnWelcome.
+  bool HasNews() const;
+  struct Message {
+    std::vector<Room> rooms;         // What changed.
+    const Report* report = nullptr;  // Valid until the next call.
+    std::vector<Progress> progress;
+    std::vector<LearnedMode> learned;
+    bool goodbye = false;
+  };
+  Message TakeMessage();
+
+  // ---------------------------------------------------------------------------------- the end
+  // Gives back what has not started and asks for nothing more; what runs may end.
+  void Stop();
+  // Gives back what still runs, which is appended to `cancel`, or waits to be stored.
+  void GiveBackRest(std::vector<uint64_t>* cancel);
+  // Nothing runs and nothing waits to be stored.
+  bool quiet() const { return table_.listed() == 0; }
+  // Everything was reported and acknowledged, and goodbye was said.
+  bool finished() const;
+
+  // ------------------------------------------------------------------------------ for watchers
+  uint32_t running(Pool pool) const { return pools_[Index(pool)].running; }
+  uint32_t waiting(Pool pool) const { return pools_[Index(pool)].waiting; }
+  size_t unacknowledged() const { return unacked_outcomes_ + pending_.size(); }
+  bool Holds(uint64_t lease) const { return table_.Find(lease) != LeaseTable::kNone; }
+  bool HoldsRun(uint64_t run) const;
+  Room WantedRoom(Pool pool) const;
+
+ private:
+  struct PoolState {
+    std::deque<uint32_t> queue;  // Records in grant order; revoked ones are skipped.
+    uint32_t waiting = 0;        // In `queue`, not revoked.
+    uint32_t running = 0;        // Taking a slot.
+    uint32_t held_beside = 0;    // Storing, or paused: leases held that take no slot.
+    double mean_us = 0;          // Of a task; 0: none measured yet.
+    bool room_sent = false;
+    Room sent;
+  };
+  struct Source {
+    uint64_t credit = 0;
+    Progress last;
+    bool unsent = false;
+  };
+
+  static int Index(Pool pool) { return static_cast<int>(pool); }
+  PoolState& PoolOf(const LeaseRecord& record) { return pools_[Index(record.pool)]; }
+
+  Pool PoolFor(const GrantGroup& group) const;
+  uint32_t Ahead(int pool) const;
+  bool RoomIsUrgent(int pool) const;
+  void Start(uint32_t record, absl::Time now);
+  void SetPaused(uint32_t record, bool paused);
+  // Takes a record out of its state's counts: before it finishes or goes.
+  void Leave(uint32_t record);
+  // Leaves for an outcome: returns false if the lease is not held.
+  bool Finish(uint64_t lease, uint32_t* record);
+  void Drop(uint32_t record, std::vector<uint64_t>* cancel);
+  void DropFinished(absl::Span<const uint64_t> leases);
+  void Move(uint32_t record, Pool pool);
+  Report TakePending();
+  bool GoodbyeIsDue() const;
+
+  // Constant after construction.
+  const SessionOptions options_;
+
+  LeaseTable table_;
+  PoolState pools_[kPools];
+  absl::btree_map<uint64_t, Source> sources_;  // Streaming sources that run, by lease.
+  struct Learned {
+    Pool pool = Pool::kThread;
+    bool unsent = true;
+  };
+  absl::btree_map<std::pair<uint64_t, uint32_t>, Learned> learned_;  // By run and step.
+
+  Report pending_;              // Not sent yet.
+  std::deque<Report> unacked_;  // Sent, in order of their numbers.
+  size_t unacked_outcomes_ = 0;
+  size_t outcome_bytes_ = 0;  // Of pending_ and unacked_.
+  uint64_t last_report_ = 0;
+  bool progress_unsent_ = false;
+  bool learned_unsent_ = false;
+  bool connected_ = false;
+  bool stopping_ = false;
+  bool goodbye_sent_ = false;
+};
+
+}  // namespace bue::worker
+
+#endif  // BUE_WORKER_CORE_SESSION_H_

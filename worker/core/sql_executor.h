@@ -1,0 +1,68 @@
+// SqlExecutor runs SQL steps on threads of its own, and the built-in list step, which hands its
+// input on as a list (`for x in v`). A statement needs its rows in memory; results, and lists that
+// are handed on, are streamed to the bucket when they are large.
+#ifndef BUE_WORKER_CORE_SQL_EXECUTOR_H_
+#define BUE_WORKER_CORE_SQL_EXECUTOR_H_
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "common/bucket_client/bucket_client.h"
+#include "worker/core/thread_pool.h"
+#include "worker/executor.h"
+#include "worker/sql/sql_step.h"
+
+namespace bue::worker {
+
+struct SqlExecutorOptions {
+  int threads = 1;
+  PostgresOptions postgres;
+  uint64_t input_bytes_max = uint64_t{1} << 30;  // All inputs of one call.
+};
+
+class SqlExecutor final : public Executor {
+ public:
+  // Both outlive it.
+  SqlExecutor(const SqlExecutorOptions& options, ExecutorEvents* events, BucketClient* bucket);
+  ~SqlExecutor() override;
+
+  void Start(std::vector<Call> calls) override;
+  void Cancel(uint64_t lease) override;
+  void SourceCredit(uint64_t, uint64_t) override {}  // SQL yields its rows at once.
+  std::string Output(uint64_t) override { return ""; }
+  void ForgetRun(uint64_t run) override;
+  void Stop(absl::Duration grace) override;
+
+ private:
+  using Flag = std::shared_ptr<std::atomic<bool>>;
+
+  void Run(const Call& call, const Flag& cancelled);
+  absl::Status RunSql(const Call& call, const std::atomic<bool>& cancelled, CallResult* result);
+  absl::Status RunList(const Call& call, const std::atomic<bool>& cancelled, CallResult* result);
+  absl::Status StoreRows(const Call& call, SqlResult rows, CallResult* result);
+  absl::StatusOr<std::shared_ptr<const std::string>> CodeOf(const LoadedStep& step);
+
+  const SqlExecutorOptions options_;
+  ExecutorEvents* const events_;
+  BucketClient* const bucket_;
+  PostgresPool postgres_;
+
+  absl::Mutex mutex_;
+  absl::flat_hash_map<uint64_t, Flag> running_ ABSL_GUARDED_BY(mutex_);  // By lease.
+  // Contents of SQL files, by run and step.
+  absl::btree_map<std::pair<uint64_t, uint32_t>, std::shared_ptr<const std::string>> code_
+      ABSL_GUARDED_BY(mutex_);
+
+  ThreadPool threads_;  // Last: its threads use all of the above.
+};
+
+}  // namespace bue::worker
+
+#endif  // BUE_WORKER_CORE_SQL_EXECUTOR_H_

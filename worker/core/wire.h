@@ -1,0 +1,23 @@
+// The session's plain data <-> proto/bue/v1/work.proto.
+#ifndef BUE_WORKER_CORE_WIRE_H_
+#define BUE_WORKER_CORE_WIRE_H_
+
+#include "absl/status/statusor.h"
+#include "bue/v1/work.pb.h"
+#include "worker/core/grant.h"
+#include "worker/core/session.h"
+
+namespace bue::worker {
+
+// InvalidArgument if columns differ in length or an enum is unknown.
+absl::StatusOr<GrantGroup> FromProto(const v1::GrantGroup& proto);
+
+v1::Pool ToProto(Pool pool);
+void ToProto(const HeldLease& held, v1::HeldLease* out);
+void ToProto(const Outcome& outcome, v1::Outcome* out);
+// Everything but hello and logs.
+void ToProto(const Session::Message& message, v1::FromWorker* out);
+
+}  // namespace bue::worker
+
+#endif  // BUE_WORKER_CORE_WIRE_H_

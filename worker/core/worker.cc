@@ -1,0 +1,142 @@
+#include "worker/core/worker.h"
+
+#include <grpcpp/grpcpp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <random>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/clock.h"
+#include "common/logging.h"
+#include "common/rpc.h"
+#include "common/status_macros.h"
+#include "worker/core/executors.h"
+#include "worker/core/role.h"
+#include "worker/core/state_dir.h"
+
+namespace bue::worker {
+namespace {
+
+// How long executors get to end what a stop has already given back.
+constexpr absl::Duration kExecutorGrace = absl::Seconds(2);
+
+std::string HostName() {
+  char name[256] = {};
+  gethostname(name, sizeof(name) - 1);
+  return name;
+}
+
+uint64_t RandomNumber() {
+  std::random_device random;
+  return uint64_t{random()} << 32 | random();
+}
+
+uint32_t PoolSize(int given, int standard, int cap) {
+  if (given > 0) return static_cast<uint32_t>(given);
+  return static_cast<uint32_t>(cap > 0 ? std::min(standard, cap) : standard);
+}
+
+SessionOptions SlotsOf(const WorkerOptions& options) {
+  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  SessionOptions session;
+  const auto set = [&](Pool pool, int given, int standard) {
+    session.slots[static_cast<int>(pool)] = PoolSize(given, standard, options.slots);
+  };
+  set(Pool::kAsync, options.async_slots, 1000);
+  set(Pool::kThread, options.thread_slots, options.slots > 0 ? options.slots : 64);
+  set(Pool::kProcess, options.process_slots, cores);
+  set(Pool::kSql, options.sql_slots, cores);
+  return session;
+}
+
+}  // namespace
+
+class Worker::Impl {
+ public:
+  ~Impl() { Stop(); }
+
+  absl::Status Start(const WorkerOptions& options) {
+    const absl::Time deadline = Clock::Real()->Now() + options.connect_timeout;
+    ASSIGN_OR_RETURN(state_, StateDir::Make(options.state_dir));
+    const std::shared_ptr<grpc::Channel> channel = MakeChannel(options.hub, options.token);
+    log::info("connecting hub={} timeout={}", options.hub, options.connect_timeout);
+    RETURN_IF_ERROR(WaitForChannel(channel.get(), "hub", options.hub, options.connect_timeout));
+    const SessionOptions slots = SlotsOf(options);
+    role_ = std::make_unique<Role>(RoleOptionsOf(options, slots), channel);
+    ASSIGN_OR_RETURN(std::vector<std::string> buckets,
+                     role_->WaitForWelcome(deadline - Clock::Real()->Now()));
+    if (!options.buckets.empty()) buckets = options.buckets;
+    if (buckets.empty()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the hub at ", options.hub, " knows no bucket; name one with -k HOST:PORT"));
+    }
+    ASSIGN_OR_RETURN(
+        bucket_, BucketClient::Connect(buckets, options.token, deadline - Clock::Real()->Now()));
+    ASSIGN_OR_RETURN(executors_, Make(options, slots));
+    role_->Begin(bucket_.get(), executors_.python.get(), executors_.sql.get());
+    log::info("worker started hub={} async={} thread={} process={} sql={}", options.hub,
+              slots.slots[0], slots.slots[1], slots.slots[2], slots.slots[3]);
+    return absl::OkStatus();
+  }
+
+  void Stop() {
+    if (role_ != nullptr) role_->Stop();
+    // Everything was reported or given back: whoever still waits for a bucket need not.
+    if (bucket_ != nullptr) bucket_->Shutdown();
+    if (executors_.python != nullptr) executors_.python->Stop(kExecutorGrace);
+    if (executors_.sql != nullptr) executors_.sql->Stop(kExecutorGrace);
+    executors_ = {};  // Before the events they answer to.
+    role_ = nullptr;
+    bucket_ = nullptr;
+    state_ = nullptr;
+  }
+
+ private:
+  RoleOptions RoleOptionsOf(const WorkerOptions& options, const SessionOptions& slots) const {
+    RoleOptions role;
+    role.hub = options.hub;
+    role.host = HostName();
+    role.name = options.name.empty() ? absl::StrCat(role.host, "-", getpid()) : options.name;
+    role.scopes = options.scopes;
+    role.priority_first = options.priority_first;
+    role.reverse = options.reverse;
+    role.incarnation = RandomNumber();
+    role.session = slots;
+    role.inputs.cache_bytes_max = options.cache_bytes_max;
+    role.files_dir = absl::StrCat(state_->path(), "/files");
+    role.stop_grace = options.stop_grace;
+    role.echo_output = options.echo_output;
+    return role;
+  }
+
+  absl::StatusOr<Executors> Make(const WorkerOptions& options, const SessionOptions& slots) {
+    return MakeExecutors({.python = options.python,
+                          .state_dir = state_->path(),
+                          .thread_slots = static_cast<int>(slots.slots[1]),
+                          .process_slots = static_cast<int>(slots.slots[2]),
+                          .sql_slots = static_cast<int>(slots.slots[3])},
+                         role_->events(), bucket_.get());
+  }
+
+  std::unique_ptr<StateDir> state_;
+  std::unique_ptr<BucketClient> bucket_;
+  std::unique_ptr<Role> role_;
+  Executors executors_;
+};
+
+Worker::Worker(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Worker::~Worker() { Stop(); }
+
+absl::StatusOr<std::unique_ptr<Worker>> Worker::Start(const WorkerOptions& options) {
+  auto impl = std::make_unique<Impl>();
+  RETURN_IF_ERROR(impl->Start(options));
+  return std::unique_ptr<Worker>(new Worker(std::move(impl)));
+}
+
+void Worker::Stop() { impl_->Stop(); }
+
+}  // namespace bue::worker

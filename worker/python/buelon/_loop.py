@@ -1,0 +1,181 @@
+"""The event loop that runs coroutines.
+
+A task object and a trip through the loop cost more than a short coroutine does. So one task drives
+call after call by hand, and only when a call suspends does that task become the call's own, and
+another one goes on with the rest. The call sees a real current task from its first line on.
+"""
+import asyncio
+import contextvars
+import sys
+import time
+import traceback
+import types
+from collections import deque
+
+from buelon import _streams
+from buelon import _values
+from buelon._results import PLAIN
+from buelon._task import ARGS, FLAGS, LEASE, STEP, current_call
+
+
+_DRIVERS_MAX = 256
+
+
+class AsyncLane:
+    """Runs the calls of async steps. submit_many and cancel: by any thread."""
+
+    def __init__(self, outbox, capture, pool, steps):
+        self.loop = asyncio.new_event_loop()
+        self.returns = None  # Set by the runner before the first call.
+        self.inbox = deque()
+        self._outbox = outbox
+        self._capture = capture
+        self._pool = pool
+        self._steps = steps
+        self._encoder = _values.Encoder()
+        self._tasks = {}     # lease -> task, of calls that suspended
+        self._scheduled = False
+        self._drivers = 1
+        self._flush_scheduled = False
+
+    def submit_many(self, calls):
+        self.inbox.extend(calls)
+        if not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon_threadsafe(self._start)
+
+    def cancel(self, lease):
+        """False: the call has no task (yet)."""
+        task = self._tasks.get(lease)
+        if task is None:
+            return False
+        self.loop.call_soon_threadsafe(task.cancel)
+        return True
+
+    def run_for(self, call, coroutine):
+        """Runs a coroutine that answers `call` itself."""
+        def start():
+            current_call.set(call)
+            task = self.loop.create_task(coroutine)
+            self._tasks[call[LEASE]] = task
+            task.add_done_callback(lambda _: self._ended(call[LEASE]))
+        context = contextvars.copy_context()
+        self.loop.call_soon_threadsafe(lambda: context.run(start))
+
+    def wait_for(self, awaitable):
+        """Awaits in the loop, blocking this thread (which is another one)."""
+        async def awaited():
+            return await awaitable
+        return asyncio.run_coroutine_threadsafe(awaited(), self.loop).result()
+
+    def run_forever(self):
+        asyncio.set_event_loop(self.loop)
+        while True:
+            try:
+                self.loop.run_forever()
+            except BaseException:  # SystemExit raised in a task that a step left behind.
+                traceback.print_exc(file=sys.stderr)
+
+    # --- On the loop's thread
+
+    def _start(self):
+        self._scheduled = False
+        # Where calls suspend, each needs a task: start as many as lately suspended, and double.
+        for _ in range(min(self._drivers, len(self.inbox))):
+            self.loop.create_task(self._drive())
+
+    async def _drive(self):
+        await self._run_calls()
+
+    @types.coroutine
+    def _run_calls(self):
+        inbox, steps, messages = self.inbox, self._steps, self._outbox.messages
+        encoder, capture, pool = self._encoder, self._capture, self._pool
+        pack, cancels = encoder.pack, self.returns.cancels
+        started = time.monotonic()
+        while inbox:
+            call = inbox.popleft()
+            if messages and not pool.waking and not pool.wake():
+                self._outbox.flush()  # This call may block the loop: what is done leaves first.
+            if cancels and self.returns.stop_early(call):
+                continue
+            current_call.set(call)
+            context = contextvars.copy_context()
+            try:
+                coroutine = context.run(steps[call[STEP]].call, *call[ARGS:])
+                if type(coroutine) is not types.CoroutineType:
+                    self._finish(call, coroutine, started)
+                    started = time.monotonic()
+                    continue
+                pending = context.run(coroutine.send, None)
+            except StopIteration as stop:
+                self._drivers = 1
+                value = stop.value
+                ended = time.monotonic()
+                if type(value) in PLAIN and not call[FLAGS]:
+                    try:
+                        data = pack([call[LEASE], int((ended - started) * 1e6), value])
+                    except Exception:
+                        encoder.odd = True
+                    if not encoder.odd and len(data) <= _streams.SMALL_BYTES:
+                        if capture.pending:
+                            capture.collect(call[LEASE])
+                        if cancels:
+                            cancels.pop(call[LEASE], None)
+                        messages.append(data)
+                        started = ended
+                        continue
+                encoder.odd = False
+                self._finish(call, value, started)
+                started = ended
+            except BaseException as error:
+                self.returns.fail(call, error, started)
+                started = time.monotonic()
+            else:
+                if inbox and not self._scheduled:
+                    self._scheduled = True
+                    self._drivers = min(2 * self._drivers, _DRIVERS_MAX)
+                    self.loop.call_soon(self._start)
+                self._flush_soon()
+                yield from self._run_suspended(call, context, coroutine, pending, started)
+                return
+        self._outbox.flush()
+
+    @types.coroutine
+    def _run_suspended(self, call, context, coroutine, pending, started):
+        lease = call[LEASE]
+        self._tasks[lease] = task = asyncio.current_task()
+        if lease in self.returns.cancels:
+            task.cancel()
+        run, send = context.run, coroutine.send
+        try:
+            while True:
+                try:
+                    sent = yield pending
+                except BaseException as error:
+                    pending = run(coroutine.throw, error)
+                else:
+                    pending = run(send, sent)
+        except StopIteration as stop:
+            self._finish(call, stop.value, started)
+        except BaseException as error:
+            self.returns.fail(call, error, started)
+        finally:
+            del self._tasks[lease]
+            self._flush_soon()
+
+    def _finish(self, call, value, started):
+        self.returns.finish(call, value, started, self._encoder, may_block=False)
+
+    def _ended(self, lease):
+        self._tasks.pop(lease, None)
+        self._flush_soon()
+
+    def _flush_soon(self):
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self):
+        self._flush_scheduled = False
+        self._outbox.flush()
