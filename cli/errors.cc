@@ -1,0 +1,74 @@
+// `bue errors`: what went wrong, attempt by attempt.
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "cli/command.h"
+#include "cli/connection.h"
+#include "cli/run_report.h"
+#include "cli/text.h"
+#include "common/status_macros.h"
+
+namespace bue::cli {
+namespace {
+
+struct Flags {
+  ConnectionFlags connection;
+  std::string run;
+  bool json = false;
+  bool final_only = false;
+  uint64_t limit = 0;
+};
+
+std::string ForPeople(const v1::ErrorRecord& error) {
+  std::string text = Paint(Colour::kRed, absl::StrCat(RunName(error.run()), " ", error.step()));
+  if (!error.item().empty()) absl::StrAppend(&text, " item ", error.item());
+  absl::StrAppend(&text, ", attempt ", error.attempt(), error.final() ? "" : " (was retried)", ", ",
+                  error.action());
+  if (!error.worker().empty()) absl::StrAppend(&text, " on ", error.worker());
+  absl::StrAppend(&text, ": ", error.type(), error.type().empty() ? "" : ": ", error.error(), "\n");
+  if (!error.traceback().empty()) absl::StrAppend(&text, error.traceback(), "\n");
+  return text;
+}
+
+absl::StatusOr<int> PrintErrors(const Flags& flags) {
+  uint64_t run = 0;
+  if (!flags.run.empty()) {
+    ASSIGN_OR_RETURN(run, ParseRun(flags.run));
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub, ConnectHub(flags.connection));
+  if (run != 0) RETURN_IF_ERROR(hub->GetRun(run).status());
+  uint64_t printed = 0;
+  RETURN_IF_ERROR(hub->ListErrors(run, [&](const v1::ErrorRecord& error) {
+    if (flags.final_only && !error.final()) return true;
+    absl::PrintF("%s",
+                 flags.json ? absl::StrCat(ToLine(ErrorJson(error)), "\n") : ForPeople(error));
+    return ++printed != flags.limit;
+  }));
+  if (printed == 0 && !flags.json) absl::PrintF("No errors\n");
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddErrors(CLI::App* app, Action* action) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* const command = app->add_subcommand("errors", "Show what failed, and why");
+  command->add_option("RUN", flags->run, "The run, as upload printed it; none: all runs");
+  command->add_flag("--json", flags->json, "One JSON object a line");
+  command->add_flag("--final", flags->final_only, "Without attempts that were tried again");
+  command->add_option("-c,--count", flags->limit, "At most so many")->type_name("N");
+  AddHubFlags(command, &flags->connection);
+  command->footer(
+      "  bue errors r17\n"
+      "JSON: run, step, item (\"4\", in a nested loop \"4.17\", at the top level \"\"), attempt, "
+      "action\n"
+      "(what was under way: load, start, input, run, store, finalize, timeout, worker_lost), "
+      "worker,\n"
+      "type (exception class), error, traceback, at, final (false: it was tried again).");
+  command->callback([flags, action] { *action = [flags] { return PrintErrors(*flags); }; });
+}
+
+}  // namespace bue::cli

@@ -1,0 +1,94 @@
+// `bue hub`: the role that schedules.
+#include "hub/hub.h"
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "cli/command.h"
+#include "cli/connection.h"
+#include "cli/environment.h"
+#include "cli/role_flags.h"
+#include "cli/stop_signal.h"
+#include "common/logging.h"
+#include "common/status_macros.h"
+
+namespace bue::cli {
+namespace {
+
+struct Flags {
+  RoleFlags role;
+  std::string binding = HubToBind();
+  std::vector<std::string> buckets = {BucketToConnect()};
+  std::string data = ".bue/hub";
+  std::string sync = "disk";
+  std::string keep_results = "168h";
+};
+
+absl::StatusOr<int> ServeHub(const Flags& flags) {
+  StopSignal::Install();
+  SetUpLogging("hub", flags.role.log_level);
+  hub::HubOptions options;
+  options.binding = flags.binding;
+  options.buckets = SplitList(flags.buckets);
+  options.data_dir = flags.data;
+  options.insecure = flags.role.insecure;
+  options.sync_os = flags.sync == "os";
+  if (!absl::ParseDuration(flags.keep_results, &options.keep_results) ||
+      options.keep_results < absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--keep-results takes a time such as 168h or 30m, not '", flags.keep_results, "'"));
+  }
+  ASSIGN_OR_RETURN(options.token, ReadToken(flags.role.token_file));
+  ASSIGN_OR_RETURN(const std::unique_ptr<hub::Hub> hub, hub::Hub::Start(options));
+  PrintReady(absl::StrCat("listening on ", hub->address()));
+  StopSignal::Wait(absl::InfiniteDuration());
+  hub->Shutdown();
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddHub(CLI::App* app, Action* action) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* const command =
+      app->add_subcommand("hub", "Serve as the hub: decides which worker runs what");
+  command->add_option("-b,--binding", flags->binding, "Listen here; port 0 picks a free one")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  command
+      ->add_option("-k,--bucket-binding,--bucket", flags->buckets,
+                   "The bucket, as workers and clients reach it; several: comma-separated")
+      ->type_name("HOST:PORT")
+      ->allow_extra_args(false)
+      ->capture_default_str();
+  command->add_option("--data", flags->data, "Directory for the hub's state")
+      ->type_name("DIR")
+      ->capture_default_str();
+  command
+      ->add_option(
+          "--sync", flags->sync,
+          "disk: what was promised survives a power cut; os: faster, survives kill -9 only")
+      ->check(CLI::IsMember({"disk", "os"}))
+      ->capture_default_str();
+  command
+      ->add_option("--keep-results", flags->keep_results,
+                   "How long the values of an ended run can be read: 168h, 30m, ...")
+      ->type_name("TIME")
+      ->capture_default_str();
+  AddRoleFlags(command, &flags->role);
+  AddInsecureFlag(command, &flags->role);
+  command->footer(
+      "Prints `listening on HOST:PORT` when ready. SIGTERM or Ctrl-C stop it; started again with "
+      "the\n"
+      "same --data it goes on where it was. One hub serves a cluster.\n"
+      "  bue hub\n"
+      "  bue hub -b 0.0.0.0:65432 -k bucket.example:61535 --data /var/lib/bue/hub --token-file "
+      "token");
+  command->callback([flags, action] { *action = [flags] { return ServeHub(*flags); }; });
+}
+
+}  // namespace bue::cli

@@ -1,0 +1,204 @@
+#include "cli/run_report.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "cli/text.h"
+
+namespace bue::cli {
+namespace {
+
+absl::Time FromUnix(double seconds) { return absl::UnixEpoch() + absl::Seconds(seconds); }
+
+Json TimeJson(double unix_s) {
+  if (unix_s == 0) return nullptr;
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", FromUnix(unix_s), absl::UTCTimeZone());
+}
+
+uint64_t Finished(const v1::Counts& counts) {
+  return counts.done() + counts.failed() + counts.filtered() + counts.skipped();
+}
+
+Json CountsJson(const v1::Counts& counts) {
+  return Json{
+      {"total", counts.total_unknown() ? Json(nullptr) : Json(counts.total())},
+      {"done", counts.done()},
+      {"failed", counts.failed()},
+      {"filtered", counts.filtered()},
+      {"skipped", counts.skipped()},
+      {"running", counts.running()},
+      {"waiting", counts.waiting()},
+  };
+}
+
+Json StepJson(const v1::StepStatus& step) {
+  Json json{{"name", step.name()}};
+  json.update(CountsJson(step.counts()));
+  json["left_out"] = step.left_out();
+  return json;
+}
+
+std::string Total(const v1::Counts& counts) {
+  return counts.total_unknown() ? "?" : absl::StrCat(counts.total());
+}
+
+std::string Tasks(uint64_t count, absl::string_view what) {
+  return absl::StrCat(count, count == 1 ? " task " : " tasks ", what);
+}
+
+Colour StateColour(v1::RunState state) {
+  if (state == v1::RUN_SUCCEEDED) return Colour::kGreen;
+  if (state == v1::RUN_FAILED || state == v1::CANCELLED) return Colour::kRed;
+  return state == v1::PAUSED ? Colour::kYellow : Colour::kNone;
+}
+
+void AddCounts(const std::string& name, const v1::Counts& counts, uint64_t left_out, Table* table) {
+  table->Add({OneLine(name, 60), Total(counts), absl::StrCat(counts.done()),
+              absl::StrCat(counts.failed()), absl::StrCat(counts.filtered()),
+              absl::StrCat(counts.skipped()), absl::StrCat(counts.running()),
+              absl::StrCat(counts.waiting()), left_out == 0 ? "" : absl::StrCat(left_out)});
+}
+
+}  // namespace
+
+bool HasEnded(const v1::RunStatus& status) {
+  return status.state() == v1::RUN_SUCCEEDED || status.state() == v1::RUN_FAILED ||
+         status.state() == v1::CANCELLED;
+}
+
+absl::string_view StateName(v1::RunState state) {
+  switch (state) {
+    case v1::RUNNING:
+      return "running";
+    case v1::PAUSED:
+      return "paused";
+    case v1::RUN_SUCCEEDED:
+      return "succeeded";
+    case v1::RUN_FAILED:
+      return "failed";
+    case v1::CANCELLED:
+      return "cancelled";
+    case v1::RUN_STATE_UNSPECIFIED:
+    case v1::RunState_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case v1::RunState_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
+  }
+  return "unknown";
+}
+
+absl::Duration Elapsed(const v1::RunStatus& status, absl::Time now) {
+  const absl::Time end = status.ended_unix_s() > 0 ? FromUnix(status.ended_unix_s()) : now;
+  return std::max(absl::ZeroDuration(), end - FromUnix(status.started_unix_s()));
+}
+
+std::optional<absl::Duration> Remaining(const v1::RunStatus& status, absl::Time now) {
+  const uint64_t finished = Finished(status.tasks());
+  if (status.state() != v1::RUNNING || status.tasks().total_unknown() || finished == 0) {
+    return std::nullopt;
+  }
+  const uint64_t left = status.tasks().total() - std::min(status.tasks().total(), finished);
+  return Elapsed(status, now) * (static_cast<double>(left) / static_cast<double>(finished));
+}
+
+Json StatusJson(const v1::RunStatus& status, absl::Time now) {
+  const std::optional<absl::Duration> remaining = Remaining(status, now);
+  Json steps = Json::array();
+  for (const v1::StepStatus& step : status.steps()) steps.push_back(StepJson(step));
+  return Json{
+      {"run", RunName(status.run())},
+      {"name", status.name()},
+      {"state", std::string(StateName(status.state()))},
+      {"started", TimeJson(status.started_unix_s())},
+      {"ended", TimeJson(status.ended_unix_s())},
+      {"elapsed_s", absl::ToDoubleSeconds(Elapsed(status, now))},
+      {"eta_s", remaining.has_value() ? Json(absl::ToDoubleSeconds(*remaining)) : Json(nullptr)},
+      {"tasks", CountsJson(status.tasks())},
+      {"items", CountsJson(status.items())},
+      {"errors", status.errors()},
+      {"steps", std::move(steps)},
+  };
+}
+
+Json ErrorJson(const v1::ErrorRecord& error) {
+  return Json{
+      {"run", RunName(error.run())},    {"step", error.step()},
+      {"item", error.item()},           {"attempt", error.attempt()},
+      {"action", error.action()},       {"worker", error.worker()},
+      {"type", error.type()},           {"error", error.error()},
+      {"traceback", error.traceback()}, {"at", TimeJson(error.at_unix_s())},
+      {"final", error.final()},
+  };
+}
+
+Json WorkerJson(const v1::WorkerStatus& worker, absl::Time now) {
+  const double silent = absl::ToDoubleSeconds(now - FromUnix(worker.last_heard_unix_s()));
+  return Json{
+      {"name", worker.name()},
+      {"host", worker.host()},
+      {"scopes", std::vector<std::string>(worker.scopes().begin(), worker.scopes().end())},
+      {"slots", worker.slots()},
+      {"running", worker.running()},
+      {"done", worker.done()},
+      {"failed", worker.failed()},
+      {"alive", worker.alive()},
+      {"last_heard_s",
+       worker.last_heard_unix_s() == 0 ? Json(nullptr) : Json(std::max(0.0, silent))},
+      {"version", worker.version()},
+  };
+}
+
+std::string ToLine(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string ProgressLine(const v1::RunStatus& status, absl::Time now) {
+  const v1::Counts& tasks = status.tasks();
+  std::string line =
+      absl::StrCat(RunName(status.run()), " ", StateName(status.state()), "  done ", tasks.done());
+  if (!tasks.total_unknown()) absl::StrAppend(&line, "/", tasks.total());
+  absl::StrAppend(&line, "  failed ", tasks.failed(), "  running ", tasks.running(), "  waiting ",
+                  tasks.waiting());
+  const double seconds = absl::ToDoubleSeconds(Elapsed(status, now));
+  if (seconds > 0.5) {
+    absl::StrAppendFormat(&line, "  %.1f/s", static_cast<double>(Finished(tasks)) / seconds);
+  }
+  if (const std::optional<absl::Duration> remaining = Remaining(status, now)) {
+    absl::StrAppend(&line, "  eta ", HumanDuration(*remaining));
+  }
+  return line;
+}
+
+std::string EndLine(const v1::RunStatus& status, absl::Time now) {
+  const v1::Counts& tasks = status.tasks();
+  std::string line = absl::StrCat(
+      RunName(status.run()), " ", Paint(StateColour(status.state()), StateName(status.state())),
+      " in ", HumanDuration(Elapsed(status, now)), ": ", Tasks(tasks.done(), "done"));
+  if (tasks.failed() > 0) absl::StrAppend(&line, ", ", tasks.failed(), " failed");
+  if (tasks.skipped() > 0) absl::StrAppend(&line, ", ", tasks.skipped(), " skipped");
+  if (tasks.filtered() > 0) absl::StrAppend(&line, ", ", tasks.filtered(), " filtered");
+  return line;
+}
+
+std::string RunTable(const v1::RunStatus& status, absl::Time now) {
+  std::string text =
+      absl::StrCat(Paint(Colour::kBold, RunName(status.run())), " ", OneLine(status.name(), 60),
+                   ": ", Paint(StateColour(status.state()), StateName(status.state())),
+                   ", started ", HumanTime(FromUnix(status.started_unix_s())), ", elapsed ",
+                   HumanDuration(Elapsed(status, now)));
+  if (const std::optional<absl::Duration> remaining = Remaining(status, now)) {
+    absl::StrAppend(&text, ", eta ", HumanDuration(*remaining));
+  }
+  if (status.errors() > 0) {
+    absl::StrAppend(&text, ", ", status.errors(), " errors (bue errors ", RunName(status.run()),
+                    ")");
+  }
+  Table table(
+      {"", "TOTAL", "DONE", "FAILED", "FILTERED", "SKIPPED", "RUNNING", "WAITING", "LEFT OUT"});
+  AddCounts("items", status.items(), 0, &table);
+  AddCounts("tasks", status.tasks(), 0, &table);
+  for (const v1::StepStatus& step : status.steps()) {
+    AddCounts(absl::StrCat("  ", step.name()), step.counts(), step.left_out(), &table);
+  }
+  return absl::StrCat(text, "\n", table.ToString());
+}
+
+}  // namespace bue::cli

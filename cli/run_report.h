@@ -1,0 +1,47 @@
+// How a run is shown: as JSON (the field names are documented in cli/README.md), as one line of
+// progress, as the summary at its end.
+#ifndef BUE_CLI_RUN_REPORT_H_
+#define BUE_CLI_RUN_REPORT_H_
+
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "bue/v1/hub.pb.h"
+#include "nlohmann/json.hpp"
+
+namespace bue::cli {
+
+using Json = nlohmann::ordered_json;
+
+bool HasEnded(const v1::RunStatus& status);
+
+// running, paused, succeeded, failed, cancelled
+absl::string_view StateName(v1::RunState state);
+
+// Seconds since the run started, until now or until it ended.
+absl::Duration Elapsed(const v1::RunStatus& status, absl::Time now);
+
+// What is left at the pace so far; nothing while the total or the pace is unknown.
+std::optional<absl::Duration> Remaining(const v1::RunStatus& status, absl::Time now);
+
+Json StatusJson(const v1::RunStatus& status, absl::Time now);
+Json ErrorJson(const v1::ErrorRecord& error);
+Json WorkerJson(const v1::WorkerStatus& worker, absl::Time now);
+
+// One line, without a line end; bytes that are not UTF-8 become U+FFFD.
+std::string ToLine(const Json& json);
+
+// "r1 running  done 12/100  failed 0  running 4  waiting 84  8.1/s  eta 12.0 s"
+std::string ProgressLine(const v1::RunStatus& status, absl::Time now);
+
+// "r1 succeeded in 0.42 s: 5 tasks done"
+std::string EndLine(const v1::RunStatus& status, absl::Time now);
+
+// Tables for `bue status`.
+std::string RunTable(const v1::RunStatus& status, absl::Time now);
+
+}  // namespace bue::cli
+
+#endif  // BUE_CLI_RUN_REPORT_H_

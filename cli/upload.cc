@@ -1,0 +1,64 @@
+// `bue upload`: starts a run on a cluster.
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_format.h"
+#include "cli/command.h"
+#include "cli/connection.h"
+#include "cli/script.h"
+#include "cli/text.h"
+#include "common/status_macros.h"
+
+namespace bue::cli {
+namespace {
+
+struct Flags {
+  ScriptFlags script;
+  ConnectionFlags connection;
+  uint32_t weight = 1;
+  std::string key;
+};
+
+absl::StatusOr<int> Upload(const Flags& flags) {
+  ASSIGN_OR_RETURN(const CompiledScript script, CompileScript(flags.script));
+  absl::FPrintF(stderr, "%s", FormatScript(script));
+  if (!script.result.program.has_value()) return kExitRefused;
+  NewRun run = ToNewRun(script, flags.script);
+  run.weight = flags.weight;
+  if (!flags.key.empty()) run.key = flags.key;
+  ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub,
+                   ConnectHub(flags.connection, absl::Seconds(30)));
+  ASSIGN_OR_RETURN(const uint64_t number, hub->Upload(run));
+  absl::PrintF("%s\n", RunName(number));
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddUpload(CLI::App* app, Action* action) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* const command =
+      app->add_subcommand("upload", "Start a run of a script on a cluster; prints its id");
+  AddScriptFlags(command, &flags->script);
+  AddHubFlags(command, &flags->connection);
+  command->add_option("--weight", flags->weight, "Share among runs of the same scope and priority")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command
+      ->add_option("--key", flags->key,
+                   "A name of your own for this run: a second upload with it starts nothing and "
+                   "prints the same id")
+      ->type_name("KEY");
+  command->footer(
+      "The script is checked first; if anything is wrong nothing is sent (exit code 2). The files "
+      "its\n"
+      "steps name, and the modules beside them that those import, travel along. When the id is\n"
+      "printed, the run survives any crash of the hub.\n"
+      "  bue upload -b hub.example:65432 -f nightly.bue --include 'queries/*.sql'\n"
+      "  r17");
+  command->callback([flags, action] { *action = [flags] { return Upload(*flags); }; });
+}
+
+}  // namespace bue::cli
