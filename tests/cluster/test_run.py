@@ -1,0 +1,194 @@
+"""`bue run`: one command, one machine, nothing else."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+
+from cluster import BUE, ClusterTest, clean_environment, main, wait_for
+
+STEPS = '''
+def items():
+    return [1, 2, 3]
+
+def double(x):
+    return 2 * x
+
+def boom(x):
+    if x == 4:
+        raise ValueError('no fours')
+    return x
+
+def note(x):
+    open('out.txt', 'a').write(f'{x}\\n')
+
+def unstorable(x):
+    return lambda: x
+
+def say(x):
+    print('hello from', x)
+    return x
+'''
+
+LOOP = '''
+items:
+    python
+    items
+    steps.py
+double:
+    python
+    double
+    steps.py
+{extra}
+source = | items
+pipe = double{pipe}
+for x in source():
+    pipe(x)
+'''
+
+
+def step(name):
+    return f'{name}:\n    python\n    {name}\n    steps.py\n'
+
+
+def loop(*steps):
+    return LOOP.format(extra=''.join(step(name) for name in steps),
+                       pipe=''.join(f' | {name}' for name in steps))
+
+
+class RunTest(ClusterTest):
+    def setUp(self):
+        super().setUp()
+        self.write('steps.py', STEPS)
+
+    def left_over(self):
+        folder = self.path('.bue')
+        return os.listdir(folder) if os.path.isdir(folder) else []
+
+    def test_success_exits_0_and_leaves_nothing(self):
+        self.write('script.bue', loop('note'))
+        done = self.run_local()
+        self.assertIn('succeeded', done.stdout)
+        self.assertIn('7 tasks done', done.stdout)
+        with open(self.path('out.txt')) as out:
+            self.assertEqual(sorted(out.read().split()), ['2', '4', '6'])
+        self.assertEqual(self.left_over(), [])
+
+    def test_failed_step_is_named_with_its_error_and_others_go_on(self):
+        self.write('script.bue', loop('boom', 'note'))
+        done = self.run_local(code=1)
+        self.assertIn('failed: boom item ', done.stdout)
+        self.assertIn('ValueError: no fours', done.stdout)
+        self.assertIn('Traceback', done.stderr)
+        with open(self.path('out.txt')) as out:
+            self.assertEqual(sorted(out.read().split()), ['2', '6'])
+        self.assertEqual(len(self.left_over()), 1)
+
+    def test_rejected_script_exits_2_before_anything_runs(self):
+        self.write('script.bue', loop('note') + '\nsourze()\nother(1)\n')
+        done = self.run_local(code=2)
+        self.assertIn('script.bue:', done.stderr)
+        self.assertIn('did you mean', done.stderr)
+        self.assertFalse(os.path.exists(self.path('out.txt')))
+        self.assertFalse(os.path.exists(self.path('.bue')))
+
+    def test_output_of_steps_goes_to_standard_error(self):
+        self.write('script.bue', loop('say'))
+        done = self.run_local()
+        self.assertIn('hello from 4', done.stderr)
+        self.assertNotIn('hello', done.stdout)
+
+    def test_two_runs_in_one_folder_do_not_meet(self):
+        self.write('script.bue', loop('note'))
+        both = [
+            subprocess.Popen([BUE, 'run', '-f', 'script.bue'], cwd=self.folder,
+                             env=clean_environment(), stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE) for _ in range(2)
+        ]
+        for one in both:
+            out, err = one.communicate(timeout=60)
+            self.assertEqual(one.returncode, 0, out + err)
+        with open(self.path('out.txt')) as out:
+            self.assertEqual(len(out.read().split()), 6)
+
+    def test_missing_step_file_is_named_with_its_line(self):
+        self.write('script.bue', loop('note').replace('steps.py', 'stepz.py'))
+        done = self.run_local(code=2)
+        self.assertIn('stepz.py', done.stderr)
+        self.assertRegex(done.stderr, r'script\.bue:\d+:')
+
+    def test_step_file_that_is_not_text_is_refused(self):
+        self.write('script.bue', loop('note'))
+        self.write('steps.py', b'\xff\xfe\x00\x01')
+        self.assertIn('steps.py', self.run_local(code=2).stderr)
+
+    def test_script_that_is_not_text_is_refused(self):
+        self.write('script.bue', b'\x00\x01\x02')
+        self.assertIn('script.bue', self.run_local(code=2).stderr)
+
+    def test_script_that_is_missing_or_a_folder_is_refused(self):
+        self.assertIn('gone.bue', self.run_local('gone.bue', code=2).stderr)
+        os.mkdir(self.path('folder.bue'))
+        self.assertIn('folder.bue', self.run_local('folder.bue', code=2).stderr)
+
+    def test_value_that_cannot_be_stored_fails_its_step(self):
+        self.write('script.bue', loop('unstorable'))
+        done = self.run_local(code=1)
+        self.assertIn('failed: unstorable', done.stdout)
+
+    def test_python_without_msgpack_says_how_to_mend_it(self):
+        self.write('script.bue', loop('note'))
+        python = self.write('python', '#!/bin/sh\nexec /usr/bin/python3 -S -E "$@"\n')
+        os.chmod(python, 0o755)
+        done = self.run_local('script.bue', '--python', python, code=2)
+        self.assertIn('msgpack', done.stderr)
+
+    def test_python_that_is_missing_is_named(self):
+        self.write('script.bue', loop('note'))
+        done = self.run_local('script.bue', '--python', '/no/such/python', code=2)
+        self.assertIn('/no/such/python', done.stderr)
+
+    def test_interrupt_ends_it(self):
+        self.write('steps.py', STEPS + '\nimport time\ndef nap(x):\n    open("began", "w")\n'
+                                       '    time.sleep(60)\n')
+        self.write('script.bue', loop('nap'))
+        running = subprocess.Popen([BUE, 'run', '-f', 'script.bue'], cwd=self.folder,
+                                   env=clean_environment(), stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        wait_for(lambda: os.path.exists(self.path('began')), 'the nap began')
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=30)
+        self.assertEqual(running.returncode, 130, out + err)
+
+    def test_current_directory_is_the_steps(self):
+        """The script may lie elsewhere: files are found beside it, steps run here."""
+        os.mkdir(self.path('scripts'))
+        shutil.move(self.path('steps.py'), self.path('scripts', 'steps.py'))
+        self.write('scripts/script.bue', loop('note'))
+        self.run_local('scripts/script.bue')
+        self.assertTrue(os.path.exists(self.path('out.txt')))
+
+
+class ExampleTest(ClusterTest):
+    def test_example_runs_and_is_not_overwritten(self):
+        self.bue('example')
+        done = self.run_local('example.bue')
+        self.assertIn('succeeded', done.stdout)
+        self.assertTrue(os.path.exists(self.path('example.db')))
+        self.write('example.py', 'mine')
+        self.assertIn('example.', self.bue('example', code=2).stderr)
+        with open(self.path('example.py')) as file:
+            self.assertEqual(file.read(), 'mine')
+        self.bue('example', '--force')
+        self.run_local('example.bue')
+
+    def test_check_shows_its_shape(self):
+        self.bue('example')
+        self.assertIn('request', self.bue('check', 'example.bue').stdout)
+        report = json.loads(self.bue('check', '-f', 'example.bue', '--json').stdout)
+        self.assertTrue(report['ok'])
+        self.assertEqual(len(report['program']['steps']), 7)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,1 @@
+INSERT INTO reports SELECT * FROM report;

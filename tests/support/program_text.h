@@ -1,0 +1,25 @@
+// Programs for tests, from a few words each:
+//
+//   step NAME [scope=S] [priority=N] [retries=N] [backoff=S] [poll=S] [handbacks=N] [mode=M] [sql]
+//   loop in REGION over NODE|range:N [by=N]     makes region 1, 2, …
+//   node STEP [in REGION] [INPUT ...]           INPUT: a node's number or name, or e1 for region
+//   1's
+//                                               element
+//
+// A node of an unknown step makes the step. Names of nodes are their steps'; the first counts.
+#ifndef BUE_TESTS_SUPPORT_PROGRAM_TEXT_H_
+#define BUE_TESTS_SUPPORT_PROGRAM_TEXT_H_
+
+#include <memory>
+#include <string>
+
+#include "common/program/program.h"
+
+namespace bue {
+
+// Dies, naming the line, on text that it does not know.
+std::shared_ptr<const Program> ParseProgramText(const std::string& text);
+
+}  // namespace bue
+
+#endif  // BUE_TESTS_SUPPORT_PROGRAM_TEXT_H_

@@ -1,0 +1,361 @@
+#include "tests/support/scheduler_driver.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/check.h"
+#include "tests/support/program_text.h"
+
+namespace bue::hub {
+
+SchedulerDriver::SchedulerDriver(SchedulerOptions options)
+    : options_(options), scheduler_(std::make_unique<Scheduler>(options)) {
+  CHECK(scheduler_->Load(HubSnapshot{}, now_).ok());
+}
+
+// ---------------------------------------------------------------------------------------- turns
+
+void SchedulerDriver::Turn(std::vector<Command> commands) {
+  Effects effects;
+  scheduler_->BeginTurn(++turn_);
+  for (Command& command : commands) scheduler_->Apply(command, now_, &effects);
+  scheduler_->Match(now_, &effects);
+  scheduler_->CheckInvariants();
+  Take(effects);
+  // On disk now: turns of their own grant what waited for that.
+  bool more = true;
+  while (more) {
+    effects.Clear();
+    scheduler_->Synced(turn_);
+    scheduler_->BeginTurn(++turn_);
+    scheduler_->Match(now_, &effects);
+    scheduler_->CheckInvariants();
+    more = !effects.record.empty();
+    Take(effects);
+  }
+  scheduler_->Synced(turn_);
+}
+
+void SchedulerDriver::Take(const Effects& effects) {
+  for (const RunAdded& run : effects.record.runs) {
+    StoredRun stored{.added = run, .program = programs_.at(run.run)};
+    runs_[run.run] = std::move(stored);
+  }
+  for (const Change& change : effects.record.changes) {
+    journal_.push_back(change);
+    if (change.kind == Change::Kind::kState) {
+      static constexpr const char* kNames[] = {"running", "paused", "succeeded", "failed",
+                                               "cancelled"};
+      lines_.push_back(absl::StrCat("run r", change.run, " ", kNames[change.a]));
+    }
+    if (change.kind == Change::Kind::kDeleted) runs_.erase(change.run);
+  }
+  for (const ErrorRecord& error : effects.record.errors) {
+    lines_.push_back(absl::StrCat("error ", error.step, error.item.empty() ? "" : "[", error.item,
+                                  error.item.empty() ? "" : "]", " attempt=", error.attempt,
+                                  error.final ? " final: " : ": ", error.message));
+  }
+  if (effects.record.workers_changed) stored_workers_ = effects.record.workers;
+  const Outgoing& out = effects.outgoing;
+  for (const WorkerWelcome& welcome : out.welcomes) {
+    for (const uint64_t lease : welcome.dropped) {
+      lines_.push_back(absl::StrCat("drop ", WorkerOf(welcome.worker)));
+      Forget(lease);
+    }
+  }
+  for (const Revocation& revocation : out.revocations) {
+    FakeWorker& worker = workers_[WorkerOf(revocation.worker)];
+    for (const auto& [task, lease] : worker.leases) {
+      if (lease == revocation.lease) {
+        lines_.push_back(absl::StrCat("revoke ", WorkerOf(revocation.worker), " ", task));
+      }
+    }
+    Forget(revocation.lease);
+  }
+  for (const GrantGroup& group : out.grants) TakeGrants(group);
+  for (const SourceCredit& credit : out.credits) {
+    lines_.push_back(absl::StrCat("credit ", WorkerOf(credit.worker), " ", credit.elements));
+  }
+  for (const uint64_t address : out.deletions) {
+    lines_.push_back(absl::StrCat("delete ", ValueName(address)));
+  }
+  for (const auto* replies : {&out.answers, &out.promises}) {
+    for (const Reply& reply : *replies) replies_[reply.request] = reply;
+  }
+}
+
+void SchedulerDriver::TakeGrants(const GrantGroup& group) {
+  const std::string name = WorkerOf(group.worker);
+  FakeWorker& worker = workers_[name];
+  const Program& program = *programs_.at(group.run);
+  for (size_t i = 0; i < group.lease.size(); ++i) {
+    std::string task = program.steps[group.step].name;
+    if (group.run > 1) task = absl::StrCat("r", group.run, ".", task);
+    if (program.nodes[group.node].region != 0) {
+      absl::StrAppend(&task, "[", group.item_prefix, group.item[i], "]");
+    }
+    std::vector<std::string> inputs;
+    for (const InputColumn& column : group.inputs) inputs.push_back(InputText(group, column, i));
+    std::string line =
+        absl::StrCat("grant ", name, " ", task, "(", absl::StrJoin(inputs, ", "), ")");
+    if (group.attempt[i] > 1) absl::StrAppend(&line, " attempt=", group.attempt[i]);
+    if (group.pass[i] > 0) absl::StrAppend(&line, " pass=", group.pass[i]);
+    if (group.is_source && group.source_credit != options_.source_window) {
+      absl::StrAppend(&line, " credit=", group.source_credit);
+    }
+    lines_.push_back(line);
+    if (worker.leases.contains(task)) lines_.push_back(absl::StrCat("(granted twice: ", task, ")"));
+    worker.leases[task] = group.lease[i];
+    worker.held[group.lease[i]] = HeldLease{.lease = group.lease[i],
+                                            .run = group.run,
+                                            .instance = group.instance,
+                                            .item = group.item[i],
+                                            .node = group.node,
+                                            .pass = group.pass[i],
+                                            .pool = group.pool};
+  }
+}
+
+std::string SchedulerDriver::InputText(const GrantGroup& group, const InputColumn& column,
+                                       size_t i) {
+  const auto at = [i](const auto& list) { return list.size() == 1 ? list[0] : list[i]; };
+  const std::string count = column.count.empty() ? "" : absl::StrCat("+", column.count[i]);
+  switch (column.kind) {
+    case InputColumn::Kind::kValues:
+      return ValueName(at(column.address));
+    case InputColumn::Kind::kElements:
+      return absl::StrCat(ValueName(at(column.address)), "[", column.first[i], count, "]");
+    case InputColumn::Kind::kRange:
+      return absl::StrCat("#", column.first[i], count);
+    case InputColumn::Kind::kFanIn: {
+      std::string text = "all";
+      const auto ask = [&](auto& self, uint64_t instance) -> std::string {
+        const ReplyBody body =
+            Ask(QueryValues{.run = group.run, .instance = instance, .node = column.node});
+        const ValuePage& page = std::get<ValuePage>(body);
+        std::vector<std::string> parts;
+        for (const uint64_t address : page.addresses) parts.push_back(ValueName(address));
+        for (const uint64_t inner : page.instances) parts.push_back(self(self, inner));
+        return absl::StrCat("{", absl::StrJoin(parts, " "), "}");
+      };
+      return ask(ask, column.instance[i]);
+    }
+  }
+  return "?";
+}
+
+std::string SchedulerDriver::ValueName(uint64_t address) const {
+  return address == 0 ? "None" : absl::StrCat("v", address);
+}
+
+std::string SchedulerDriver::WorkerOf(uint64_t stream) const {
+  for (const auto& [name, worker] : workers_) {
+    if (worker.stream == stream) return name;
+  }
+  return absl::StrCat("stream", stream);
+}
+
+void SchedulerDriver::Forget(uint64_t lease) {
+  for (auto& [name, worker] : workers_) {
+    worker.held.erase(lease);
+    for (auto task = worker.leases.begin(); task != worker.leases.end();) {
+      task = task->second == lease ? worker.leases.erase(task) : std::next(task);
+    }
+  }
+}
+
+// ------------------------------------------------------------------------------------ commands
+
+uint64_t SchedulerDriver::Run(const std::string& program_text, uint32_t weight) {
+  const uint64_t request = next_request_++;
+  std::shared_ptr<const Program> program = ParseProgramText(program_text);
+  programs_[next_run_] = program;
+  std::vector<Command> commands;
+  commands.push_back(SubmitRun{.request = request,
+                               .key = absl::StrCat("key", request),
+                               .name = "test.bue",
+                               .weight = weight,
+                               .program = program});
+  Turn(std::move(commands));
+  const Reply& reply = replies_.at(request);
+  if (!reply.status.ok()) {
+    lines_.push_back(std::string(reply.status.message()));
+    return 0;
+  }
+  ++next_run_;
+  return std::get<RunAccepted>(reply.body).run;
+}
+
+void SchedulerDriver::Join(const std::string& name, const WorkerSpec& spec) {
+  FakeWorker& worker = workers_[name];
+  worker = FakeWorker{.spec = spec, .incarnation = next_stream_ + 1000};
+  SendJoin(&worker, name);
+}
+
+void SchedulerDriver::SendJoin(FakeWorker* worker, const std::string& name) {
+  worker->stream = next_stream_++;
+  WorkerJoined joined{.worker = worker->stream,
+                      .name = name,
+                      .incarnation = worker->incarnation,
+                      .scopes = worker->spec.scopes,
+                      .priority_first = worker->spec.priority_first,
+                      .reverse = worker->spec.reverse};
+  for (const auto& [lease, held] : worker->held) joined.held.push_back(held);
+  std::vector<Command> commands;
+  commands.push_back(std::move(joined));
+  WorkerReported room{.worker = worker->stream};
+  const auto add = [&](hub::Pool pool, uint32_t slots) {
+    if (slots == 0) return;
+    room.room.push_back(
+        RoomChange{.pool = pool, .room = {.leases = slots + worker->spec.ahead, .slots = slots}});
+  };
+  add(hub::Pool::kThread, worker->spec.threads);
+  add(hub::Pool::kAsync, worker->spec.async);
+  add(hub::Pool::kSql, worker->spec.sql);
+  commands.push_back(std::move(room));
+  Turn(std::move(commands));
+}
+
+void SchedulerDriver::Break(const std::string& worker) {
+  std::vector<Command> commands;
+  commands.push_back(WorkerGone{.worker = workers_.at(worker).stream});
+  Turn(std::move(commands));
+}
+
+void SchedulerDriver::Return(const std::string& worker) { SendJoin(&workers_.at(worker), worker); }
+
+void SchedulerDriver::Stop(const std::string& worker) {
+  std::vector<Command> commands;
+  commands.push_back(WorkerReported{.worker = workers_.at(worker).stream, .goodbye = true});
+  Turn(std::move(commands));
+}
+
+uint64_t SchedulerDriver::LeaseOf(const std::string& worker, const std::string& task) {
+  FakeWorker& fake = workers_.at(worker);
+  const auto found = fake.leases.find(task);
+  if (found == fake.leases.end()) {
+    lines_.push_back(absl::StrCat("(", worker, " does not hold ", task, ")"));
+    return 1;
+  }
+  return found->second;
+}
+
+void SchedulerDriver::Succeed(const std::string& worker, const std::string& task,
+                              int64_t list_elements) {
+  const uint64_t lease = LeaseOf(worker, task);
+  FakeWorker& fake = workers_.at(worker);
+  WorkerReported reported{.worker = fake.stream, .report = ++fake.report};
+  reported.outcomes.push_back(Outcome{.lease = lease,
+                                      .address = next_value_++,
+                                      .elements = static_cast<uint64_t>(list_elements + 1)});
+  Forget(lease);
+  std::vector<Command> commands;
+  commands.push_back(std::move(reported));
+  Turn(std::move(commands));
+}
+
+void SchedulerDriver::Report(const std::string& worker, const std::string& task, Outcome::Kind kind,
+                             const std::string& message) {
+  const uint64_t lease = LeaseOf(worker, task);
+  FakeWorker& fake = workers_.at(worker);
+  WorkerReported reported{.worker = fake.stream, .report = ++fake.report};
+  Outcome outcome{.lease = lease, .kind = kind};
+  if (kind == Outcome::Kind::kFailed) {
+    outcome.error = std::make_unique<TaskError>(TaskError{.action = "run", .message = message});
+  }
+  reported.outcomes.push_back(std::move(outcome));
+  Forget(lease);
+  std::vector<Command> commands;
+  commands.push_back(std::move(reported));
+  Turn(std::move(commands));
+}
+
+void SchedulerDriver::Progress(const std::string& worker, const std::string& task,
+                               uint64_t elements) {
+  WorkerReported reported{.worker = workers_.at(worker).stream};
+  // The object a source writes is the value it will report.
+  reported.progress.push_back(
+      SourceProgress{.lease = LeaseOf(worker, task), .address = next_value_, .elements = elements});
+  std::vector<Command> commands;
+  commands.push_back(std::move(reported));
+  Turn(std::move(commands));
+}
+
+void SchedulerDriver::Learn(const std::string& worker, uint64_t run, const std::string& step,
+                            hub::Pool pool) {
+  WorkerReported reported{.worker = workers_.at(worker).stream};
+  const std::vector<Step>& steps = programs_.at(run)->steps;
+  for (uint32_t i = 0; i < steps.size(); ++i) {
+    if (steps[i].name != step) continue;
+    reported.learned.push_back(LearnedMode{.run = run, .step = i, .pool = pool});
+  }
+  std::vector<Command> commands;
+  commands.push_back(std::move(reported));
+  Turn(std::move(commands));
+}
+
+void SchedulerDriver::Control(uint64_t run, ControlRun::Action action) {
+  std::vector<Command> commands;
+  commands.push_back(ControlRun{.request = next_request_++, .run = run, .action = action});
+  Turn(std::move(commands));
+}
+
+void SchedulerDriver::Advance(absl::Duration duration) {
+  now_ += duration;
+  Turn({});
+}
+
+void SchedulerDriver::Restart(bool checkpoint_first) {
+  if (checkpoint_first) {
+    for (const uint64_t run : scheduler_->DirtyRuns()) {
+      RunSnapshot snapshot = scheduler_->SnapshotRun(run);
+      runs_.at(run).state = std::move(snapshot.state);
+      for (RunSnapshot::Block& block : snapshot.blocks) {
+        blocks_[run][block.key] = std::move(block.bytes);
+      }
+    }
+    journal_.clear();
+  }
+  HubSnapshot snapshot{.changes = journal_, .workers = stored_workers_};
+  for (const auto& [number, run] : runs_) {
+    snapshot.runs.push_back(run);
+    for (const auto& [key, bytes] : blocks_[number]) snapshot.runs.back().blocks.push_back(bytes);
+    snapshot.next_run = number + 1;
+  }
+  ++options_.epoch;
+  scheduler_ = std::make_unique<Scheduler>(options_);
+  const absl::Status loaded = scheduler_->Load(std::move(snapshot), now_);
+  if (!loaded.ok()) lines_.push_back(loaded.ToString());
+  CHECK(loaded.ok());
+  Turn({});
+}
+
+// ------------------------------------------------------------------------------------ questions
+
+ReplyBody SchedulerDriver::Ask(Command command) {
+  const uint64_t request = next_request_++;
+  std::visit(
+      [request](auto& c) {
+        if constexpr (requires { c.request; }) c.request = request;
+      },
+      command);
+  Effects effects;
+  scheduler_->Apply(command, now_, &effects);
+  CHECK(effects.record.empty() && effects.outgoing.answers.size() == 1);
+  const Reply& reply = effects.outgoing.answers[0];
+  if (!reply.status.ok()) {
+    lines_.push_back(std::string(reply.status.message()));
+    return Done{};
+  }
+  return reply.body;
+}
+
+RunStatus SchedulerDriver::Status(uint64_t run) {
+  return std::get<RunStatus>(Ask(QueryRun{.run = run}));
+}
+
+std::vector<std::string> SchedulerDriver::TakeLines() { return std::exchange(lines_, {}); }
+
+}  // namespace bue::hub

@@ -1,0 +1,109 @@
+// SchedulerDriver plays the world around a Scheduler for tests: a clock that is moved by hand, a
+// store in memory, workers that do what they are told. Every call is one turn, written and synced.
+//
+// What the scheduler decided is a transcript, a line each:
+//
+//   grant w1 double[3](v7, e v2[3]) attempt=2      values are v1, v2, … in order of success
+//   revoke w1 double[3]
+//   credit w1 gen 1500
+//   ack w1 4 | run r1 succeeded | error double[3] attempt=1 final: message | delete v7 | drop w1 …
+#ifndef BUE_TESTS_SUPPORT_SCHEDULER_DRIVER_H_
+#define BUE_TESTS_SUPPORT_SCHEDULER_DRIVER_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "hub/scheduler/scheduler.h"
+
+namespace bue::hub {
+
+class SchedulerDriver {
+ public:
+  explicit SchedulerDriver(SchedulerOptions options = {});
+
+  // Starts a run of a program (see program_text.h). Its number, 0 if it was refused.
+  uint64_t Run(const std::string& program_text, uint32_t weight = 1);
+
+  struct WorkerSpec {
+    uint32_t threads = 0, async = 0, sql = 0;
+    uint32_t ahead = 0;  // Leases beyond the slots, of each pool that has slots.
+    std::vector<std::string> scopes;
+    bool priority_first = false;
+    bool reverse = false;
+  };
+  void Join(const std::string& worker, const WorkerSpec& spec);
+  void Break(const std::string& worker);   // Its stream ends; the process lives on.
+  void Return(const std::string& worker);  // A new stream, saying what it holds.
+  void Stop(const std::string& worker);    // Goodbye.
+
+  // Outcomes of a task named as in the transcript: "double[3]", "total".
+  void Succeed(const std::string& worker, const std::string& task, int64_t list_elements = -1);
+  void Report(const std::string& worker, const std::string& task, Outcome::Kind kind,
+              const std::string& message = "");
+  void Progress(const std::string& worker, const std::string& task, uint64_t elements);
+  void Learn(const std::string& worker, uint64_t run, const std::string& step, hub::Pool pool);
+
+  void Control(uint64_t run, ControlRun::Action action);
+  void Advance(absl::Duration duration);
+
+  // The process dies and comes back from what was stored. Streams are broken.
+  void Restart(bool checkpoint_first);
+
+  RunStatus Status(uint64_t run);
+  ReplyBody Ask(Command command);
+
+  // Lines since the last call, and whether any are left.
+  std::vector<std::string> TakeLines();
+  Scheduler* scheduler() { return scheduler_.get(); }
+  const std::map<std::string, uint64_t>& granted(const std::string& worker) {
+    return workers_[worker].leases;
+  }
+
+ private:
+  struct FakeWorker {
+    WorkerSpec spec;
+    uint64_t stream = 0;
+    uint64_t incarnation = 0;
+    uint64_t report = 0;
+    std::map<std::string, uint64_t> leases;  // Task to lease.
+    std::map<uint64_t, HeldLease> held;
+  };
+
+  void Turn(std::vector<Command> commands);
+  void Take(const Effects& effects);
+  void TakeGrants(const GrantGroup& group);
+  std::string InputText(const GrantGroup& group, const InputColumn& column, size_t i);
+  std::string ValueName(uint64_t address) const;
+  std::string WorkerOf(uint64_t stream) const;
+  void SendJoin(FakeWorker* worker, const std::string& name);
+  void SendRoom(const FakeWorker& worker);
+  void Forget(uint64_t lease);
+  uint64_t LeaseOf(const std::string& worker, const std::string& task);
+
+  SchedulerOptions options_;
+  std::unique_ptr<Scheduler> scheduler_;
+  absl::Time now_ = absl::FromUnixSeconds(1000000);
+  uint64_t turn_ = 0;
+  uint64_t next_stream_ = 1;
+  uint64_t next_value_ = 1;
+  uint64_t next_run_ = 1;
+  uint64_t next_request_ = 1;
+  std::map<std::string, FakeWorker> workers_;
+  std::map<uint64_t, std::shared_ptr<const Program>> programs_;
+  std::map<uint64_t, Reply> replies_;
+  std::vector<std::string> lines_;
+
+  // The store.
+  std::map<uint64_t, StoredRun> runs_;
+  std::map<uint64_t, std::map<std::string, std::string>> blocks_;
+  std::vector<Change> journal_;
+  std::vector<std::string> stored_workers_;
+};
+
+}  // namespace bue::hub
+
+#endif  // BUE_TESTS_SUPPORT_SCHEDULER_DRIVER_H_

@@ -1,0 +1,450 @@
+// A whole hub on loopback, with a stub for the worker and the real client.
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "bue/v1/hub.grpc.pb.h"
+#include "common/hub_client/hub_client.h"
+#include "common/rpc.h"
+#include "common/sha256.h"
+#include "hub/hub.h"
+#include "tests/support/program_text.h"
+#include "tests/support/stub_worker.h"
+
+namespace bue::hub {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr char kToken[] = "sesame";
+constexpr char kOneStep[] = "node a\n";
+constexpr char kLoopOfFour[] = "loop in 0 over range:4\nnode a in 1 e1\n";
+
+class HubServicesTest : public testing::Test {
+ protected:
+  HubServicesTest() {
+    std::string name = testing::TempDir() + "bue-hub-XXXXXX";
+    dir_ = mkdtemp(name.data());
+  }
+  ~HubServicesTest() override {
+    client_.reset();
+    hub_.reset();
+    std::filesystem::remove_all(dir_);
+  }
+
+  void SetUp() override { StartHub(); }
+
+  void StartHub() {
+    client_.reset();
+    hub_.reset();
+    options_.binding = "127.0.0.1:0";
+    options_.buckets = {"127.0.0.1:1"};
+    options_.data_dir = dir_ + "/hub";
+    options_.token = kToken;
+    auto hub = Hub::Start(options_);
+    ASSERT_TRUE(hub.ok()) << hub.status();
+    hub_ = *std::move(hub);
+    auto client = HubClient::Connect({.target = hub_->address(), .token = kToken});
+    ASSERT_TRUE(client.ok()) << client.status();
+    client_ = *std::move(client);
+  }
+
+  absl::StatusOr<uint64_t> Upload(const std::string& text, std::string key = "") {
+    if (key.empty()) key = HubClient::MakeKey();
+    const std::shared_ptr<const Program> program = ParseProgramText(text);
+    return client_->Upload({.key = key, .name = "test.bue", .program = program.get()});
+  }
+  uint64_t MustUpload(const std::string& text) {
+    const absl::StatusOr<uint64_t> run = Upload(text);
+    EXPECT_TRUE(run.ok()) << run.status();
+    return run.value_or(0);
+  }
+
+  std::unique_ptr<StubWorker> Worker() {
+    return std::make_unique<StubWorker>(hub_->address(), kToken);
+  }
+
+  v1::RunStatus AwaitEnd(uint64_t run) {
+    const auto status =
+        client_->WatchRun(run, absl::Milliseconds(50), [](const v1::RunStatus&) { return true; });
+    EXPECT_TRUE(status.ok()) << status.status();
+    return status.value_or(v1::RunStatus());
+  }
+
+  std::vector<uint64_t> Results(uint64_t run) {
+    std::vector<uint64_t> addresses;
+    const absl::Status status = client_->ListResults(run, [&](const v1::ResultRecord& result) {
+      addresses.push_back(result.address());
+      return true;
+    });
+    EXPECT_TRUE(status.ok()) << status;
+    return addresses;
+  }
+
+  std::string dir_;
+  HubOptions options_;
+  std::unique_ptr<Hub> hub_;
+  std::unique_ptr<HubClient> client_;
+};
+
+TEST_F(HubServicesTest, RunSucceedsWhenItsTasksDo) {
+  const auto worker = Worker();
+  const v1::Welcome welcome = worker->Join("w1", 8);
+  EXPECT_EQ(welcome.epoch(), 1u);
+  EXPECT_THAT(welcome.buckets(), ElementsAre("127.0.0.1:1"));
+  const uint64_t run = MustUpload(kLoopOfFour);
+  const std::vector<uint64_t> leases = worker->AwaitLeases(4);
+  const uint64_t report = worker->Succeed(leases);
+  worker->Await([&](const v1::ToWorker& heard) { return heard.acked_report() >= report; });
+  const v1::RunStatus status = AwaitEnd(run);
+  EXPECT_EQ(status.state(), v1::RUN_SUCCEEDED);
+  EXPECT_EQ(status.tasks().done(), 4u);
+  EXPECT_THAT(Results(run), ElementsAre(100, 101, 102, 103));
+  worker->Await([](const v1::ToWorker& heard) { return heard.ended_runs_size() == 1; });
+}
+
+TEST_F(HubServicesTest, RunInfoComesOnceBeforeTheFirstGrant) {
+  const auto worker = Worker();
+  worker->Join("w1", 1);
+  const uint64_t run = MustUpload(kLoopOfFour);
+  for (int i = 1; i <= 4; ++i) worker->Succeed({worker->AwaitLeases(i).back()});
+  AwaitEnd(run);
+  const v1::ToWorker heard =
+      worker->Await([](const v1::ToWorker& all) { return all.ended_runs_size() == 1; });
+  ASSERT_EQ(heard.runs_size(), 1);
+  EXPECT_EQ(heard.runs(0).run(), run);
+  EXPECT_EQ(heard.runs(0).steps_size(), 1);
+}
+
+TEST_F(HubServicesTest, RepeatedUploadIsTheSameRun) {
+  const absl::StatusOr<uint64_t> first = Upload(kOneStep, "key");
+  const absl::StatusOr<uint64_t> second = Upload(kOneStep, "key");
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_EQ(*first, *second);
+  EXPECT_THAT(*client_->ListRuns(), SizeIs(1));
+}
+
+TEST_F(HubServicesTest, FilesTravelWithTheRun) {
+  Program program = *ParseProgramText(kOneStep);
+  const std::string content(600'000, 'x');
+  program.files = {{.path = "a.py", .sha256 = Sha256(content), .bytes = content.size()}};
+  program.steps[0].file = 0;
+  const std::string& sha256 = program.files[0].sha256;
+
+  const auto without = client_->Upload({.key = "a", .name = "n", .program = &program});
+  EXPECT_EQ(without.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(without.status().ToString(), HasSubstr("a.py"));
+  const std::string other(content.size(), 'y');
+  const auto wrong =
+      client_->Upload({.key = "b", .name = "n", .program = &program, .files = {{sha256, other}}});
+  EXPECT_EQ(wrong.status().code(), absl::StatusCode::kInvalidArgument);
+  const auto stranger = client_->Upload(
+      {.key = "c", .name = "n", .program = &program, .files = {{Sha256("z"), "z"}}});
+  EXPECT_EQ(stranger.status().code(), absl::StatusCode::kInvalidArgument);
+  const auto good =
+      client_->Upload({.key = "d", .name = "n", .program = &program, .files = {{sha256, content}}});
+  ASSERT_TRUE(good.ok()) << good.status();
+  const auto known = client_->Upload({.key = "e", .name = "n", .program = &program});
+  EXPECT_TRUE(known.ok()) << known.status();
+
+  const auto stub = v1::Hub::NewStub(MakeChannel(hub_->address(), kToken));
+  grpc::ClientContext context;
+  v1::GetFileRequest request;
+  request.set_sha256(sha256);
+  const auto reader = stub->GetFile(&context, request);
+  std::string received;
+  v1::FileChunk chunk;
+  while (reader->Read(&chunk)) received += chunk.data();
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_TRUE(chunk.last());
+  EXPECT_EQ(received, content);
+}
+
+TEST_F(HubServicesTest, SenselessProgramIsRefused) {
+  Program program = *ParseProgramText(kOneStep);
+  program.nodes[0].step = 9;
+  const auto run = client_->Upload({.key = "a", .name = "n", .program = &program});
+  EXPECT_EQ(run.status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(HubServicesTest, EveryCallAsksForTheToken) {
+  StubWorker worker(hub_->address(), "wrong");
+  EXPECT_EQ(worker.AwaitEnd().code(), absl::StatusCode::kUnauthenticated);
+
+  const auto stub = v1::Hub::NewStub(MakeChannel(hub_->address(), "wrong"));
+  const auto code = [](const grpc::Status& status) { return status.error_code(); };
+  const auto unary = [&](auto call) {
+    grpc::ClientContext context;
+    return code(call(&context));
+  };
+  const auto listing = [&](auto call) {
+    grpc::ClientContext context;
+    return code(call(&context)->Finish());
+  };
+  const auto refused = grpc::StatusCode::UNAUTHENTICATED;
+  v1::RunStatus status;
+  v1::ListRunsReply runs;
+  v1::ControlRunReply control;
+  v1::ListWorkersReply workers;
+  v1::LocateValueReply place;
+  v1::ListValuesReply values;
+  v1::HubInfo info;
+  v1::UploadReply upload;
+  EXPECT_EQ(unary([&](auto* c) { return stub->GetRun(c, {}, &status); }), refused);
+  EXPECT_EQ(unary([&](auto* c) { return stub->ListRuns(c, {}, &runs); }), refused);
+  EXPECT_EQ(unary([&](auto* c) { return stub->ControlRun(c, {}, &control); }), refused);
+  EXPECT_EQ(unary([&](auto* c) { return stub->ListWorkers(c, {}, &workers); }), refused);
+  EXPECT_EQ(unary([&](auto* c) { return stub->LocateValue(c, {}, &place); }), refused);
+  EXPECT_EQ(unary([&](auto* c) { return stub->ListValues(c, {}, &values); }), refused);
+  EXPECT_EQ(unary([&](auto* c) { return stub->GetInfo(c, {}, &info); }), refused);
+  EXPECT_EQ(unary([&](auto* c) { return stub->Upload(c, &upload)->Finish(); }), refused);
+  EXPECT_EQ(listing([&](auto* c) { return stub->WatchRun(c, {}); }), refused);
+  EXPECT_EQ(listing([&](auto* c) { return stub->ListErrors(c, {}); }), refused);
+  EXPECT_EQ(listing([&](auto* c) { return stub->ListResults(c, {}); }), refused);
+  EXPECT_EQ(listing([&](auto* c) { return stub->ListLogs(c, {}); }), refused);
+  EXPECT_EQ(listing([&](auto* c) { return stub->GetFile(c, {}); }), refused);
+}
+
+TEST_F(HubServicesTest, UnknownRunsAreNotFound) {
+  EXPECT_EQ(client_->GetRun(7).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(client_->Control(7, v1::ControlRunRequest::CANCEL).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(
+      client_->WatchRun(7, absl::Seconds(1), [](const auto&) { return true; }).status().code(),
+      absl::StatusCode::kNotFound);
+}
+
+TEST_F(HubServicesTest, SenselessWorkersAreSentAway) {
+  const auto end = [&](const v1::FromWorker& message, bool after_hello) {
+    const auto worker = Worker();
+    if (after_hello) worker->Join("w1", 1);
+    worker->Say(message);
+    return worker->AwaitEnd().code();
+  };
+  v1::FromWorker message;
+  EXPECT_EQ(end(message, false), absl::StatusCode::kInvalidArgument);  // No hello.
+  message.mutable_hello();
+  EXPECT_EQ(end(message, false), absl::StatusCode::kInvalidArgument);  // No name.
+  message.mutable_hello()->set_name("w1");
+  EXPECT_EQ(end(message, true), absl::StatusCode::kInvalidArgument);  // A second hello.
+  message.Clear();
+  message.mutable_succeeded()->add_lease(1);
+  message.set_report(1);
+  EXPECT_EQ(end(message, true), absl::StatusCode::kInvalidArgument);  // Unequal columns.
+  message.Clear();
+  message.add_outcomes()->set_lease(1);
+  message.set_report(1);
+  EXPECT_EQ(end(message, true), absl::StatusCode::kInvalidArgument);  // No kind.
+  message.Clear();
+  message.add_room()->set_leases(1 << 30);
+  EXPECT_EQ(end(message, true), absl::StatusCode::kInvalidArgument);  // Too much room.
+}
+
+TEST_F(HubServicesTest, FailedTaskLeavesAnErrorRecord) {
+  const auto worker = Worker();
+  worker->Join("w1", 1);
+  const uint64_t run = MustUpload(kOneStep);
+  v1::FromWorker message;
+  v1::Outcome* outcome = message.add_outcomes();
+  outcome->set_lease(worker->AwaitLeases(1)[0]);
+  outcome->set_kind(v1::Outcome::FAILED);
+  outcome->mutable_error()->set_action("run");
+  outcome->mutable_error()->set_type("KeyError");
+  outcome->mutable_error()->set_message(std::string(100'000, 'm'));
+  message.set_report(1);
+  worker->Say(message);
+  EXPECT_EQ(AwaitEnd(run).state(), v1::RUN_FAILED);
+  std::vector<v1::ErrorRecord> errors;
+  ASSERT_TRUE(client_
+                  ->ListErrors(run,
+                               [&](const v1::ErrorRecord& error) {
+                                 errors.push_back(error);
+                                 return true;
+                               })
+                  .ok());
+  ASSERT_THAT(errors, SizeIs(1));
+  EXPECT_EQ(errors[0].step(), "a");
+  EXPECT_EQ(errors[0].type(), "KeyError");
+  EXPECT_EQ(errors[0].worker(), "w1");
+  EXPECT_TRUE(errors[0].final());
+  EXPECT_LT(errors[0].error().size(), 10'000u);
+}
+
+TEST_F(HubServicesTest, CancelRevokesWhatRuns) {
+  const auto worker = Worker();
+  worker->Join("w1", 1);
+  const uint64_t run = MustUpload(kOneStep);
+  const uint64_t lease = worker->AwaitLeases(1)[0];
+  ASSERT_TRUE(client_->Control(run, v1::ControlRunRequest::CANCEL).ok());
+  const v1::ToWorker heard =
+      worker->Await([](const v1::ToWorker& all) { return all.revoked_size() > 0; });
+  EXPECT_THAT(heard.revoked(), ElementsAre(lease));
+  EXPECT_EQ(AwaitEnd(run).state(), v1::CANCELLED);
+}
+
+TEST_F(HubServicesTest, WorkersAreListed) {
+  const auto worker = Worker();
+  worker->Join("w1", 3);
+  const auto workers = client_->ListWorkers();
+  ASSERT_TRUE(workers.ok()) << workers.status();
+  ASSERT_THAT(*workers, SizeIs(1));
+  EXPECT_EQ((*workers)[0].name(), "w1");
+  EXPECT_TRUE((*workers)[0].alive());
+}
+
+TEST_F(HubServicesTest, RunningTaskIsAskedWhatItPrinted) {
+  const auto worker = Worker();
+  worker->Join("w1", 1);
+  const uint64_t run = MustUpload(kOneStep);
+  const uint64_t lease = worker->AwaitLeases(1)[0];
+  std::thread answering([&] {
+    const v1::ToWorker heard =
+        worker->Await([](const v1::ToWorker& all) { return all.logs_size() > 0; });
+    EXPECT_EQ(heard.logs(0).lease(), lease);
+    v1::FromWorker message;
+    message.add_logs()->set_tag(heard.logs(0).tag());
+    message.mutable_logs(0)->set_text("hello");
+    worker->Say(message);
+  });
+  v1::ListLogsRequest request;
+  request.set_run(run);
+  std::vector<std::string> texts;
+  ASSERT_TRUE(client_
+                  ->ListLogs(request,
+                             [&](const v1::LogRecord& log) {
+                               texts.push_back(log.text());
+                               return true;
+                             })
+                  .ok());
+  answering.join();
+  EXPECT_THAT(texts, ElementsAre("hello"));
+}
+
+TEST_F(HubServicesTest, WorkerThatDoesNotAnswerForALogIsNotWaitedForLong) {
+  const auto worker = Worker();
+  worker->Join("w1", 1);
+  const uint64_t run = MustUpload(kOneStep);
+  worker->AwaitLeases(1);
+  v1::ListLogsRequest request;
+  request.set_run(run);
+  int logs = 0;
+  ASSERT_TRUE(client_->ListLogs(request, [&](const v1::LogRecord&) { return ++logs; }).ok());
+  EXPECT_EQ(logs, 0);
+}
+
+TEST_F(HubServicesTest, RestartedHubGoesOnWhereItWas) {
+  auto worker = Worker();
+  worker->Join("w1", 4);
+  const uint64_t run = MustUpload(kLoopOfFour);
+  const std::vector<uint64_t> leases = worker->AwaitLeases(4);
+  const uint64_t report = worker->Succeed({leases[0]});
+  const v1::ToWorker heard =
+      worker->Await([&](const v1::ToWorker& all) { return all.acked_report() >= report; });
+  StartHub();
+  EXPECT_EQ(worker->AwaitEnd().code(), absl::StatusCode::kUnavailable);
+
+  std::vector<v1::HeldLease> held;
+  for (const v1::GrantGroup& group : heard.grants()) {
+    for (int i = 0; i < group.lease_size(); ++i) {
+      if (group.lease(i) == leases[0]) continue;
+      v1::HeldLease& lease = held.emplace_back();
+      lease.set_lease(group.lease(i));
+      lease.set_run(run);
+      lease.set_instance(group.instance());
+      lease.set_item(group.item(i));
+      lease.set_node(group.node());
+      lease.set_pool(group.pool());
+    }
+  }
+  worker = Worker();
+  const v1::Welcome welcome = worker->Join("w1", 4, held);
+  EXPECT_EQ(welcome.epoch(), 2u);
+  EXPECT_THAT(welcome.dropped(), IsEmpty());
+  worker->Succeed({leases[1], leases[2], leases[3]});
+  const v1::RunStatus status = AwaitEnd(run);
+  EXPECT_EQ(status.state(), v1::RUN_SUCCEEDED);
+  EXPECT_EQ(status.tasks().done(), 4u);
+}
+
+TEST_F(HubServicesTest, ShutdownEndsStreamsAndWatches) {
+  const auto worker = Worker();
+  worker->Join("w1", 1);
+  const uint64_t run = MustUpload(kOneStep);
+  worker->AwaitLeases(1);
+  const auto stub = v1::Hub::NewStub(MakeChannel(hub_->address(), kToken));
+  grpc::ClientContext context;
+  v1::WatchRunRequest request;
+  request.set_run(run);
+  request.set_interval_ms(3'600'000);
+  const auto watch = stub->WatchRun(&context, request);
+  v1::RunStatus status;
+  ASSERT_TRUE(watch->Read(&status));
+  const absl::Time begin = absl::Now();
+  hub_->Shutdown();
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(1));
+  EXPECT_FALSE(watch->Read(&status));
+  EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(worker->AwaitEnd().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(HubServicesTest, AbandonedWatchHarmsNobody) {
+  const uint64_t run = MustUpload(kOneStep);
+  const auto stub = v1::Hub::NewStub(MakeChannel(hub_->address(), kToken));
+  for (int i = 0; i < 50; ++i) {
+    grpc::ClientContext context;
+    v1::WatchRunRequest request;
+    request.set_run(run);
+    request.set_interval_ms(1);
+    const auto watch = stub->WatchRun(&context, request);
+    v1::RunStatus status;
+    ASSERT_TRUE(watch->Read(&status));
+    context.TryCancel();
+    (void)watch->Finish();
+  }
+  EXPECT_EQ(client_->GetRun(run)->state(), v1::RUNNING);
+}
+
+TEST_F(HubServicesTest, SecondHubInTheDirectoryIsRefused) {
+  EXPECT_EQ(Hub::Start(options_).status().code(), absl::StatusCode::kUnavailable);
+}
+
+class ImpatientHubTest : public HubServicesTest {
+ protected:
+  void SetUp() override {
+    options_.heartbeat = absl::Milliseconds(40);
+    options_.silence = absl::Milliseconds(400);
+    StartHub();
+  }
+};
+
+TEST_F(ImpatientHubTest, QuietWorkerIsPingedAndSilentOneSentAway) {
+  const auto worker = Worker();
+  worker->Join("w1", 1);
+  worker->Await([](const v1::ToWorker& heard) { return heard.ping(); });
+  EXPECT_FALSE(worker->AwaitEnd().ok());
+}
+
+TEST_F(ImpatientHubTest, TasksOfASilentWorkerGoElsewhere) {
+  const auto silent = Worker();
+  silent->Join("w1", 1);
+  const uint64_t run = MustUpload(kOneStep);
+  silent->AwaitLeases(1);
+  const auto other = Worker();
+  other->AnswerPings();
+  other->Join("w2", 1);
+  other->Succeed(other->AwaitLeases(1));
+  EXPECT_EQ(AwaitEnd(run).state(), v1::RUN_SUCCEEDED);
+}
+
+}  // namespace
+}  // namespace bue::hub

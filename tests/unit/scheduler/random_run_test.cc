@@ -1,0 +1,186 @@
+// Random programs, random outcomes, workers that come and go, restarts at any moment: whatever
+// happens, every run ends, its counts add up, no task is granted while somebody holds it, and a
+// restart changes nothing. A failure names its seed and its program.
+#include <deque>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "gtest/gtest.h"
+#include "tests/support/scheduler_driver.h"
+
+namespace bue::hub {
+namespace {
+
+class RandomRun {
+ public:
+  explicit RandomRun(uint32_t seed)
+      : random_(seed), driver_(SchedulerOptions{.seed = seed, .reserve_block = 2 + seed % 7}) {}
+
+  void Play() {
+    driver_.Join("w0", {.threads = 3, .ahead = 2});
+    const std::string program = MakeProgram();
+    SCOPED_TRACE(program);
+    if (driver_.Run(program) == 0) return;  // Calls in a circle.
+    for (step_ = 0; step_ < 5000 && !ended_; ++step_) {
+      Act();
+      Read();
+      if (testing::Test::HasFatalFailure()) return;
+    }
+    const RunStatus status = driver_.Status(1);
+    ASSERT_TRUE(ended_) << "done " << status.tasks.done << " running " << status.tasks.running
+                        << " waiting " << status.tasks.waiting
+                        << "; the run did not end; its last lines:\n"
+                        << absl::StrJoin(last_, "\n");
+    EXPECT_EQ(status.tasks.running, 0u);
+    EXPECT_EQ(status.tasks.waiting, 0u);
+    EXPECT_FALSE(status.tasks.total_unknown);
+    EXPECT_EQ(status.tasks.total, status.tasks.done + status.tasks.failed + status.tasks.filtered +
+                                      status.tasks.skipped);
+    // A failure that a reset took back leaves only its error record.
+    if (status.state == RunState::kFailed) {
+      EXPECT_GT(status.errors, 0u);
+    }
+  }
+
+ private:
+  uint32_t Draw(uint32_t below) { return random_() % below; }
+  bool Chance(uint32_t percent) { return Draw(100) < percent; }
+
+  std::string MakeProgram() {
+    std::string text;
+    std::vector<uint32_t> region_of_node;
+    std::vector<uint32_t> parent{0};
+    const auto encloses = [&](uint32_t outer, uint32_t inner) {
+      while (inner > outer) inner = parent[inner];
+      return inner == outer;
+    };
+    const uint32_t parts = 3 + Draw(8);
+    for (uint32_t i = 0; i < parts; ++i) {
+      const uint32_t region = Draw(static_cast<uint32_t>(parent.size()));
+      if (Chance(35) && parent.size() < 4) {
+        std::vector<uint32_t> sources;
+        for (uint32_t n = 0; n < region_of_node.size(); ++n) {
+          if (encloses(region_of_node[n], region)) sources.push_back(n);
+        }
+        const std::string source = sources.empty() || Chance(30)
+                                       ? absl::StrCat("range:", Draw(4))
+                                       : absl::StrCat(sources[Draw(sources.size())]);
+        absl::StrAppend(&text, "loop in ", region, " over ", source, Chance(25) ? " by=2" : "",
+                        "\n");
+        parent.push_back(region);
+        continue;
+      }
+      absl::StrAppend(&text, "step s", i, " retries=", Draw(2), " backoff=1 poll=1 handbacks=2\n");
+      absl::StrAppend(&text, "node s", i, " in ", region);
+      for (uint32_t n = 0; n < region_of_node.size(); ++n) {
+        if (Chance(30)) absl::StrAppend(&text, " ", n);
+      }
+      if (region != 0 && Chance(70)) absl::StrAppend(&text, " e", region);
+      absl::StrAppend(&text, "\n");
+      region_of_node.push_back(region);
+    }
+    return text;
+  }
+
+  void Act() {
+    std::vector<std::pair<std::string, std::string>> held;
+    for (const std::string& worker : workers_) {
+      for (const auto& [task, lease] : driver_.granted(worker)) held.emplace_back(worker, task);
+    }
+    if (Chance(4)) {
+      last_.push_back("-- restart");
+      return Restart();
+    }
+    if (Chance(4)) return LoseAWorker();
+    if (Chance(10) || held.empty()) return driver_.Advance(absl::Seconds(Chance(20) ? 6 : 1));
+    const auto [worker, task] = held[Draw(held.size())];
+    const uint32_t fate = Draw(100);
+    last_.push_back(absl::StrCat("-- ", task, " ", fate));
+    if (fate < 6) {
+      driver_.Report(worker, task, Outcome::Kind::kFailed, "no luck");
+    } else if (fate < 10) {
+      driver_.Report(worker, task, Outcome::Kind::kPending);
+    } else if (fate < 13) {
+      driver_.Report(worker, task, Outcome::Kind::kReset);
+    } else if (fate < 15) {
+      driver_.Report(worker, task, Outcome::Kind::kCancel);
+    } else if (fate < 20) {
+      driver_.Report(worker, task, Outcome::Kind::kGivenBack);
+    } else {
+      driver_.Succeed(worker, task, Draw(4));
+    }
+  }
+
+  // What the store gives back is what was there.
+  void Restart() {
+    const RunStatus before = driver_.Status(1);
+    driver_.Restart(Chance(50));
+    const RunStatus after = driver_.Status(1);
+    EXPECT_EQ(before.state, after.state);
+    EXPECT_EQ(before.errors, after.errors);
+    // Items that may be running are begun at once, so more may be known.
+    EXPECT_LE(before.tasks.total, after.tasks.total);
+    EXPECT_EQ(before.tasks.done, after.tasks.done);
+    EXPECT_EQ(before.tasks.failed, after.tasks.failed);
+    EXPECT_EQ(before.tasks.filtered, after.tasks.filtered);
+    EXPECT_EQ(before.tasks.skipped, after.tasks.skipped);
+    EXPECT_LE(before.items.total, after.items.total);
+  }
+
+  // Breaks a stream; the worker is back at once, later, or never (another one comes).
+  void LoseAWorker() {
+    const std::string worker = *std::next(workers_.begin(), Draw(workers_.size()));
+    driver_.Break(worker);
+    last_.push_back(absl::StrCat("-- break ", worker));
+    if (Chance(50)) {
+      if (Chance(50)) driver_.Advance(absl::Seconds(1));
+      driver_.Return(worker);
+      return;
+    }
+    workers_.erase(worker);
+    const std::string other = absl::StrCat("w", step_ + 1);
+    workers_.insert(other);
+    driver_.Join(other, {.threads = 1 + Draw(4), .ahead = Draw(3)});
+  }
+
+  void Read() {
+    for (const std::string& line : driver_.TakeLines()) {
+      last_.push_back(line);
+      ASSERT_FALSE(absl::StrContains(line, "(granted twice")) << absl::StrJoin(last_, "\n") << "\n";
+      if (last_.size() > 40) last_.pop_front();
+      ended_ = ended_ || line == "run r1 succeeded" || line == "run r1 failed";
+    }
+    // After a restart every stream is new.
+    if (Chance(30)) {
+      const std::string worker = *std::next(workers_.begin(), Draw(workers_.size()));
+      driver_.Return(worker);
+    }
+  }
+
+  std::mt19937 random_;
+  SchedulerDriver driver_;
+  std::set<std::string> workers_{"w0"};
+  int step_ = 0;
+  std::deque<std::string> last_;
+  bool ended_ = false;
+};
+
+class RandomRunTest : public testing::TestWithParam<uint32_t> {};
+
+TEST_P(RandomRunTest, Ends) {
+  for (uint32_t seed = GetParam(); seed < GetParam() + 100; ++seed) {
+    SCOPED_TRACE(absl::StrCat("seed ", seed));
+    RandomRun(seed).Play();
+    if (HasFatalFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomRunTest, testing::Range(0u, 20000u, 100u));
+
+}  // namespace
+}  // namespace bue::hub

@@ -1,0 +1,407 @@
+#include "worker/core/session.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace bue::worker {
+namespace {
+
+using Leases = std::vector<uint64_t>;
+
+constexpr absl::Time kStart = absl::UnixEpoch();
+
+SessionOptions SmallOptions() {
+  SessionOptions options;
+  options.slots[0] = 4;
+  options.slots[1] = 2;
+  options.slots[2] = 1;
+  options.slots[3] = 1;
+  return options;
+}
+
+std::shared_ptr<GrantGroup> Group(Leases leases, Pool pool = Pool::kThread) {
+  auto group = std::make_shared<GrantGroup>();
+  group->run = 7;
+  group->step = 1;
+  group->pool = pool;
+  for (const uint64_t lease : leases) group->item.push_back(lease * 10);
+  group->lease = std::move(leases);
+  return group;
+}
+
+class SessionTest : public testing::Test {
+ protected:
+  SessionTest() : session_(SmallOptions()) { Welcome({}); }
+
+  Leases Welcome(const Leases& dropped) {
+    Leases cancelled;
+    session_.OnWelcome(dropped, &cancelled);
+    return cancelled;
+  }
+  Leases Revoke(const Leases& leases) {
+    Leases cancelled;
+    session_.OnRevoked(leases, &cancelled);
+    return cancelled;
+  }
+  Leases Starts() {
+    std::vector<StartBatch> batches;
+    session_.TakeStarts(kStart, &batches);
+    Leases started;
+    for (const StartBatch& batch : batches) {
+      for (const uint32_t row : batch.rows) started.push_back(batch.group->lease[row]);
+    }
+    return started;
+  }
+  void Succeed(uint64_t lease, absl::Duration run_time = absl::Milliseconds(1)) {
+    ASSERT_TRUE(session_.OnExecuted(lease, run_time).has_value());
+    ASSERT_TRUE(session_.OnSucceeded(lease, lease + 1000, 0, 5));
+  }
+  Leases HeldLeases() {
+    Leases leases;
+    for (const HeldLease& held : session_.Held(kStart)) leases.push_back(held.lease);
+    return leases;
+  }
+  static uint32_t RoomOf(const Session::Message& message, Pool pool) {
+    for (const Room& room : message.rooms) {
+      if (room.pool == pool) return room.leases;
+    }
+    return UINT32_MAX;
+  }
+
+  Session session_;
+};
+
+TEST_F(SessionTest, StartsInGrantOrderUpToTheSlots) {
+  session_.OnGrant(Group({1, 2, 3}));
+  session_.OnGrant(Group({4}));
+  EXPECT_EQ(Starts(), (Leases{1, 2}));
+  EXPECT_EQ(Starts(), Leases{});
+  Succeed(2);
+  EXPECT_EQ(Starts(), Leases{3});
+  Succeed(1);
+  EXPECT_EQ(Starts(), Leases{4});
+}
+
+TEST_F(SessionTest, PoolsDoNotWaitForEachOther) {
+  session_.OnGrant(Group({1, 2, 3}, Pool::kThread));
+  session_.OnGrant(Group({4, 5}, Pool::kSql));
+  EXPECT_EQ(Starts(), (Leases{1, 2, 4}));
+}
+
+TEST_F(SessionTest, StoringATaskTakesNoSlot) {
+  session_.OnGrant(Group({1, 2, 3}));
+  Starts();
+  ASSERT_TRUE(session_.OnExecuted(1, absl::Milliseconds(1)).has_value());
+  EXPECT_EQ(Starts(), Leases{3});
+  EXPECT_TRUE(session_.Holds(1));
+}
+
+TEST_F(SessionTest, FirstMessageStatesAllRoom) {
+  ASSERT_TRUE(session_.HasNews());
+  const Session::Message message = session_.TakeMessage();
+  EXPECT_EQ(message.rooms.size(), 4u);
+  EXPECT_EQ(RoomOf(message, Pool::kThread), 3u);  // Two slots and one ahead.
+  EXPECT_EQ(message.report, nullptr);
+  EXPECT_FALSE(session_.HasNews());
+}
+
+TEST_F(SessionTest, AsksAheadForTenMillisecondsOfWork) {
+  session_.TakeMessage();
+  session_.OnGrant(Group({1}));
+  Starts();
+  Succeed(1, absl::Milliseconds(1));
+  EXPECT_EQ(RoomOf(session_.TakeMessage(), Pool::kThread), 2u + 20u);
+}
+
+TEST_F(SessionTest, AsksOneAheadOfLongTasks) {
+  session_.OnGrant(Group({1}));
+  Starts();
+  Succeed(1, absl::Hours(1));
+  EXPECT_EQ(session_.WantedRoom(Pool::kThread).leases, 3u);
+}
+
+TEST_F(SessionTest, AskAheadIsCapped) {
+  session_.OnGrant(Group({1}));
+  Starts();
+  Succeed(1, absl::Nanoseconds(1));
+  EXPECT_EQ(session_.WantedRoom(Pool::kThread).leases, 2u + 512u);
+}
+
+TEST_F(SessionTest, ReportsSuccessesAsColumnsAndTheRestAsOutcomes) {
+  session_.OnGrant(Group({1, 2}));
+  Starts();
+  Succeed(1);
+  ASSERT_TRUE(session_.OnOutcome({.lease = 2, .kind = Outcome::Kind::kPending}));
+  const Session::Message message = session_.TakeMessage();
+  ASSERT_NE(message.report, nullptr);
+  EXPECT_EQ(message.report->number, 1u);
+  EXPECT_EQ(message.report->succeeded.lease, Leases{1});
+  EXPECT_EQ(message.report->succeeded.address, Leases{1001});
+  ASSERT_EQ(message.report->outcomes.size(), 1u);
+  EXPECT_EQ(message.report->outcomes[0].kind, Outcome::Kind::kPending);
+}
+
+TEST_F(SessionTest, OutcomesAreKeptUntilAcknowledged) {
+  session_.OnGrant(Group({1}));
+  Starts();
+  Succeed(1);
+  session_.TakeMessage();
+  EXPECT_EQ(HeldLeases(), Leases{1});
+  session_.OnAcked(1);
+  EXPECT_EQ(HeldLeases(), Leases{});
+  EXPECT_EQ(session_.unacknowledged(), 0u);
+}
+
+TEST_F(SessionTest, UnacknowledgedOutcomesAreSentAgainUnderNewNumbers) {
+  session_.OnGrant(Group({1, 2}));
+  Starts();
+  Succeed(1);
+  session_.TakeMessage();
+  Succeed(2);
+  session_.TakeMessage();
+  session_.OnAcked(1);
+  session_.OnDisconnected();
+  EXPECT_FALSE(session_.HasNews());
+  EXPECT_EQ(HeldLeases(), Leases{2});
+  Welcome({});
+  const Session::Message message = session_.TakeMessage();
+  ASSERT_NE(message.report, nullptr);
+  EXPECT_EQ(message.report->number, 3u);
+  EXPECT_EQ(message.report->succeeded.lease, Leases{2});
+  EXPECT_EQ(message.rooms.size(), 4u);
+}
+
+TEST_F(SessionTest, AReconnectListsWhatWaitsRunsAndFinished) {
+  session_.OnGrant(Group({1, 2, 3}));
+  Starts();
+  Succeed(1);
+  session_.TakeMessage();
+  session_.OnDisconnected();
+  const std::vector<HeldLease> held = session_.Held(kStart + absl::Seconds(2));
+  ASSERT_EQ(held.size(), 3u);
+  EXPECT_EQ(held[1].lease, 2u);
+  EXPECT_EQ(held[1].run, 7u);
+  EXPECT_EQ(held[1].item, 20u);
+  EXPECT_EQ(held[1].elapsed_ms, 2000u);
+  EXPECT_EQ(held[2].lease, 3u);
+  EXPECT_EQ(held[2].elapsed_ms, 0u);
+}
+
+TEST_F(SessionTest, DroppedLeasesAreCancelledAndTheirOutcomesForgotten) {
+  session_.OnGrant(Group({1, 2, 3}));
+  Starts();
+  Succeed(1);
+  session_.TakeMessage();
+  session_.OnDisconnected();
+  EXPECT_EQ(Welcome({1, 2, 3}), Leases{2});
+  EXPECT_EQ(HeldLeases(), Leases{});
+  EXPECT_EQ(session_.TakeMessage().report, nullptr);
+  EXPECT_FALSE(session_.OnExecuted(2, absl::Seconds(1)).has_value());
+  EXPECT_FALSE(session_.OnSucceeded(2, 5, 0, 0));
+}
+
+TEST_F(SessionTest, LeasesSurviveAHubRestartUnlessDropped) {
+  session_.OnGrant(Group({1, 2, 3}));
+  Starts();
+  session_.OnDisconnected();
+  EXPECT_EQ(Welcome({2}), Leases{2});
+  EXPECT_EQ(Starts(), Leases{3});
+  Succeed(1);
+  EXPECT_EQ(session_.TakeMessage().report->succeeded.lease, Leases{1});
+}
+
+TEST_F(SessionTest, RevokedWaitingLeasesNeverStart) {
+  session_.OnGrant(Group({1, 2, 3, 4}));
+  Starts();
+  EXPECT_EQ(Revoke({3}), Leases{});
+  Succeed(1);
+  Succeed(2);
+  EXPECT_EQ(Starts(), Leases{4});
+  EXPECT_EQ(session_.waiting(Pool::kThread), 0u);
+}
+
+TEST_F(SessionTest, ARevokedLeaseFreesItsSlot) {
+  session_.OnGrant(Group({1, 2, 3}));
+  Starts();
+  EXPECT_EQ(Revoke({1, 99}), Leases{1});
+  EXPECT_EQ(Starts(), Leases{3});
+}
+
+TEST_F(SessionTest, ALearnedModeMovesWaitingCalls) {
+  session_.OnGrant(Group({1, 2, 3, 4}));
+  EXPECT_EQ(Starts(), (Leases{1, 2}));
+  session_.OnLearnedMode({.run = 7, .step = 1, .pool = Pool::kAsync});
+  EXPECT_EQ(session_.running(Pool::kThread), 0u);
+  EXPECT_EQ(Starts(), (Leases{3, 4}));
+  EXPECT_EQ(session_.running(Pool::kAsync), 4u);
+  session_.OnGrant(Group({5}));  // Sent before the hub knew.
+  EXPECT_EQ(session_.waiting(Pool::kAsync), 1u);
+  const Session::Message message = session_.TakeMessage();
+  ASSERT_EQ(message.learned.size(), 1u);
+  EXPECT_EQ(message.learned[0].pool, Pool::kAsync);
+}
+
+TEST_F(SessionTest, ALearnedModeIsToldToEveryNewStream) {
+  session_.OnLearnedMode({.run = 7, .step = 1, .pool = Pool::kAsync});
+  session_.TakeMessage();
+  session_.OnDisconnected();
+  Welcome({});
+  EXPECT_EQ(session_.TakeMessage().learned.size(), 1u);
+  session_.OnRunEnded(7);
+  session_.OnDisconnected();
+  Welcome({});
+  EXPECT_EQ(session_.TakeMessage().learned.size(), 0u);
+}
+
+TEST_F(SessionTest, APausedSourceHoldsNoSlot) {
+  auto source = Group({1});
+  source->is_source = true;
+  source->source_credit = 100;
+  session_.OnGrant(source);
+  session_.OnGrant(Group({2, 3}));
+  EXPECT_EQ(Starts(), (Leases{1, 2}));
+  session_.OnProgress({.lease = 1, .address = 50, .elements = 99});
+  EXPECT_EQ(Starts(), Leases{});
+  session_.OnProgress({.lease = 1, .address = 50, .elements = 100});
+  EXPECT_EQ(Starts(), Leases{3});
+  session_.OnCredit(1, 200);
+  EXPECT_EQ(session_.running(Pool::kThread), 3u);
+  Succeed(1);
+  EXPECT_EQ(session_.running(Pool::kThread), 2u);
+}
+
+TEST_F(SessionTest, OnlyTheLatestProgressIsSentAndAgainAfterAReconnect) {
+  auto source = Group({1});
+  source->is_source = true;
+  source->source_credit = 100;
+  session_.OnGrant(source);
+  Starts();
+  session_.OnProgress({.lease = 1, .address = 50, .elements = 10});
+  session_.OnProgress({.lease = 1, .address = 50, .elements = 20});
+  Session::Message message = session_.TakeMessage();
+  ASSERT_EQ(message.progress.size(), 1u);
+  EXPECT_EQ(message.progress[0].elements, 20u);
+  EXPECT_FALSE(session_.HasNews());
+  session_.OnDisconnected();
+  Welcome({});
+  message = session_.TakeMessage();
+  ASSERT_EQ(message.progress.size(), 1u);
+  EXPECT_EQ(message.progress[0].elements, 20u);
+}
+
+TEST_F(SessionTest, AStopGivesBackWhatHasNotStartedAndAsksForNothing) {
+  session_.OnGrant(Group({1, 2, 3}));
+  Starts();
+  session_.TakeMessage();
+  session_.Stop();
+  Session::Message message = session_.TakeMessage();
+  EXPECT_EQ(RoomOf(message, Pool::kThread), 0u);
+  ASSERT_EQ(message.report->outcomes.size(), 1u);
+  EXPECT_EQ(message.report->outcomes[0].lease, 3u);
+  EXPECT_EQ(message.report->outcomes[0].kind, Outcome::Kind::kGivenBack);
+  EXPECT_FALSE(message.goodbye);
+  EXPECT_FALSE(session_.quiet());
+}
+
+TEST_F(SessionTest, GrantsThatArriveDuringAStopAreGivenBack) {
+  session_.Stop();
+  session_.OnGrant(Group({1}));
+  EXPECT_EQ(Starts(), Leases{});
+  const Session::Message message = session_.TakeMessage();
+  ASSERT_EQ(message.report->outcomes.size(), 1u);
+  EXPECT_EQ(message.report->outcomes[0].kind, Outcome::Kind::kGivenBack);
+}
+
+TEST_F(SessionTest, GoodbyeGoesWithTheLastOutcomes) {
+  session_.OnGrant(Group({1, 2}));
+  Starts();
+  session_.Stop();
+  session_.TakeMessage();
+  Succeed(1);
+  EXPECT_FALSE(session_.TakeMessage().goodbye);
+  Leases cancelled;
+  session_.GiveBackRest(&cancelled);
+  EXPECT_EQ(cancelled, Leases{2});
+  const Session::Message message = session_.TakeMessage();
+  EXPECT_TRUE(message.goodbye);
+  EXPECT_EQ(message.report->outcomes[0].lease, 2u);
+  EXPECT_FALSE(session_.finished());
+  session_.OnAcked(message.report->number);
+  EXPECT_TRUE(session_.finished());
+  EXPECT_FALSE(session_.HasNews());
+}
+
+TEST_F(SessionTest, WhatCannotBeStoredIsGivenBackAtTheEnd) {
+  session_.OnGrant(Group({1}));
+  Starts();
+  ASSERT_TRUE(session_.OnExecuted(1, absl::Milliseconds(1)).has_value());
+  session_.Stop();
+  EXPECT_FALSE(session_.quiet());
+  Leases cancelled;
+  session_.GiveBackRest(&cancelled);
+  EXPECT_EQ(cancelled, Leases{});
+  EXPECT_TRUE(session_.TakeMessage().goodbye);
+  EXPECT_FALSE(session_.OnSucceeded(1, 5, 0, 0));
+}
+
+TEST_F(SessionTest, TooManyUnacknowledgedOutcomesCloseTheRoom) {
+  SessionOptions options = SmallOptions();
+  options.unacked_max = 2;
+  Session session(options);
+  Leases cancelled;
+  session.OnWelcome({}, &cancelled);
+  session.OnGrant(Group({1, 2}));
+  std::vector<StartBatch> batches;
+  session.TakeStarts(kStart, &batches);
+  for (const uint64_t lease : {1, 2}) {
+    ASSERT_TRUE(session.OnExecuted(lease, absl::Milliseconds(1)).has_value());
+    ASSERT_TRUE(session.OnSucceeded(lease, 1, 0, 1));
+  }
+  EXPECT_EQ(session.WantedRoom(Pool::kThread).leases, 0u);
+  session.TakeMessage();
+  session.OnAcked(1);
+  EXPECT_GT(session.WantedRoom(Pool::kThread).leases, 2u);
+}
+
+TEST_F(SessionTest, LongReportsAreCutIntoMessages) {
+  SessionOptions options = SmallOptions();
+  options.message_outcomes_max = 2;
+  Session session(options);
+  Leases cancelled;
+  session.OnWelcome({}, &cancelled);
+  session.OnGrant(Group({1, 2, 3}, Pool::kAsync));
+  std::vector<StartBatch> batches;
+  session.TakeStarts(kStart, &batches);
+  for (const uint64_t lease : {1, 2, 3}) {
+    ASSERT_TRUE(session.OnExecuted(lease, absl::Milliseconds(1)).has_value());
+    ASSERT_TRUE(session.OnSucceeded(lease, 1, 0, 1));
+  }
+  EXPECT_EQ(session.TakeMessage().report->succeeded.lease, (Leases{1, 2}));
+  EXPECT_TRUE(session.HasNews());
+  EXPECT_EQ(session.TakeMessage().report->succeeded.lease, Leases{3});
+  session.OnAcked(2);
+  EXPECT_EQ(session.Held(kStart).size(), 0u);
+}
+
+TEST_F(SessionTest, AnInputThatCannotBeReadFreesTheSlot) {
+  session_.OnGrant(Group({1, 2, 3}));
+  Starts();
+  ASSERT_TRUE(session_.OnOutcome({.lease = 1, .kind = Outcome::Kind::kInputGone, .gone = 77}));
+  EXPECT_EQ(Starts(), Leases{3});
+}
+
+TEST_F(SessionTest, RecordsAreUsedAgain) {
+  for (uint64_t lease = 1; lease <= 10000; ++lease) {
+    session_.OnGrant(Group({lease}));
+    ASSERT_EQ(Starts(), Leases{lease});
+    Succeed(lease);
+    session_.OnAcked(session_.TakeMessage().report->number);
+  }
+  EXPECT_EQ(HeldLeases(), Leases{});
+}
+
+}  // namespace
+}  // namespace bue::worker
