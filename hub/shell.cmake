@@ -1,4 +1,15 @@
-# The world around the decisions: turns, storage, services.
+# What lies between the decisions and the world: turns, and what is said on workers' streams. Without
+# gRPC and RocksDB, so that the simulation links it.
+add_library(bue_hub_core STATIC
+  service/worker_messages.cc
+  service/worker_sessions.cc
+  service/worker_stream.cc
+  storage/record_codec.cc
+  turn_loop.cc)
+target_link_libraries(bue_hub_core PUBLIC hub_scheduler bue_logging bue_program
+  absl::synchronization)
+
+# The world around them: storage, services.
 add_library(bue_hub STATIC
   hub.cc
   service/blocking_pool.cc
@@ -10,14 +21,10 @@ add_library(bue_hub STATIC
   service/requests.cc
   service/upload.cc
   service/watch.cc
-  service/worker_messages.cc
   service/worker_service.cc
-  service/worker_stream.cc
   storage/data_directory.cc
-  storage/record_codec.cc
   storage/rocksdb_hub_store.cc
-  storage/rows.cc
-  turn_loop.cc)
+  storage/rows.cc)
 target_compile_definitions(bue_hub PRIVATE BUE_VERSION="${PROJECT_VERSION}")
-target_link_libraries(bue_hub PUBLIC hub_scheduler bue_common
+target_link_libraries(bue_hub PUBLIC bue_hub_core bue_common
   PRIVATE bue_bucket_client bue_sha256 RocksDB::rocksdb-shared)
