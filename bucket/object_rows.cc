@@ -15,6 +15,7 @@ constexpr char kChunk = 2;
 constexpr char kHead = 3;
 constexpr size_t kHeadKeyBytes = 9;
 constexpr size_t kPageKeyBytes = 9 + 8 + 4;
+constexpr size_t kChunkKeyBytes = 9 + 4;
 
 constexpr uint8_t kFinishedFlag = 1;
 constexpr uint8_t kContinuedFlag = 1;
@@ -109,6 +110,25 @@ bool IsMarkerKey(absl::string_view key) { return key.size() == kHeadKeyBytes && 
 
 uint64_t SequenceOfKey(absl::string_view key) {
   return key.size() < kHeadKeyBytes ? 0 : ReadBigEndian<uint64_t>(key.data());
+}
+
+RowKind RowKindOf(absl::string_view key) {
+  if (key.size() < kHeadKeyBytes) return RowKind::kUnknown;
+  const bool chunked = IsChunked(SequenceOfKey(key));
+  const char kind = key[8];
+  if (kind == kSmall && !chunked && key.size() == kHeadKeyBytes) return RowKind::kHead;
+  if (!chunked) return RowKind::kUnknown;
+  if (kind == kMarker && key.size() == kHeadKeyBytes) return RowKind::kMarker;
+  if (kind == kPage && key.size() == kPageKeyBytes) return RowKind::kPage;
+  if (kind == kChunk && key.size() == kChunkKeyBytes) return RowKind::kChunk;
+  if (kind == kHead && key.size() == kHeadKeyBytes) return RowKind::kHead;
+  return RowKind::kUnknown;
+}
+
+uint32_t ChunkOfKey(absl::string_view key) { return ReadBigEndian<uint32_t>(key.data() + 9); }
+
+uint64_t FirstElementOfKey(absl::string_view key) {
+  return ReadBigEndian<uint64_t>(key.data() + 9);
 }
 
 std::string EncodeHeadTrailer(const Head& head) {

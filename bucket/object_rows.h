@@ -55,6 +55,12 @@ std::string ChunkKey(uint64_t sequence, uint32_t chunk);
 bool IsMarkerKey(absl::string_view key);        // Or a small object's head.
 uint64_t SequenceOfKey(absl::string_view key);  // 0 if it is no row's key.
 
+// What lies under a key.
+enum class RowKind { kMarker, kPage, kChunk, kHead, kUnknown };
+RowKind RowKindOf(absl::string_view key);           // kHead for a small object's, too.
+uint32_t ChunkOfKey(absl::string_view key);         // REQUIRES: kChunk.
+uint64_t FirstElementOfKey(absl::string_view key);  // REQUIRES: kPage.
+
 struct Head {
   ObjectInfo info;
   uint32_t chunks = 0;  // Chunk rows that count; 0 when the data lies in the head row.

@@ -1,16 +1,14 @@
 #include "bucket/rocksdb_engine.h"
 
-#include <rocksdb/cache.h>
 #include <rocksdb/db.h>
-#include <rocksdb/filter_policy.h>
 #include <rocksdb/options.h>
-#include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "bucket/database_options.h"
 #include "bucket/object_rows.h"
 #include "common/check.h"
 
@@ -19,33 +17,6 @@ namespace {
 
 // Object counters are reserved on disk in blocks of this many.
 constexpr uint64_t kReserveBlock = 1 << 20;
-
-rocksdb::Options DbOptions(const RocksDbStoreOptions& options) {
-  rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(options.block_cache_bytes);
-  table.block_size = 16 << 10;
-  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
-  table.cache_index_and_filter_blocks = true;
-  table.pin_l0_filter_and_index_blocks_in_cache = true;
-
-  rocksdb::Options db;
-  db.create_if_missing = true;
-  db.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  db.compression = rocksdb::kNoCompression;
-  db.write_buffer_size = options.memtable_bytes;
-  db.max_write_buffer_number = 3;
-  db.target_file_size_base = 64 << 20;
-  db.max_bytes_for_level_base = 512 << 20;
-  db.level_compaction_dynamic_level_bytes = true;
-  db.max_background_jobs = 3;
-  db.max_open_files = 512;
-  db.bytes_per_sync = 4 << 20;
-  db.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
-  db.avoid_flush_during_recovery = true;
-  db.keep_log_file_num = 3;
-  db.max_log_file_size = 16 << 20;
-  return db;
-}
 
 }  // namespace
 
@@ -66,23 +37,40 @@ RocksDbEngine::~RocksDbEngine() = default;
 
 absl::Status RocksDbEngine::Open() {
   rocksdb::DB* db = nullptr;
-  const rocksdb::Status status = rocksdb::DB::Open(DbOptions(options_), directory_->db_path(), &db);
+  const rocksdb::Status status =
+      rocksdb::DB::Open(DatabaseOptions(options_), directory_->db_path(), &db);
   db_.reset(db);
   if (status.ok()) {
     uint64_t keys = 0;
     db_->GetIntProperty("rocksdb.estimate-num-keys", &keys);
     objects_ = static_cast<int64_t>(keys);
-    return absl::OkStatus();
+    return CheckSequence();
   }
   const std::string text = absl::StrCat("data directory '", directory_->path(),
                                         "' cannot be opened: ", status.ToString());
   if (status.IsNoSpace()) return absl::ResourceExhaustedError(text);
   if (status.IsCorruption()) {
-    return absl::DataLossError(
-        absl::StrCat(text, "; move it away and start with a new one: what it held is computed ",
-                     "again, if its producers can run"));
+    return absl::DataLossError(absl::StrCat(
+        text, "; `bue bucket --verify` names what is damaged; restore it from a copy, ",
+        "or move it away and start with an empty one: what it held is computed again, ",
+        "if its producers can run"));
   }
-  return absl::InternalError(text);
+  return absl::InternalError(
+      absl::StrCat(text, "; if a file is missing or damaged, restore it from a copy, or move the ",
+                   "directory away and start with an empty one"));
+}
+
+// A SEQUENCE that was restored from an old copy would give addresses twice.
+absl::Status RocksDbEngine::CheckSequence() {
+  const std::unique_ptr<rocksdb::Iterator> last(db_->NewIterator(rocksdb::ReadOptions()));
+  last->SeekToLast();
+  if (!last->Valid()) return absl::OkStatus();  // Empty; or damaged there, which reads will find.
+  const uint64_t counter = SequenceOfKey({last->key().data(), last->key().size()}) / 2;
+  if (counter < directory_->reserved()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "data directory '", directory_->path(), "': its file SEQUENCE says that numbers ", "up to ",
+      directory_->reserved(), " are taken, but an object has ", counter,
+      ": it is older than the objects; restore it, with a number above ", counter));
 }
 
 uint64_t RocksDbEngine::AddressOf(uint64_t sequence) const {

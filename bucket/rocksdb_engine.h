@@ -66,6 +66,7 @@ class RocksDbEngine {
   int64_t objects() const { return objects_.load(std::memory_order_relaxed); }
 
  private:
+  absl::Status CheckSequence();
   absl::Status Break(const absl::Status& status);
   absl::Status BrokenError() const;
 

@@ -18,6 +18,10 @@
 #include "bucket/object_store.h"
 #include "common/clock.h"
 
+namespace rocksdb {
+class Env;
+}
+
 namespace bue::bucket {
 
 struct RocksDbStoreOptions {
@@ -31,6 +35,8 @@ struct RocksDbStoreOptions {
   // Three of these at most are in memory.
   uint64_t memtable_bytes = 12 << 20;
   Clock* clock = Clock::Real();  // Outlives the store.
+  // What the database's files lie on; null: the disk. Outlives the store. For tests of failures.
+  rocksdb::Env* env = nullptr;
   // Called once when a write or a sync failed: what is on disk is then unknown, and nothing may be
   // promised any more. Every later write fails too.
   std::function<void(const absl::Status&)> on_broken;

@@ -64,6 +64,15 @@ uint16_t RandomStoreId() {
   return static_cast<uint16_t>(std::uniform_int_distribution<int>(1, UINT16_MAX)(source));
 }
 
+absl::Status NotOurs(const std::string& path) {
+  std::error_code error;
+  const bool hub = fs::exists(fs::path(path) / "bue-hub", error);
+  return absl::FailedPreconditionError(absl::StrCat(
+      "directory '", path, "' holds files but is not a bucket's data directory (no ",
+      "file BUCKET in it)", hub ? ": it is a hub's, each role needs a directory of its own" : "",
+      "; choose an empty or new one with --data"));
+}
+
 // Whether anything lies there that we would not have made before the identity file.
 bool HoldsSomethingElse(const std::string& path) {
   std::error_code error;
@@ -86,6 +95,29 @@ absl::StatusOr<std::unique_ptr<StoreDirectory>> StoreDirectory::Open(const std::
   RETURN_IF_ERROR(directory->Lock());
   RETURN_IF_ERROR(directory->LoadOrCreate());
   return directory;
+}
+
+absl::StatusOr<StoreDirectory::Look> StoreDirectory::LookAt(const std::string& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) {
+    return absl::NotFoundError(absl::StrCat("there is no directory '", path, "'"));
+  }
+  StoreDirectory directory(path);
+  const std::optional<std::string> identity = ReadFile(absl::StrCat(path, "/", kIdentityFile));
+  if (!identity.has_value()) return NotOurs(path);
+  RETURN_IF_ERROR(directory.LoadIdentity(*identity));
+  RETURN_IF_ERROR(directory.LoadSequence());
+  Look look{
+      .format = kFormatVersion, .store_id = directory.store_id_, .reserved = directory.reserved_};
+  const std::string lock = absl::StrCat(path, "/", kLockFile);
+  const int fd = open(lock.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    if (flock(fd, LOCK_SH | LOCK_NB) != 0) {
+      look.in_use_by = absl::StrCat("process ", ReadFile(lock).value_or("unknown"));
+    }
+    close(fd);  // And with it the lock, if it was ours.
+  }
+  return look;
 }
 
 StoreDirectory::~StoreDirectory() {
@@ -154,9 +186,7 @@ absl::Status StoreDirectory::LoadSequence() {
 
 absl::Status StoreDirectory::Create() {
   if (HoldsSomethingElse(path_)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "directory '", path_, "' holds files but is not a bucket's data directory (no ",
-        "file BUCKET in it); choose an empty or new one with --data"));
+    return NotOurs(path_);
   }
   store_id_ = RandomStoreId();
   RETURN_IF_ERROR(Reserve(1));

@@ -28,6 +28,16 @@ class StoreDirectory {
   static absl::StatusOr<std::unique_ptr<StoreDirectory>> Open(const std::string& path);
   ~StoreDirectory();  // Unlocks.
 
+  // Who has it, and what it says of itself, without claiming or changing anything. NotFound: there
+  // is no such directory. Other errors as Open.
+  struct Look {
+    int format = 0;
+    uint16_t store_id = 0;
+    uint64_t reserved = 0;
+    std::string in_use_by;  // "process 123"; empty: nobody.
+  };
+  static absl::StatusOr<Look> LookAt(const std::string& path);
+
   StoreDirectory(const StoreDirectory&) = delete;
   StoreDirectory& operator=(const StoreDirectory&) = delete;
 

@@ -6,11 +6,13 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "bucket/verify.h"
 #include "cli/command.h"
 #include "cli/connection.h"
 #include "cli/environment.h"
 #include "cli/role_flags.h"
 #include "cli/stop_signal.h"
+#include "cli/verify.h"
 #include "common/logging.h"
 #include "common/status_macros.h"
 
@@ -22,6 +24,8 @@ struct Flags {
   std::string binding = BucketToBind();
   std::string data = ".bue/bucket";
   std::string sync = "disk";
+  bool verify = false;
+  bool json = false;
 };
 
 absl::StatusOr<int> ServeBucket(const Flags& flags) {
@@ -57,6 +61,10 @@ void AddBucket(CLI::App* app, Action* action) {
                    "disk: what was stored survives a power cut; os: faster, survives kill -9 only")
       ->check(CLI::IsMember({"disk", "os"}))
       ->capture_default_str();
+  CLI::Option* const verify = command->add_flag(
+      "--verify", flags->verify,
+      "Start nothing: look at --data, change nothing, and say what is wrong with it");
+  command->add_flag("--json", flags->json, "With --verify: as JSON")->needs(verify);
   AddRoleFlags(command, &flags->role);
   AddInsecureFlag(command, &flags->role);
   command->footer(
@@ -65,7 +73,12 @@ void AddBucket(CLI::App* app, Action* action) {
       "same --data it has all values. Workers and clients talk to it directly.\n"
       "  bue bucket\n"
       "  bue bucket -b 0.0.0.0:61535 --data /var/lib/bue/bucket --token-file token");
-  command->callback([flags, action] { *action = [flags] { return ServeBucket(*flags); }; });
+  command->callback([flags, action] {
+    *action = [flags] {
+      return flags->verify ? PrintVerified(VerifyBucket(flags->data), flags->json)
+                           : ServeBucket(*flags);
+    };
+  });
 }
 
 }  // namespace bue::cli

@@ -13,8 +13,10 @@
 #include "cli/environment.h"
 #include "cli/role_flags.h"
 #include "cli/stop_signal.h"
+#include "cli/verify.h"
 #include "common/logging.h"
 #include "common/status_macros.h"
+#include "hub/verify.h"
 
 namespace bue::cli {
 namespace {
@@ -25,6 +27,8 @@ struct Flags {
   std::vector<std::string> buckets = {BucketToConnect()};
   std::string data = ".bue/hub";
   std::string sync = "disk";
+  bool verify = false;
+  bool json = false;
   std::string keep_results = "168h";
 };
 
@@ -79,6 +83,10 @@ void AddHub(CLI::App* app, Action* action) {
                    "How long the values of an ended run can be read: 168h, 30m, ...")
       ->type_name("TIME")
       ->capture_default_str();
+  CLI::Option* const verify = command->add_flag(
+      "--verify", flags->verify,
+      "Start nothing: look at --data, change nothing, and say what is wrong with it");
+  command->add_flag("--json", flags->json, "With --verify: as JSON")->needs(verify);
   AddRoleFlags(command, &flags->role);
   AddInsecureFlag(command, &flags->role);
   command->footer(
@@ -88,7 +96,12 @@ void AddHub(CLI::App* app, Action* action) {
       "  bue hub\n"
       "  bue hub -b 0.0.0.0:65432 -k bucket.example:61535 --data /var/lib/bue/hub --token-file "
       "token");
-  command->callback([flags, action] { *action = [flags] { return ServeHub(*flags); }; });
+  command->callback([flags, action] {
+    *action = [flags] {
+      return flags->verify ? PrintVerified(hub::VerifyHub(flags->data), flags->json)
+                           : ServeHub(*flags);
+    };
+  });
 }
 
 }  // namespace bue::cli

@@ -23,8 +23,12 @@ add_library(bue_hub STATIC
   service/watch.cc
   service/worker_service.cc
   storage/data_directory.cc
+  storage/database.cc
   storage/rocksdb_hub_store.cc
-  storage/rows.cc)
+  storage/row_loader.cc
+  storage/rows.cc
+  storage/verify_rows.cc
+  verify.cc)
 target_compile_definitions(bue_hub PRIVATE BUE_VERSION="${PROJECT_VERSION}")
 target_link_libraries(bue_hub PUBLIC bue_hub_core bue_common
-  PRIVATE bue_bucket_client bue_sha256 RocksDB::rocksdb-shared)
+  PRIVATE bue_bucket_client bue_rocksdb bue_sha256 RocksDB::rocksdb-shared)

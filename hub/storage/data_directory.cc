@@ -14,6 +14,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "common/status_macros.h"
@@ -23,10 +24,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The marker's first line names the format, its second the process that has the folder.
+// The marker's first line names the format, its second the process that has the folder, its third
+// the epoch of the last hub in it.
 constexpr char kMarker[] = "bue-hub";
 constexpr char kTitle[] = "bue hub data, format ";
 constexpr int kFormat = 1;
+constexpr char kEpochTitle[] = "epoch ";
 
 absl::Status Refused(const std::string& path, absl::string_view doing, int error) {
   const std::string text =
@@ -49,18 +52,24 @@ absl::Status MakeFolder(const std::string& path) {
   return absl::OkStatus();
 }
 
+absl::Status NotOurs(const std::string& path, absl::string_view holds) {
+  const absl::string_view bucket =
+      holds == "BUCKET" ? ": it is a bucket's, each role needs a directory of its own" : "";
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, " is not a hub's data directory (it holds '", holds, "' and no '", kMarker,
+                   "')", bucket, "; choose an empty or a new one"));
+}
+
 // A folder without the marker must be new: a mistyped path must not mix a hub into a home.
 absl::Status CheckOurs(const std::string& path) {
   std::error_code error;
   if (fs::exists(fs::path(path) / kMarker, error)) return absl::OkStatus();
   fs::directory_iterator entries(path, error);
   if (error) return Refused(path, "read", error.value());
+  if (fs::exists(fs::path(path) / "BUCKET", error)) return NotOurs(path, "BUCKET");
   for (const fs::directory_entry& entry : entries) {
     const std::string name = entry.path().filename().string();
-    if (name == "lost+found") continue;
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, " is not a hub's data directory (it holds '", name, "' and no '",
-                     kMarker, "'); choose an empty or a new one"));
+    if (name != "lost+found") return NotOurs(path, name);
   }
   return absl::OkStatus();
 }
@@ -71,23 +80,44 @@ std::string ReadMarker(int marker) {
   return std::string(text, size > 0 ? size : 0);
 }
 
-absl::Status CheckFormat(const std::string& path, absl::string_view text) {
-  if (text.empty()) return absl::OkStatus();  // New.
-  int format = 0;
-  const absl::string_view line = text.substr(0, text.find('\n'));
-  absl::string_view number = line;
-  if (!absl::ConsumePrefix(&number, kTitle) || !absl::SimpleAtoi(number, &format)) {
-    return absl::DataLossError(
-        absl::StrCat(path, "/", kMarker, " is damaged: it should begin with '", kTitle, "'"));
+// What follows `title` in the marker's line that begins with it; empty: there is none.
+absl::string_view LineOf(absl::string_view text, absl::string_view title) {
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (absl::ConsumePrefix(&line, title)) return line;
   }
-  if (format == kFormat) return absl::OkStatus();
+  return "";
+}
+
+uint64_t EpochOf(absl::string_view text) {
+  uint64_t epoch = 0;
+  return absl::SimpleAtoi(LineOf(text, kEpochTitle), &epoch) ? epoch : 0;
+}
+
+absl::StatusOr<int> FormatOf(const std::string& path, absl::string_view text) {
+  int format = 0;
+  absl::string_view number = text.substr(0, text.find('\n'));
+  if (!absl::ConsumePrefix(&number, kTitle) || !absl::SimpleAtoi(number, &format)) {
+    return absl::DataLossError(absl::StrCat(
+        path, "/", kMarker, " is damaged: it should begin with '", kTitle, kFormat,
+        "'; restore it from a copy, or write that line into it if everything else is in order "
+        "(`bue hub --verify`)"));
+  }
+  if (format == kFormat) return format;
   return absl::FailedPreconditionError(
       absl::StrCat(path, " has format ", format, ", this version of bue reads format ", kFormat,
                    "; use the version that wrote it, or another directory"));
 }
 
-absl::Status WriteMarker(const std::string& path, int marker) {
-  const std::string text = absl::StrCat(kTitle, kFormat, "\nprocess ", getpid(), "\n");
+absl::Status CheckFormat(const std::string& path, absl::string_view text) {
+  if (!text.empty()) return FormatOf(path, text).status();
+  std::error_code error;  // Empty: new, unless a hub has been here.
+  return fs::exists(fs::path(path) / "db", error) ? FormatOf(path, text).status()
+                                                  : absl::OkStatus();
+}
+
+absl::Status WriteMarker(const std::string& path, int marker, uint64_t epoch) {
+  const std::string text =
+      absl::StrCat(kTitle, kFormat, "\nprocess ", getpid(), "\n", kEpochTitle, epoch, "\n");
   if (pwrite(marker, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()) ||
       ftruncate(marker, text.size()) != 0 || fsync(marker) != 0) {
     return Refused(path, "write to", errno);
@@ -95,17 +125,22 @@ absl::Status WriteMarker(const std::string& path, int marker) {
   return absl::OkStatus();
 }
 
-absl::Status Claim(const std::string& path, int marker) {
+std::string OwnerOf(absl::string_view text) {
+  const absl::string_view process = LineOf(text, "process ");
+  return process.empty() ? "another process" : absl::StrCat("process ", process);
+}
+
+// The epoch that the marker names.
+absl::StatusOr<uint64_t> Claim(const std::string& path, int marker) {
   const std::string text = ReadMarker(marker);
   if (flock(marker, LOCK_EX | LOCK_NB) != 0) {
-    const size_t line = text.find('\n');
-    const std::string owner = line == std::string::npos ? "" : text.substr(line + 1);
-    return absl::UnavailableError(absl::StrCat("another hub is using ", path, " (",
-                                               absl::StripSuffix(owner, "\n"),
+    return absl::UnavailableError(absl::StrCat("another hub is using ", path, " (", OwnerOf(text),
                                                "); stop it first, or choose another directory"));
   }
-  RETURN_IF_ERROR(CheckFormat(path, ReadMarker(marker)));
-  return WriteMarker(path, marker);
+  const std::string ours = ReadMarker(marker);
+  RETURN_IF_ERROR(CheckFormat(path, ours));
+  RETURN_IF_ERROR(WriteMarker(path, marker, EpochOf(ours)));
+  return EpochOf(ours);
 }
 
 }  // namespace
@@ -116,11 +151,33 @@ absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::st
   const std::string name = (fs::path(path) / kMarker).string();
   const int marker = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (marker < 0) return Refused(path, "write to", errno);
-  if (absl::Status status = Claim(path, marker); !status.ok()) {
+  const absl::StatusOr<uint64_t> epoch = Claim(path, marker);
+  if (!epoch.ok()) {
     close(marker);
-    return status;
+    return epoch.status();
   }
-  return std::unique_ptr<DataDirectory>(new DataDirectory(path, marker));
+  return std::unique_ptr<DataDirectory>(new DataDirectory(path, marker, *epoch));
+}
+
+absl::StatusOr<DataDirectory::Look> DataDirectory::LookAt(const std::string& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) {
+    return absl::NotFoundError(absl::StrCat("there is no directory ", path));
+  }
+  RETURN_IF_ERROR(CheckOurs(path));
+  const std::string name = (fs::path(path) / kMarker).string();
+  const int marker = open(name.c_str(), O_RDONLY | O_CLOEXEC);
+  if (marker < 0) return Refused(path, "read", errno);
+  const std::string text = ReadMarker(marker);
+  const bool in_use = flock(marker, LOCK_SH | LOCK_NB) != 0;
+  close(marker);  // And with it the lock, if it was ours.
+  ASSIGN_OR_RETURN(const int format, FormatOf(path, text));
+  return Look{.format = format, .epoch = EpochOf(text), .in_use_by = in_use ? OwnerOf(text) : ""};
+}
+
+absl::Status DataDirectory::RecordEpoch(uint64_t epoch) {
+  epoch_ = epoch;
+  return WriteMarker(path_, marker_, epoch);
 }
 
 DataDirectory::~DataDirectory() { close(marker_); }
@@ -130,9 +187,10 @@ absl::Status DataDirectory::CheckSpace(uint64_t bytes) const {
   if (statvfs(path_.c_str(), &disk) != 0) return Refused(path_, "look at", errno);
   const uint64_t left = static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize;
   if (left >= bytes) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat("the disk of ", path_, " has ", left >> 20,
-                                                   " MiB left, the hub needs ", bytes >> 20,
-                                                   " MiB to take on work; free some space"));
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the disk of the hub's data directory ", path_, " is nearly full: ", left >> 20,
+      " MiB are free, new work needs ", bytes >> 20,
+      " MiB; free some space there or delete runs (`bue delete`); what is under way goes on"));
 }
 
 }  // namespace bue::hub

@@ -2,7 +2,7 @@
 // that no other process has it, and that there is room on its disk. Everything else in the folder
 // is the store's.
 //
-// Thread-safe after Open.
+// RecordEpoch: before others use it. The rest: thread-safe after Open.
 #ifndef BUE_HUB_STORAGE_DATA_DIRECTORY_H_
 #define BUE_HUB_STORAGE_DATA_DIRECTORY_H_
 
@@ -26,17 +26,34 @@ class DataDirectory {
   DataDirectory(const DataDirectory&) = delete;
   DataDirectory& operator=(const DataDirectory&) = delete;
 
+  // Who has the folder, and what it says of itself, without claiming or changing anything.
+  // NotFound: there is no such folder. FailedPrecondition and DataLoss as Open.
+  struct Look {
+    int format = 0;
+    uint64_t epoch = 0;
+    std::string in_use_by;  // "process 123"; empty: nobody.
+  };
+  static absl::StatusOr<Look> LookAt(const std::string& path);
+
+  // The epoch of the last hub that opened the database: kept here as well, so that a database that
+  // lost files and with them its latest rows is noticed. 0: none yet.
+  uint64_t epoch() const { return epoch_; }
+  // Durable on return.
+  absl::Status RecordEpoch(uint64_t epoch);
+
   // ResourceExhausted if the disk has less than `bytes` left.
   absl::Status CheckSpace(uint64_t bytes) const;
 
   const std::string& path() const { return path_; }
 
  private:
-  DataDirectory(std::string path, int marker) : path_(std::move(path)), marker_(marker) {}
+  DataDirectory(std::string path, int marker, uint64_t epoch)
+      : path_(std::move(path)), marker_(marker), epoch_(epoch) {}
 
   // Constant after construction.
   const std::string path_;
   const int marker_;  // Open and locked.
+  uint64_t epoch_;
 };
 
 }  // namespace bue::hub

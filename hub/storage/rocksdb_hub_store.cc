@@ -1,9 +1,7 @@
 #include "hub/storage/rocksdb_hub_store.h"
 
-#include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/options.h>
-#include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
@@ -18,7 +16,9 @@
 #include "common/status_macros.h"
 #include "common/varint.h"
 #include "hub/storage/data_directory.h"
+#include "hub/storage/database.h"
 #include "hub/storage/record_codec.h"
+#include "hub/storage/row_loader.h"
 #include "hub/storage/rows.h"
 
 namespace bue::hub {
@@ -26,63 +26,11 @@ namespace {
 
 using rocksdb::Slice;
 
-constexpr char kEpochKey[] = "mepoch";
-constexpr char kNextRunKey[] = "mnext_run";
-constexpr char kWorkersKey[] = "mworkers";
-
 // A turn's number holds the epoch, so that no two hubs' turns meet.
 constexpr int kTurnBits = 40;
-// What a change takes up while the journal is loaded, beyond its bytes, in units of journal bytes.
-constexpr uint64_t kChangeWeight = 8;
 constexpr size_t kBatchBytesKept = 1 << 20;
 // Beyond a run's byte limit a final error is kept without its traceback, up to this many times it.
 constexpr uint64_t kFinalErrorsFactor = 4;
-
-Slice ToSlice(absl::string_view bytes) { return Slice(bytes.data(), bytes.size()); }
-absl::string_view ToView(Slice slice) { return absl::string_view(slice.data(), slice.size()); }
-
-absl::Status ToStatus(const rocksdb::Status& status, absl::string_view doing,
-                      const std::string& dir) {
-  if (status.ok()) return absl::OkStatus();
-  const std::string text =
-      absl::StrCat("cannot ", doing, " the hub's data in ", dir, ": ", status.ToString());
-  if (status.IsCorruption()) {
-    return absl::DataLossError(absl::StrCat(text, "; restore the directory from a copy"));
-  }
-  if (status.IsNoSpace()) return absl::ResourceExhaustedError(text);
-  return absl::InternalError(text);
-}
-
-rocksdb::DBOptions DatabaseOptions() {
-  rocksdb::DBOptions options;
-  options.create_if_missing = true;
-  options.create_missing_column_families = true;
-  // The last record may be cut off by a crash; anything else that is wrong refuses to open.
-  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-  options.max_total_wal_size = 32 << 20;
-  options.max_open_files = 128;
-  options.max_background_jobs = 2;
-  options.keep_log_file_num = 2;
-  options.info_log_level = rocksdb::WARN_LEVEL;
-  return options;
-}
-
-rocksdb::ColumnFamilyOptions FamilyOptions(const std::shared_ptr<rocksdb::Cache>& cache) {
-  rocksdb::BlockBasedTableOptions table;
-  table.block_cache = cache;
-  rocksdb::ColumnFamilyOptions options;
-  options.write_buffer_size = 4 << 20;
-  options.max_write_buffer_number = 4;
-  options.compression = rocksdb::kLZ4Compression;
-  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  return options;
-}
-
-rocksdb::ColumnFamilyOptions JournalOptions(const std::shared_ptr<rocksdb::Cache>& cache) {
-  rocksdb::ColumnFamilyOptions options = FamilyOptions(cache);
-  options.compression = rocksdb::kNoCompression;  // Packed already, and soon dropped.
-  return options;
-}
 
 }  // namespace
 
@@ -119,19 +67,8 @@ class RocksdbHubStore::Impl {
   absl::Status Done(const rocksdb::Status& status, absl::string_view doing) const {
     return ToStatus(status, doing, directory_->path());
   }
-  absl::StatusOr<uint64_t> ReadNumber(const char* key);
   absl::Status BeginEpoch();
-
-  // Calls `each` for every key and value that begins with `prefix`.
-  absl::Status Scan(absl::string_view prefix,
-                    const std::function<absl::Status(Slice, Slice)>& each);
-  absl::Status LoadRuns(HubSnapshot* snapshot);
-  absl::Status LoadStates(HubSnapshot* snapshot);
-  absl::Status LoadJournal(HubSnapshot* snapshot);
-  absl::Status LoadMeta(HubSnapshot* snapshot);
-  absl::Status MeasureErrors();
   absl::Status DropUnusedFiles(const HubSnapshot& snapshot);
-  StoredRun* Find(HubSnapshot* snapshot, uint64_t run);
 
   absl::Status WriteBatch();
   void AddRuns(const TurnRecord& record);
@@ -147,20 +84,16 @@ class RocksdbHubStore::Impl {
   std::unique_ptr<rocksdb::DB> db_;
   rocksdb::ColumnFamilyHandle* rows_ = nullptr;
   rocksdb::ColumnFamilyHandle* journal_ = nullptr;
+  std::unique_ptr<RowLoader> loader_;
   uint64_t epoch_ = 0;
 
   // Used by the thread that commits only.
   rocksdb::WriteBatch batch_;
   std::string packed_;
-  struct Weight {
-    uint64_t turn = 0;
-    uint64_t weight = 0;
-  };
-  std::deque<Weight> journal_turns_;
+  std::deque<JournalTurn> journal_turns_;
   uint64_t journal_weight_ = 0;
   uint64_t next_run_ = 1;
   absl::flat_hash_map<uint64_t, uint64_t> error_bytes_;  // By run.
-  absl::flat_hash_map<uint64_t, uint64_t> state_turns_;  // By run; while loading only.
 };
 
 RocksdbHubStore::Impl::~Impl() {
@@ -174,150 +107,40 @@ RocksdbHubStore::Impl::~Impl() {
 
 absl::Status RocksdbHubStore::Impl::OpenDatabase() {
   RETURN_IF_ERROR(CheckSpace());
-  const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(8 << 20);
-  const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
-      {rocksdb::kDefaultColumnFamilyName, FamilyOptions(cache)},
-      {"journal", JournalOptions(cache)}};
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  const std::string path = directory_->path() + "/db";
-  RETURN_IF_ERROR(
-      Done(rocksdb::DB::Open(DatabaseOptions(), path, families, &handles, &db), "open"));
+  rocksdb::DBOptions options = DatabaseOptions();
+  if (options_.env != nullptr) options.env = options_.env;
+  RETURN_IF_ERROR(Done(
+      rocksdb::DB::Open(options, DatabasePath(directory_->path()), Families(), &handles, &db),
+      "open"));
   db_.reset(db);
   rows_ = handles[0];
   journal_ = handles[1];
+  loader_ = std::make_unique<RowLoader>(db, rows_, journal_, directory_->path());
   return BeginEpoch();
 }
 
 absl::Status RocksdbHubStore::Impl::BeginEpoch() {
-  ASSIGN_OR_RETURN(const uint64_t last, ReadNumber(kEpochKey));
+  ASSIGN_OR_RETURN(const uint64_t last, loader_->ReadNumber(kEpochKey));
+  RETURN_IF_ERROR(CheckEpoch(last, directory_->epoch(), directory_->path()));
   epoch_ = last + 1;
   std::string bytes;
   PutVarint(epoch_, &bytes);
   rocksdb::WriteOptions durable;
   durable.sync = true;
-  return Done(db_->Put(durable, kEpochKey, bytes), "write to");
-}
-
-absl::StatusOr<uint64_t> RocksdbHubStore::Impl::ReadNumber(const char* key) {
-  std::string bytes;
-  const rocksdb::Status status = db_->Get({}, key, &bytes);
-  if (status.IsNotFound()) return 0;
-  RETURN_IF_ERROR(Done(status, "read"));
-  VarintReader reader(bytes);
-  const uint64_t number = reader.Varint();
-  if (!reader.ok()) return absl::DataLossError(absl::StrCat("the hub's ", key + 1, " is damaged"));
-  return number;
-}
-
-// ------------------------------------------------------------------------------------- loading
-
-absl::Status RocksdbHubStore::Impl::Scan(absl::string_view prefix,
-                                         const std::function<absl::Status(Slice, Slice)>& each) {
-  const Iterator row(db_->NewIterator({}, rows_));
-  for (row->Seek(ToSlice(prefix)); row->Valid() && row->key().starts_with(ToSlice(prefix));
-       row->Next()) {
-    RETURN_IF_ERROR(each(row->key(), row->value()));
-  }
-  return Done(row->status(), "read");
+  RETURN_IF_ERROR(Done(db_->Put(durable, kEpochKey, bytes), "write to"));
+  return directory_->RecordEpoch(epoch_);
 }
 
 absl::StatusOr<HubSnapshot> RocksdbHubStore::Impl::Load() {
-  HubSnapshot snapshot;
-  RETURN_IF_ERROR(LoadRuns(&snapshot));
-  RETURN_IF_ERROR(LoadStates(&snapshot));
-  RETURN_IF_ERROR(LoadJournal(&snapshot));
-  RETURN_IF_ERROR(LoadMeta(&snapshot));
-  RETURN_IF_ERROR(MeasureErrors());
-  RETURN_IF_ERROR(DropUnusedFiles(snapshot));
-  state_turns_.clear();
-  return snapshot;
-}
-
-StoredRun* RocksdbHubStore::Impl::Find(HubSnapshot* snapshot, uint64_t run) {
-  const auto found = std::lower_bound(
-      snapshot->runs.begin(), snapshot->runs.end(), run,
-      [](const StoredRun& stored, uint64_t number) { return stored.added.run < number; });
-  return found != snapshot->runs.end() && found->added.run == run ? &*found : nullptr;
-}
-
-absl::Status RocksdbHubStore::Impl::LoadRuns(HubSnapshot* snapshot) {
-  ProgramParser programs;
-  return Scan({"r", 1}, [&](Slice, Slice value) -> absl::Status {
-    ASSIGN_OR_RETURN(RunAdded added, DecodeRun(ToView(value)));
-    absl::StatusOr<std::shared_ptr<const Program>> program = programs.Parse(added.program);
-    if (!program.ok()) {
-      return absl::DataLossError(
-          absl::StrCat("run r", added.run, ": ", program.status().message()));
-    }
-    added.program = std::string();  // The row stays as it is: nobody needs the bytes again.
-    snapshot->runs.push_back({.added = std::move(added), .program = *std::move(program)});
-    return absl::OkStatus();
-  });
-}
-
-absl::Status RocksdbHubStore::Impl::LoadStates(HubSnapshot* snapshot) {
-  RETURN_IF_ERROR(Scan({"s", 1}, [&](Slice key, Slice value) -> absl::Status {
-    VarintReader reader(ToView(value));
-    const uint64_t turn = reader.Varint();
-    const absl::string_view state = reader.Bytes();
-    if (!reader.ok()) {
-      return absl::DataLossError(
-          absl::StrCat("run r", RunOfKey(ToView(key)), ": its state is damaged"));
-    }
-    if (StoredRun* run = Find(snapshot, RunOfKey(ToView(key))); run != nullptr) {
-      run->state = std::string(state);
-      state_turns_[run->added.run] = turn;
-    }
-    return absl::OkStatus();
-  }));
-  return Scan({"b", 1}, [&](Slice key, Slice value) {
-    StoredRun* run = Find(snapshot, RunOfKey(ToView(key)));
-    if (run != nullptr) run->blocks.push_back(value.ToString());
-    return absl::OkStatus();
-  });
-}
-
-// Leaves out changes of runs that are gone, and those that a run's state holds already.
-absl::Status RocksdbHubStore::Impl::LoadJournal(HubSnapshot* snapshot) {
-  absl::flat_hash_map<uint64_t, uint64_t> loaded_from;  // By run: its state's turn.
-  for (const StoredRun& run : snapshot->runs) loaded_from[run.added.run] = 0;
-  for (const auto& [run, turn] : state_turns_) loaded_from[run] = turn;
-  const Iterator row(db_->NewIterator({}, journal_));
-  std::vector<Change>& changes = snapshot->changes;
-  for (row->SeekToFirst(); row->Valid(); row->Next()) {
-    const uint64_t turn = FromBigEndian(ToView(row->key()));
-    const size_t before = changes.size();
-    RETURN_IF_ERROR(DecodeChanges(ToView(row->value()), &changes));
-    journal_turns_.push_back(
-        {turn, row->value().size() + kChangeWeight * (changes.size() - before)});
-    journal_weight_ += journal_turns_.back().weight;
-    const auto known = [&](const Change& change) {
-      const auto found = loaded_from.find(change.run);
-      return found == loaded_from.end() || turn <= found->second;
-    };
-    changes.erase(std::remove_if(changes.begin() + before, changes.end(), known), changes.end());
-  }
-  return Done(row->status(), "read the journal of");
-}
-
-absl::Status RocksdbHubStore::Impl::LoadMeta(HubSnapshot* snapshot) {
-  ASSIGN_OR_RETURN(const uint64_t next_run, ReadNumber(kNextRunKey));
-  next_run_ = std::max<uint64_t>(next_run, 1);
-  snapshot->next_run = next_run_;
-  std::string bytes;
-  const rocksdb::Status status = db_->Get({}, kWorkersKey, &bytes);
-  if (status.IsNotFound()) return absl::OkStatus();
-  RETURN_IF_ERROR(Done(status, "read"));
-  ASSIGN_OR_RETURN(snapshot->workers, DecodeNames(bytes));
-  return absl::OkStatus();
-}
-
-absl::Status RocksdbHubStore::Impl::MeasureErrors() {
-  return Scan({"e", 1}, [&](Slice key, Slice value) {
-    error_bytes_[RunOfKey(ToView(key))] += value.size();
-    return absl::OkStatus();
-  });
+  ASSIGN_OR_RETURN(LoadedRows loaded, loader_->Load());
+  for (const JournalTurn& row : loaded.journal) journal_weight_ += row.weight;
+  journal_turns_.assign(loaded.journal.begin(), loaded.journal.end());
+  error_bytes_ = std::move(loaded.error_bytes);
+  next_run_ = loaded.snapshot.next_run;
+  RETURN_IF_ERROR(DropUnusedFiles(loaded.snapshot));
+  return std::move(loaded.snapshot);
 }
 
 // An upload that never became a run leaves files behind. Nothing is uploaded yet while we load.
@@ -326,7 +149,7 @@ absl::Status RocksdbHubStore::Impl::DropUnusedFiles(const HubSnapshot& snapshot)
   for (const StoredRun& run : snapshot.runs) {
     for (const File& file : run.program->files) used.insert(file.sha256);
   }
-  return Scan({"f", 1}, [&](Slice key, Slice) {
+  return loader_->Scan({"f", 1}, [&](Slice key, Slice) {
     if (used.contains(std::string(key.data() + 1, key.size() - 1))) return absl::OkStatus();
     return Done(db_->Delete({}, key), "write to");
   });

@@ -20,6 +20,10 @@
 #include "absl/status/statusor.h"
 #include "hub/storage/hub_store.h"
 
+namespace rocksdb {
+class Env;
+}
+
 namespace bue::hub {
 
 struct HubStoreOptions {
@@ -27,6 +31,8 @@ struct HubStoreOptions {
   uint64_t free_bytes_min = 64 << 20;
   // Error records of one run; beyond, those of attempts that were retried are not kept.
   uint64_t error_bytes_per_run_max = 64 << 20;
+  // What the database's files lie on; null: the disk. Outlives the store. For tests of failures.
+  rocksdb::Env* env = nullptr;
 };
 
 class RocksdbHubStore final : public HubStore {

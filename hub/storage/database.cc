@@ -1,0 +1,79 @@
+#include "hub/storage/database.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/options.h>
+#include <rocksdb/table.h>
+
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+
+namespace bue::hub {
+namespace {
+
+rocksdb::ColumnFamilyOptions FamilyOptions(const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = cache;
+  rocksdb::ColumnFamilyOptions options;
+  options.write_buffer_size = 4 << 20;
+  options.max_write_buffer_number = 4;
+  options.compression = rocksdb::kLZ4Compression;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+rocksdb::ColumnFamilyOptions JournalOptions(const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::ColumnFamilyOptions options = FamilyOptions(cache);
+  options.compression = rocksdb::kNoCompression;  // Packed already, and soon dropped.
+  return options;
+}
+
+}  // namespace
+
+std::string DatabasePath(const std::string& dir) { return dir + "/db"; }
+
+rocksdb::DBOptions DatabaseOptions() {
+  rocksdb::DBOptions options;
+  options.create_if_missing = true;
+  options.create_missing_column_families = true;
+  // The last record may be cut off by a crash; anything else that is wrong refuses to open.
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  options.max_total_wal_size = 32 << 20;
+  options.max_open_files = 128;
+  options.max_background_jobs = 2;
+  options.keep_log_file_num = 2;
+  options.info_log_level = rocksdb::WARN_LEVEL;
+  return options;
+}
+
+std::vector<rocksdb::ColumnFamilyDescriptor> Families() {
+  const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(8 << 20);
+  return {{rocksdb::kDefaultColumnFamilyName, FamilyOptions(cache)},
+          {"journal", JournalOptions(cache)}};
+}
+
+absl::Status ToStatus(const rocksdb::Status& status, absl::string_view doing,
+                      const std::string& dir) {
+  if (status.ok()) return absl::OkStatus();
+  const std::string text =
+      absl::StrCat("cannot ", doing, " the hub's data in ", dir, ": ", status.ToString());
+  if (status.IsCorruption()) {
+    return absl::DataLossError(absl::StrCat(text, kDamagedRemedy));
+  }
+  if (status.IsNoSpace()) return absl::ResourceExhaustedError(text);
+  if (doing == "open") {  // A file that is not there is not called corruption.
+    return absl::InternalError(absl::StrCat(text, kDamagedRemedy));
+  }
+  return absl::InternalError(text);
+}
+
+absl::Status CheckEpoch(uint64_t stored, uint64_t remembered, const std::string& dir) {
+  if (stored >= remembered) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(
+      "the hub's data in ", dir, " is older than it was: its database is of epoch ", stored,
+      ", the directory remembers epoch ", remembered,
+      ", so files of the database are missing (a write-ahead log, or an old copy of db/)",
+      kDamagedRemedy));
+}
+
+}  // namespace bue::hub
