@@ -109,6 +109,7 @@ class BucketDamageTest : public testing::Test {
   void ExpectHelpful(const absl::Status& status) {
     EXPECT_TRUE(absl::StrContains(status.message(), dir_)) << status;
     EXPECT_TRUE(absl::StrContains(status.message(), "empty") ||
+                absl::StrContains(status.message(), "another directory") ||
                 absl::StrContains(status.message(), "restore") ||
                 absl::StrContains(status.message(), "choose"))
         << status;
