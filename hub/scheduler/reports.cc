@@ -312,6 +312,8 @@ void Scheduler::Impl::HandleProgress(const SourceProgress& progress) {
   change.a = progress.address;
   change.b = progress.elements;
   Do(lease->run, change);
+  // A loop without tasks reads at once.
+  GiveSourceCredit(lease->run, lease->item, lease->vertex);
 }
 
 // From now on the step's tasks wait for the pool they really need, also those that wait already.

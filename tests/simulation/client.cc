@@ -1,0 +1,206 @@
+#include "tests/simulation/client.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "tests/simulation/hub_process.h"
+
+namespace bue::sim {
+
+Client::Client(World* world, std::shared_ptr<const Plan> plan)
+    : world_(world), plan_(std::move(plan)), exact_(plan_->exact()) {}
+
+void Client::Fail(const std::string& what) {
+  world_->history.Fail(absl::StrCat("run r", run_, " (", plan_->key(), "): ", what));
+}
+
+std::string Client::Describe() const {
+  const hub::Counts& tasks = status_.tasks;
+  return absl::StrCat("run r", run_, " (", plan_->key(), ") state=", status_.state,
+                      " total=", tasks.total, " done=", tasks.done, " failed=", tasks.failed,
+                      " filtered=", tasks.filtered, " skipped=", tasks.skipped,
+                      " running=", tasks.running, " waiting=", tasks.waiting);
+}
+
+void Client::Again(void (Client::*what)()) {
+  world_->events.After(world_->random.Between(absl::Milliseconds(100), absl::Seconds(1)),
+                       [this, what] { (this->*what)(); });
+}
+
+// ------------------------------------------------------------------------------------ the upload
+
+void Client::Upload() {
+  world_->Ask(hub::SubmitRun{.key = plan_->key(),
+                             .name = plan_->key(),
+                             .weight = plan_->weight(),
+                             .program = plan_->program(),
+                             .program_bytes = plan_->bytes()},
+              [this](std::optional<hub::Reply> reply) {
+                if (!reply.has_value()) return Again(&Client::Upload);
+                if (!reply->status.ok()) return Fail("refused: " + reply->status.ToString());
+                Uploaded(std::get<hub::RunAccepted>(reply->body).run);
+              });
+}
+
+void Client::Uploaded(uint64_t run) {
+  world_->history.UploadAcked(plan_->key(), run);
+  world_->Trace(plan_->key(), " is run r", run, ":\n", plan_->text());
+  run_ = run;
+  Watch();
+  if (!world_->faults || !world_->random.Chance(world_->config.control_percent)) return;
+  const absl::Duration wait = world_->random.Between(absl::ZeroDuration(), absl::Seconds(6));
+  if (world_->random.Chance(60)) {
+    world_->events.After(wait, [this] { PauseForAWhile(); });
+  } else {
+    world_->events.After(
+        wait, [this] { Control(Action::kCancel, [this](bool ok) { cancelled_ = ok; }); });
+  }
+}
+
+// An answer that refuses is one, too: the first reply may have been lost.
+void Client::Control(Action action, std::function<void(bool ok)> done) {
+  world_->Trace(plan_->key(), ": control ", static_cast<int>(action));
+  world_->Ask(hub::ControlRun{.run = run_, .action = action},
+              [this, action, done = std::move(done)](std::optional<hub::Reply> reply) {
+                if (reply.has_value()) return done(reply->status.ok());
+                world_->events.After(absl::Milliseconds(500),
+                                     [this, action, done] { Control(action, done); });
+              });
+}
+
+void Client::PauseForAWhile() {
+  Control(Action::kPause, [this](bool) {
+    world_->events.After(world_->random.Between(absl::ZeroDuration(), absl::Seconds(8)),
+                         [this] { Control(Action::kResume, [](bool) {}); });
+  });
+}
+
+// ------------------------------------------------------------------------------------- to its end
+
+void Client::Watch() {
+  const bool was_cancelled = world_->history.CancelAcked(run_);
+  world_->Ask(hub::QueryRun{.run = run_}, [this, was_cancelled](std::optional<hub::Reply> reply) {
+    if (!reply.has_value()) return Again(&Client::Watch);
+    if (!reply->status.ok()) {
+      return Fail("its upload was acknowledged, and now: " + reply->status.ToString());
+    }
+    const hub::RunStatus& status = std::get<hub::RunStatus>(reply->body);
+    if (was_cancelled && status.state != hub::RunState::kCancelled) {
+      return Fail("its cancel was acknowledged, but its state is another");
+    }
+    Saw(status);
+  });
+}
+
+void Client::Saw(const hub::RunStatus& status) {
+  status_ = status;
+  const bool ended = status.state >= hub::RunState::kSucceeded;
+  if (!ended) return Again(&Client::Watch);
+  world_->Trace(Describe());
+  CheckEnd();
+  if (!world_->history.failed()) ListResults("");
+}
+
+void Client::CheckEnd() {
+  CheckErrors();
+  const hub::Counts& tasks = status_.tasks;
+  if (tasks.running != 0 || tasks.waiting != 0 || tasks.total_unknown ||
+      tasks.total != tasks.done + tasks.failed + tasks.filtered + tasks.skipped) {
+    return Fail("it ended, but its counts do not add up: " + Describe());
+  }
+  if (status_.state == hub::RunState::kCancelled) {
+    exact_ = false;
+    return;
+  }
+  if (!exact_) return;
+  const Expected& expected = plan_->expected();
+  if ((status_.state == hub::RunState::kFailed) != expected.failed) {
+    return Fail(absl::StrCat("it should have ", expected.failed ? "failed" : "succeeded"));
+  }
+  if (plan_->counts_exact() &&
+      (tasks.total != expected.tasks || tasks.done != expected.done ||
+       tasks.failed != expected.tasks_failed || tasks.skipped != expected.skipped)) {
+    Fail(absl::StrCat("counts: ", Describe(), ", expected total=", expected.tasks,
+                      " done=", expected.done, " failed=", expected.tasks_failed,
+                      " skipped=", expected.skipped));
+  }
+}
+
+void Client::CheckErrors() {
+  if (world_->hub == nullptr) return;
+  std::string cursor;
+  (void)world_->hub->store()->ReadErrors(run_, &cursor, [this](const hub::ErrorRecord& error) {
+    if (error.action == "input") {
+      Fail(absl::StrCat("an input was gone: ", error.step, "[", error.item, "] ", error.message));
+    } else if (error.action == "worker_lost") {
+      if (world_->config.scheduler.losses_max > 100) Fail("a loss became a failure");
+      exact_ = false;
+    } else if (error.action != "timeout" && error.message != "no luck" &&
+               error.message.find("handed back") == std::string::npos) {
+      Fail(absl::StrCat("an error that no step made: ", error.message));
+    }
+    return true;
+  });
+}
+
+void Client::ListResults(const std::string& start) {
+  world_->Ask(hub::QueryResults{.run = run_, .start = start}, [this, start](
+                                                                  std::optional<hub::Reply> reply) {
+    if (!reply.has_value()) {
+      world_->events.After(absl::Milliseconds(300), [this, start] { ListResults(start); });
+      return;
+    }
+    if (!reply->status.ok()) return Fail("results: " + reply->status.ToString());
+    const hub::ResultPage& page = std::get<hub::ResultPage>(reply->body);
+    const Program& program = *plan_->program();
+    for (const hub::ResultEntry& entry : page.results) {
+      TaskName name{.item = entry.item};
+      while (program.steps[program.nodes[name.node].step].name != entry.step) {
+        ++name.node;
+      }
+      const bool is_new = results_.emplace(name, entry.address).second;
+      if (!is_new && start.empty()) {
+        return Fail(absl::StrCat("two results of ", entry.step, "[", entry.item, "]"));
+      }
+    }
+    if (!page.next.empty()) return ListResults(page.next);
+    CheckResults();
+  });
+}
+
+void Client::CheckResults() {
+  for (const auto& [name, address] : results_) world_->history.ResultListed(run_, name, address);
+  if (exact_) {
+    const std::map<TaskName, Content>& expected = plan_->expected().results;
+    for (const auto& [name, content] : expected) {
+      const auto found = results_.find(name);
+      if (found == results_.end()) {
+        return Fail(absl::StrCat("no result of node ", name.node, "[", name.item, "]"));
+      }
+      const Object* object = world_->bucket.Find(found->second);
+      if ((object == nullptr ? kNone : object->content) != content) {
+        return Fail(absl::StrCat("the result of node ", name.node, "[", name.item,
+                                 "] is wrong: object ", found->second));
+      }
+    }
+    for (const auto& [name, address] : results_) {
+      if (!expected.contains(name)) {
+        return Fail(absl::StrCat("a result too many: node ", name.node, "[", name.item, "]"));
+      }
+    }
+  }
+  if (world_->random.Chance(40)) return Delete();
+  done_ = true;
+}
+
+void Client::Delete() {
+  Control(Action::kDelete, [this](bool) {
+    world_->history.DeleteAcked(run_);
+    world_->Ask(hub::QueryRun{.run = run_}, [this](std::optional<hub::Reply> reply) {
+      if (reply.has_value() && reply->status.ok()) Fail("it was deleted and is there again");
+      done_ = true;
+    });
+  });
+}
+
+}  // namespace bue::sim

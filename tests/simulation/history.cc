@@ -1,0 +1,471 @@
+#include "tests/simulation/history.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace bue::sim {
+namespace {
+
+std::string LeaseName(uint64_t lease) { return absl::StrCat("lease ", absl::Hex(lease)); }
+
+}  // namespace
+
+void History::Fail(const std::string& what) {
+  if (failure_.empty()) failure_ = what;
+}
+
+std::string History::NameOf(const Task& task) const {
+  const auto run = runs_.find(task.run);
+  const bool known = run != runs_.end() && run->second.program != nullptr;
+  return absl::StrCat(
+      "r", task.run, " ",
+      known ? run->second.program->steps[run->second.program->nodes[task.node].step].name : "?",
+      "[", task.instance, ":", task.item, "] pass ", task.pass);
+}
+
+// ---------------------------------------------------------------------------------- the hub's life
+
+void History::HubStarted(absl::Time now) {
+  hub_started_ = now;
+  returned_.clear();
+}
+
+// What it took and did not acknowledge it may have forgotten.
+void History::HubCrashed(bool power, absl::Time now) {
+  after_power_cut_ = power;
+  for (const std::string& worker : returned_) awaited_.erase(worker);
+  for (auto& [id, stream] : streams_) {
+    const bool lost = stream.gone_at + rules_.reconnect_grace <= now;
+    if (!lost) awaited_.insert(stream.worker);
+    for (const uint64_t lease : std::set<uint64_t>(stream.live)) {
+      if (lost) {
+        End(&leases_[lease], lease, State::kGone);
+      } else {
+        leases_[lease].stream = 0;
+      }
+    }
+    for (const auto& [report, leases] : stream.unacked) {
+      for (const uint64_t id : leases) {
+        Lease& lease = leases_[id];
+        lease.state = State::kLive;
+        lease.stream = 0;
+      }
+    }
+  }
+  streams_.clear();
+  controls_.clear();
+  turn_outcomes_.clear();
+  turn_goodbyes_.clear();
+}
+
+void History::TurnBegins(const std::vector<hub::Command>& commands, absl::Time now) {
+  turn_outcomes_.clear();
+  turn_goodbyes_.clear();
+  for (const hub::Command& command : commands) {
+    if (const auto* joined = std::get_if<hub::WorkerJoined>(&command)) {
+      Joined(*joined);
+    } else if (const auto* reported = std::get_if<hub::WorkerReported>(&command)) {
+      Reported(*reported);
+    } else if (const auto* gone = std::get_if<hub::WorkerGone>(&command)) {
+      const auto stream = streams_.find(gone->worker);
+      if (stream != streams_.end()) stream->second.gone_at = now;
+    } else if (const auto* control = std::get_if<hub::ControlRun>(&command)) {
+      controls_[control->request] = *control;
+      if (control->action == hub::ControlRun::Action::kResume) runs_[control->run].paused = false;
+    }
+  }
+}
+
+void History::Joined(const hub::WorkerJoined& joined) {
+  Stream& stream = streams_[joined.worker];
+  stream.worker = joined.name;
+  stream.incarnation = joined.incarnation;
+  stream.held = joined.held;
+  stream.order = next_order_++;
+  returned_.insert(joined.name);
+}
+
+void History::Reported(const hub::WorkerReported& reported) {
+  const auto found = streams_.find(reported.worker);
+  if (found == streams_.end()) return;
+  Stream& stream = found->second;
+  for (const hub::RoomChange& change : reported.room) {
+    stream.room[static_cast<size_t>(change.pool)] = change.room;
+  }
+  for (const hub::LearnedMode& learned : reported.learned) learned_runs_.insert(learned.run);
+  for (const hub::SourceProgress& progress : reported.progress) reported_[progress.address] = true;
+  for (const hub::Outcome& outcome : reported.outcomes) {
+    // Also if the hub dies before it publishes: what it took may be on disk.
+    if (outcome.address != 0) reported_[outcome.address] = true;
+    const auto lease = leases_.find(outcome.lease);
+    if (lease != leases_.end()) lease->second.was_reported = true;
+    if (lease != leases_.end() && outcome.kind == hub::Outcome::Kind::kFailed &&
+        lease->second.state == State::kLive && !lease->second.failure_counted) {
+      lease->second.failure_counted = true;
+      ++failures_[lease->second.task.AnyPass()];
+    }
+    turn_outcomes_.push_back({.stream = reported.worker,
+                              .report = reported.report,
+                              .lease = outcome.lease,
+                              .address = outcome.address,
+                              .kind = outcome.kind});
+  }
+  if (reported.goodbye) turn_goodbyes_.push_back(reported.worker);
+}
+
+void History::Published(const hub::Outgoing& outgoing, absl::Time now) {
+  for (const hub::RunSteps& run : outgoing.run_steps) runs_[run.run].program = run.program;
+  for (const hub::WorkerWelcome& welcome : outgoing.welcomes) Welcomed(welcome, now);
+  for (const hub::Revocation& revoked : outgoing.revocations) {
+    const auto lease = leases_.find(revoked.lease);
+    if (lease == leases_.end()) return Fail("revoked what was never granted");
+    End(&lease->second, revoked.lease, State::kGone);
+  }
+  for (const TakenOutcome& outcome : turn_outcomes_) Took(outcome);
+  for (const uint64_t goodbye : turn_goodbyes_) {
+    const auto stream = streams_.find(goodbye);
+    if (stream == streams_.end()) continue;
+    for (const uint64_t lease : std::set<uint64_t>(stream->second.live)) {
+      End(&leases_[lease], lease, State::kGone);
+    }
+    stream->second.gone_at = now - rules_.reconnect_grace;
+  }
+  for (const hub::GrantGroup& group : outgoing.grants) {
+    for (size_t row = 0; row < group.lease.size(); ++row) Granted(group, row, now);
+  }
+}
+
+// --------------------------------------------------------------------------------- coming and
+// going
+
+void History::Welcomed(const hub::WorkerWelcome& welcome, absl::Time now) {
+  const auto found = streams_.find(welcome.worker);
+  if (found == streams_.end()) return Fail("welcomed a worker that said no hello");
+  Stream& stream = found->second;
+  const std::set<uint64_t> dropped(welcome.dropped.begin(), welcome.dropped.end());
+  for (const hub::HeldLease& held : stream.held) {
+    if (dropped.contains(held.lease)) {
+      Dropped(held.lease, now);
+    } else {
+      Renewed(welcome.worker, held);
+    }
+  }
+  // What it did not mention never reached it.
+  for (auto& [id, other] : streams_) {
+    if (id == welcome.worker || other.worker != stream.worker ||
+        other.incarnation != stream.incarnation || other.order > stream.order) {
+      continue;
+    }
+    for (const uint64_t lease : std::set<uint64_t>(other.live)) {
+      End(&leases_[lease], lease, State::kGone);
+    }
+    other.gone_at = std::min(other.gone_at, now - rules_.reconnect_grace);
+  }
+}
+
+void History::Renewed(uint64_t stream, const hub::HeldLease& held) {
+  const auto found = leases_.find(held.lease);
+  if (found == leases_.end()) {
+    return Fail(absl::StrCat(LeaseName(held.lease), " was renewed but never granted"));
+  }
+  Lease& lease = found->second;
+  const TaskState& task = tasks_[lease.task];
+  if (task.over) {
+    return Fail(absl::StrCat(NameOf(lease.task), ": ", LeaseName(held.lease),
+                             " was renewed although the task's success was acknowledged"));
+  }
+  if (task.last_lease != held.lease) {
+    const Lease& last = leases_[task.last_lease];
+    if (last.state == State::kLive && IsCurrent(last)) {
+      return Fail(absl::StrCat(NameOf(lease.task), ": ", LeaseName(held.lease),
+                               " was renewed while ", LeaseName(task.last_lease), " is live"));
+    }
+  }
+  if (lease.stream != 0) streams_[lease.stream].live.erase(held.lease);
+  lease.state = State::kLive;
+  lease.stream = stream;
+  lease.pool = held.pool;
+  streams_[stream].live.insert(held.lease);
+  tasks_[lease.task].last_lease = held.lease;
+}
+
+void History::Dropped(uint64_t id, absl::Time now) {
+  const auto found = leases_.find(id);
+  if (found == leases_.end()) return;
+  Lease& lease = found->second;
+  if (lease.state != State::kLive) return;
+  const auto stream = streams_.find(lease.stream);
+  lease.dropped_in_time =
+      !lease.was_reported &&
+      (stream == streams_.end() ? !after_power_cut_ && now < hub_started_ + rules_.reattach_grace
+                                : now < stream->second.gone_at + rules_.reconnect_grace);
+  End(&lease, id, State::kGone);
+}
+
+bool History::IsCurrent(const Lease& lease) const {
+  if (lease.state != State::kLive || lease.stream == 0) return false;
+  const auto stream = streams_.find(lease.stream);
+  return stream != streams_.end() && stream->second.gone_at == absl::InfiniteFuture();
+}
+
+void History::End(Lease* lease, uint64_t id, State state) {
+  const auto stream = streams_.find(lease->stream);
+  if (stream != streams_.end()) stream->second.live.erase(id);
+  lease->state = state;
+}
+
+// --------------------------------------------------------------------------------------- outcomes
+
+void History::Took(const TakenOutcome& outcome) {
+  using Kind = hub::Outcome::Kind;
+  const auto found = leases_.find(outcome.lease);
+  if (found == leases_.end()) return;
+  Lease& lease = found->second;
+  if (lease.state != State::kLive || lease.stream != outcome.stream) return;  // Stale.
+  TaskState& task = tasks_[lease.task];
+  if (task.last_lease != outcome.lease) return;
+  if (outcome.kind == Kind::kInputGone) {
+    return Fail(absl::StrCat(NameOf(lease.task), ": object ", outcome.address,
+                             " was deleted while the task needed it"));
+  }
+  lease.outcome = outcome.kind;
+  lease.address = outcome.address;
+  End(&lease, outcome.lease, State::kResolved);
+  streams_[outcome.stream].unacked[outcome.report].push_back(outcome.lease);
+}
+
+void History::Promised(const std::vector<hub::OutcomeAck>& acks,
+                       const std::vector<hub::Reply>& replies) {
+  for (const hub::OutcomeAck& ack : acks) {
+    const auto stream = streams_.find(ack.worker);
+    if (stream != streams_.end()) Acked(&stream->second, ack.report);
+  }
+  for (const hub::Reply& reply : replies) {
+    const auto control = controls_.find(reply.request);
+    if (control == controls_.end() || !reply.status.ok()) continue;
+    Run& run = runs_[control->second.run];
+    switch (control->second.action) {
+      case hub::ControlRun::Action::kCancel:
+        run.cancelled = true;
+        break;
+      case hub::ControlRun::Action::kPause:
+        run.paused = true;
+        break;
+      case hub::ControlRun::Action::kResume:
+        break;
+      case hub::ControlRun::Action::kDelete:
+        run.deleted = true;
+        break;
+    }
+  }
+}
+
+void History::Acked(Stream* stream, uint64_t report) {
+  while (!stream->unacked.empty() && stream->unacked.begin()->first <= report) {
+    for (const uint64_t id : stream->unacked.begin()->second) {
+      const Lease& lease = leases_[id];
+      TaskState& task = tasks_[lease.task];
+      if (lease.outcome == hub::Outcome::Kind::kFailed) ++task.acked_failures;
+      if (lease.outcome != hub::Outcome::Kind::kSucceeded) continue;
+      if (task.over && task.value != lease.address) {
+        return Fail(absl::StrCat(NameOf(lease.task), ": two successes were acknowledged"));
+      }
+      task.over = true;
+      task.value = lease.address;
+    }
+    stream->unacked.erase(stream->unacked.begin());
+  }
+}
+
+// ----------------------------------------------------------------------------------------- grants
+
+void History::Granted(const hub::GrantGroup& group, size_t row, absl::Time now) {
+  const uint64_t id = group.lease[row];
+  Lease lease{.task = {.run = group.run,
+                       .instance = group.instance,
+                       .item = group.item[row],
+                       .node = group.node,
+                       .pass = group.pass[row]},
+              .stream = group.worker,
+              .pool = group.pool,
+              .attempt = group.attempt[row]};
+  if (leases_.contains(id)) return Fail(LeaseName(id) + " was granted twice");
+  const auto stream = streams_.find(group.worker);
+  if (stream == streams_.end() || stream->second.gone_at != absl::InfiniteFuture()) {
+    return Fail(absl::StrCat(NameOf(lease.task), " was granted to a worker that is gone"));
+  }
+  lease.worker = stream->second.worker;
+  lease.incarnation = stream->second.incarnation;
+  TaskState& task = tasks_[lease.task];
+  const std::string full =
+      absl::StrCat(NameOf(lease.task), " (", LeaseName(id), " to ", lease.worker, ")");
+  CheckRun(group, full);
+  CheckAttempt(group, row, lease.task, task, full);
+  if (task.last_lease != 0) {
+    CheckEarlierLease(leases_[task.last_lease], lease.attempt, now, full);
+  }
+  CheckInputs(group, row, &lease, full);
+  if (task.last_lease != 0) {
+    Lease& earlier = leases_[task.last_lease];
+    if (earlier.state == State::kLive) End(&earlier, task.last_lease, State::kGone);
+  }
+  task.last_lease = id;
+  stream->second.live.insert(id);
+  leases_[id] = std::move(lease);
+  CheckRoom(stream->second, group.pool, full);
+}
+
+void History::CheckRun(const hub::GrantGroup& group, const std::string& name) {
+  const Run& run = runs_[group.run];
+  if (run.cancelled) Fail(name + " was granted after the run's cancel was acknowledged");
+  if (run.deleted) Fail(name + " was granted after the run's deletion was acknowledged");
+  if (run.paused) Fail(name + " was granted although the run's pause was acknowledged");
+}
+
+void History::CheckAttempt(const hub::GrantGroup& group, size_t row, const Task& which,
+                           const TaskState& task, const std::string& name) {
+  const uint32_t attempt = group.attempt[row];
+  const uint32_t failures = failures_[which.AnyPass()];
+  if (task.over) Fail(name + " was granted after its success was acknowledged");
+  const Run& run = runs_[group.run];
+  if (run.program == nullptr) return Fail(name + " was granted before the run's steps were told");
+  const Step& step = run.program->steps[run.program->nodes[group.node].step];
+  if (step.retries >= 0 && attempt > step.retries + 1) {
+    Fail(absl::StrCat(name, " was granted attempt ", attempt, " with ", step.retries, " retries"));
+  }
+  if (attempt > 1 + failures) {
+    Fail(absl::StrCat(name, " was granted attempt ", attempt, " after ", failures,
+                      " failures: a loss counted as one"));
+  }
+  if (attempt < 1 + task.acked_failures) {
+    Fail(absl::StrCat(name, " was granted attempt ", attempt, " after ", task.acked_failures,
+                      " acknowledged failures"));
+  }
+}
+
+// Two leases may not be live at once, unless the rules take the first one away.
+void History::CheckEarlierLease(const Lease& earlier, uint32_t attempt, absl::Time now,
+                                const std::string& name) {
+  if (earlier.dropped_in_time && earlier.attempt == attempt) {
+    return Fail(name + " was granted again although its worker was back in time and still had it");
+  }
+  if (earlier.state != State::kLive) return;
+  if (earlier.stream == 0) {
+    // Of the hub's earlier life: its worker has not come back, or not with this lease.
+    const bool waits = awaited_.contains(earlier.worker) && !returned_.contains(earlier.worker) &&
+                       now < hub_started_ + rules_.reattach_grace;
+    if (waits) {
+      Fail(absl::StrCat(name, " was granted while ", earlier.worker,
+                        ", which had it before the restart, may still come back"));
+    }
+    return;
+  }
+  const auto stream = streams_.find(earlier.stream);
+  if (stream == streams_.end()) return;
+  if (now < stream->second.gone_at + rules_.reconnect_grace) {
+    Fail(absl::StrCat(name, " was granted while ", earlier.worker, " holds it"));
+  }
+}
+
+void History::CheckInputs(const hub::GrantGroup& group, size_t row, Lease* lease,
+                          const std::string& name) {
+  for (const hub::InputColumn& column : group.inputs) {
+    if (column.kind != hub::InputColumn::Kind::kValues &&
+        column.kind != hub::InputColumn::Kind::kElements) {
+      continue;
+    }
+    const uint64_t address = column.address.size() == 1 ? column.address[0] : column.address[row];
+    if (address == 0) continue;
+    const Object* object = bucket_->Find(address);
+    if (object == nullptr || !object->there) {
+      return Fail(
+          absl::StrCat(name, " was granted with an input that is not there: object ", address));
+    }
+    if (!reported_.contains(address)) {
+      return Fail(
+          absl::StrCat(name, " was granted with an input that nobody reported: object ", address));
+    }
+    if (column.kind == hub::InputColumn::Kind::kElements) {
+      const uint64_t end = column.first[row] + (column.count.empty() ? 1 : column.count[row]);
+      if (end > object->elements) {
+        return Fail(absl::StrCat(name, " was granted with element ", end - 1, " of object ",
+                                 address, ", which has ", object->elements));
+      }
+    }
+    lease->inputs.push_back(address);
+  }
+}
+
+void History::CheckRoom(const Stream& stream, hub::Pool pool, const std::string& name) {
+  uint64_t held = 0;
+  for (const uint64_t id : stream.live) {
+    const Lease& lease = leases_[id];
+    // Leases of a step whose mode was learned moved to another pool, which they may overfill.
+    held += lease.pool == pool && !learned_runs_.contains(lease.task.run) ? 1 : 0;
+  }
+  const uint64_t room = stream.room[static_cast<size_t>(pool)].leases;
+  if (held > room) {
+    Fail(absl::StrCat(name, ": ", held, " leases of its pool at ", stream.worker,
+                      ", which has room for ", room));
+  }
+}
+
+// ------------------------------------------------------------------------------------- the bucket
+
+void History::Deleted(uint64_t address) {
+  for (const auto& [id, stream] : streams_) {
+    if (stream.gone_at != absl::InfiniteFuture()) continue;
+    for (const uint64_t lease : stream.live) {
+      const std::vector<uint64_t>& inputs = leases_[lease].inputs;
+      if (std::find(inputs.begin(), inputs.end(), address) == inputs.end()) continue;
+      return Fail(absl::StrCat("object ", address, " was deleted while ",
+                               NameOf(leases_[lease].task), " needs it"));
+    }
+  }
+}
+
+void History::Missed(uint64_t id, uint64_t address) {
+  const auto lease = leases_.find(id);
+  if (lease == leases_.end()) return Fail("a task runs that was never granted");
+  if (!IsCurrent(lease->second)) return;
+  Fail(absl::StrCat(NameOf(lease->second.task), " (", LeaseName(id),
+                    ") runs, but its input, object ", address, ", is not there"));
+}
+
+// ------------------------------------------------------------------------------------- the clients
+
+void History::UploadAcked(const std::string& key, uint64_t run) {
+  const auto [known, is_new] = run_of_key_.emplace(key, run);
+  if (known->second != run) {
+    Fail(absl::StrCat("upload ", key, " made run r", known->second, " and later run r", run));
+  }
+}
+
+bool History::CancelAcked(uint64_t run) const {
+  const auto found = runs_.find(run);
+  return found != runs_.end() && found->second.cancelled;
+}
+
+void History::ResultListed(uint64_t run, const TaskName& task, uint64_t address) {
+  if (address == 0) return;
+  const std::string name =
+      absl::StrCat("result of r", run, " node ", task.node, "[", task.item, "], object ", address);
+  const Object* object = bucket_->Find(address);
+  if (object == nullptr) return Fail(name + ", never was");
+  if (!object->there) return Fail(name + ", was deleted");
+  if (object->run != run || object->task != task) {
+    return Fail(absl::StrCat(name, ", was made by node ", object->task.node, "[", object->task.item,
+                             "] of r", object->run));
+  }
+  if (!reported_.contains(address)) return Fail(name + ", was never reported");
+  const auto lease = leases_.find(object->lease);
+  if (lease == leases_.end()) return Fail(name + ", was made without a lease");
+  const TaskState& state = tasks_[lease->second.task];
+  if (state.over && state.value != address) {
+    Fail(absl::StrCat(name, ", is not the acknowledged one, object ", state.value));
+  }
+}
+
+}  // namespace bue::sim

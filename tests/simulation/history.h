@@ -1,0 +1,161 @@
+// History judges a simulation by what crossed the hub's boundary and nothing else: commands that it
+// took, grants, revocations, acknowledgements and replies that it gave out, deletions at the
+// bucket, what clients were told. It knows the rules of the house (README.md lists them) and never
+// looks into the scheduler or the store.
+//
+// The first broken rule is kept; nothing is judged after it. Not thread-safe.
+#ifndef BUE_TESTS_SIMULATION_HISTORY_H_
+#define BUE_TESTS_SIMULATION_HISTORY_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
+#include "hub/scheduler/commands.h"
+#include "hub/scheduler/effects.h"
+#include "hub/scheduler/scheduler.h"
+#include "tests/simulation/bucket.h"
+
+namespace bue::sim {
+
+class History {
+ public:
+  // `bucket` outlives it.
+  History(const hub::SchedulerOptions& rules, Bucket* bucket) : rules_(rules), bucket_(bucket) {}
+
+  // ------------------------------------------------------------------------------- the hub's life
+  void HubStarted(absl::Time now);
+  void HubCrashed(bool power, absl::Time now);
+  // A turn takes these commands; what it gave out follows, unless the hub died before.
+  void TurnBegins(const std::vector<hub::Command>& commands, absl::Time now);
+  void Published(const hub::Outgoing& outgoing, absl::Time now);
+  void Promised(const std::vector<hub::OutcomeAck>& acks, const std::vector<hub::Reply>& replies);
+
+  // ------------------------------------------------------------------------------------ the bucket
+  void Deleted(uint64_t address);
+  // A worker found that an input of a task it runs is not there.
+  void Missed(uint64_t lease, uint64_t address);
+
+  // ----------------------------------------------------------------------------------- the clients
+  void UploadAcked(const std::string& key, uint64_t run);
+  void DeleteAcked(uint64_t run) { runs_[run].deleted = true; }
+  bool CancelAcked(uint64_t run) const;
+  // One entry of a run's final results: made by that task, reported by it, and there.
+  void ResultListed(uint64_t run, const TaskName& task, uint64_t address);
+
+  void Fail(const std::string& what);
+  bool failed() const { return !failure_.empty(); }
+  const std::string& failure() const { return failure_; }
+
+ private:
+  struct Task {
+    uint64_t run = 0, instance = 0, item = 0;
+    uint32_t node = 0, pass = 0;
+
+    // A reset at the top level starts a new pass also for tasks that it does not restart.
+    Task AnyPass() const { return {run, instance, item, node, instance == 0 ? 0 : pass}; }
+
+    friend bool operator==(const Task&, const Task&) = default;
+    template <typename H>
+    friend H AbslHashValue(H h, const Task& t) {
+      return H::combine(std::move(h), t.run, t.instance, t.item, t.node, t.pass);
+    }
+  };
+  enum class State {
+    kLive,      // Somebody may be at it.
+    kResolved,  // Its outcome was taken.
+    kGone,      // Lost, revoked, dropped.
+  };
+  struct Lease {
+    Task task;
+    std::string worker;
+    uint64_t incarnation = 0;
+    uint64_t stream = 0;  // That it was granted or renewed on; 0: of an earlier life.
+    hub::Pool pool = hub::Pool::kThread;
+    uint32_t attempt = 0;
+    State state = State::kLive;
+    bool failure_counted = false;
+    bool was_reported = false;     // The hub was told its outcome, and may know it.
+    bool dropped_in_time = false;  // Its worker was back in time and sent away.
+    hub::Outcome::Kind outcome = hub::Outcome::Kind::kSucceeded;
+    uint64_t address = 0;  // Of its value.
+    std::vector<uint64_t> inputs;
+  };
+  struct TaskState {
+    uint64_t last_lease = 0;
+    uint32_t acked_failures = 0;
+    bool over = false;   // Its success was acknowledged.
+    uint64_t value = 0;  // Of that.
+  };
+  struct Stream {
+    std::string worker;
+    uint64_t incarnation = 0;
+    uint64_t order = 0;                // Of the hello.
+    std::vector<hub::HeldLease> held;  // That the hello named.
+    absl::Time gone_at = absl::InfiniteFuture();
+    hub::WorkerRoom room[hub::kPools];
+    std::set<uint64_t> live;
+    std::map<uint64_t, std::vector<uint64_t>> unacked;  // Leases by report.
+  };
+  struct Run {
+    std::shared_ptr<const Program> program;
+    bool cancelled = false, paused = false, deleted = false;
+  };
+  struct TakenOutcome {
+    uint64_t stream = 0, report = 0, lease = 0, address = 0;
+    hub::Outcome::Kind kind = hub::Outcome::Kind::kSucceeded;
+  };
+
+  void Joined(const hub::WorkerJoined& joined);
+  void Reported(const hub::WorkerReported& reported);
+  void Welcomed(const hub::WorkerWelcome& welcome, absl::Time now);
+  void Renewed(uint64_t stream, const hub::HeldLease& held);
+  void Dropped(uint64_t lease, absl::Time now);
+  void Took(const TakenOutcome& outcome);
+  void Granted(const hub::GrantGroup& group, size_t row, absl::Time now);
+  void CheckRun(const hub::GrantGroup& group, const std::string& name);
+  void CheckAttempt(const hub::GrantGroup& group, size_t row, const Task& which,
+                    const TaskState& task, const std::string& name);
+  void CheckEarlierLease(const Lease& earlier, uint32_t attempt, absl::Time now,
+                         const std::string& name);
+  void CheckInputs(const hub::GrantGroup& group, size_t row, Lease* lease, const std::string& name);
+  void CheckRoom(const Stream& stream, hub::Pool pool, const std::string& name);
+  void Acked(Stream* stream, uint64_t report);
+  void End(Lease* lease, uint64_t id, State state);
+  bool IsCurrent(const Lease& lease) const;
+  std::string NameOf(const Task& task) const;
+
+  const hub::SchedulerOptions rules_;
+  Bucket* const bucket_;
+  std::string failure_;
+
+  absl::flat_hash_map<uint64_t, Lease> leases_;   // Never iterated.
+  absl::flat_hash_map<Task, TaskState> tasks_;    // Never iterated.
+  absl::flat_hash_map<Task, uint32_t> failures_;  // Taken ones.
+  absl::flat_hash_map<uint64_t, bool> reported_;  // Objects that the hub was told of.
+  std::map<uint64_t, Run> runs_;
+  std::set<uint64_t> learned_runs_;
+  std::map<std::string, uint64_t> run_of_key_;
+
+  // Of the hub's life under way.
+  std::map<uint64_t, Stream> streams_;
+  uint64_t next_order_ = 1;
+  absl::Time hub_started_;
+  bool after_power_cut_ = false;
+  std::set<std::string> awaited_;   // Workers that were connected when the last life ended.
+  std::set<std::string> returned_;  // Workers that said hello in this one.
+  std::map<uint64_t, hub::ControlRun> controls_;  // By request.
+
+  // Of the turn under way.
+  std::vector<uint64_t> turn_goodbyes_;
+  std::vector<TakenOutcome> turn_outcomes_;
+};
+
+}  // namespace bue::sim
+
+#endif  // BUE_TESTS_SIMULATION_HISTORY_H_
