@@ -91,6 +91,7 @@ class Dispatcher final : public TransferEvents {
     uint32_t writer = 0;
     ObjectKind writer_kind = ObjectKind::kValue;
     uint64_t budget = 0;      // Granted and not yet off our hands.
+    uint64_t may_send = 0;    // Granted and not yet sent.
     uint64_t elements = 0;    // Received.
     bool progressed = false;  // The hub may know of elements: the object stays, whatever comes.
     uint64_t credit = 0;      // Sources.
@@ -135,12 +136,12 @@ class Dispatcher final : public TransferEvents {
   // --- dispatcher_messages.cc: what runners and transfers say.
   void OnSocket(Runner* runner);
   bool OnMessage(Runner* runner, absl::string_view data);
-  void OnSuccess(Runner* runner, const RunnerMessage& message);
-  void OnOutcome(Runner* runner, const RunnerMessage& message);
+  absl::Status TakeMessage(Runner* runner, absl::string_view data);
+  absl::Status OnResult(Runner* runner, const RunnerMessage& message);
   void OnOutput(Runner* runner, const RunnerMessage& message);
   void OnWant(Runner* runner, const RunnerMessage& message);
-  void OnChunk(Runner* runner, const RunnerMessage& message);
-  void OnInputAck(const RunnerMessage& message);
+  absl::Status OnChunk(Runner* runner, const RunnerMessage& message);
+  void OnInputAck(Runner* runner, const RunnerMessage& message);
   void OnLearned(const RunnerMessage& message);
   void OnReady(Runner* runner);
   void OnStuck(Runner* runner, const RunnerMessage& message);

@@ -239,6 +239,7 @@ void Dispatcher::Requeue(InFlight* in_flight) {
   in_flight->printed = false;
   in_flight->deadline = absl::InfiniteFuture();
   in_flight->elements = 0;
+  in_flight->may_send = 0;
   in_flight->paused.reset();
 }
 

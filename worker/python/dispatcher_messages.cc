@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "common/check.h"
 #include "common/logging.h"
+#include "common/status_macros.h"
 #include "worker/python/dispatcher.h"
 
 namespace bue::worker {
@@ -35,19 +35,22 @@ void Dispatcher::OnSocket(Runner* runner) {
   if (!open) dying_.push_back(runner->number);
 }
 
+// What makes no sense ends the runner. Foreign code runs in it: it must not end the worker.
 bool Dispatcher::OnMessage(Runner* runner, absl::string_view data) {
+  const absl::Status status = TakeMessage(runner, data);
+  if (status.ok()) return true;
+  log::error("runner makes no sense pid={} error={}", runner->process->pid(), status);
+  runner->process->Distrust(std::string(status.message()));
+  return false;
+}
+
+absl::Status Dispatcher::TakeMessage(Runner* runner, absl::string_view data) {
   RunnerMessage message;
-  if (const absl::Status status = ParseMessage(data, &message); !status.ok()) {
-    log::error("runner makes no sense pid={} error={}", runner->process->pid(), status);
-    return false;
-  }
+  RETURN_IF_ERROR(ParseMessage(data, &message));
   switch (message.type) {
     case MessageType::kSuccess:
-      OnSuccess(runner, message);
-      break;
     case MessageType::kOutcome:
-      OnOutcome(runner, message);
-      break;
+      return OnResult(runner, message);
     case MessageType::kOutput:
       OnOutput(runner, message);
       break;
@@ -55,10 +58,9 @@ bool Dispatcher::OnMessage(Runner* runner, absl::string_view data) {
       OnWant(runner, message);
       break;
     case MessageType::kChunk:
-      OnChunk(runner, message);
-      break;
+      return OnChunk(runner, message);
     case MessageType::kInputAck:
-      OnInputAck(message);
+      OnInputAck(runner, message);
       break;
     case MessageType::kLearned:
       OnLearned(message);
@@ -76,32 +78,16 @@ bool Dispatcher::OnMessage(Runner* runner, absl::string_view data) {
     case MessageType::kBye:
       break;
   }
-  return true;
+  return absl::OkStatus();
 }
 
-void Dispatcher::OnSuccess(Runner* runner, const RunnerMessage& message) {
+absl::Status Dispatcher::OnResult(Runner* runner, const RunnerMessage& message) {
   InFlight* in_flight = Find(message.numbers[0], runner);
-  if (in_flight == nullptr) return;
+  if (in_flight == nullptr) return absl::OkStatus();
   CallResult result;
-  result.run_time = absl::Microseconds(message.numbers[1]);
-  CHECK(SetValue(message.value, &result).ok());
+  RETURN_IF_ERROR(ReadResult(message, &result));
   Answer(in_flight, std::move(result));
-}
-
-void Dispatcher::OnOutcome(Runner* runner, const RunnerMessage& message) {
-  InFlight* in_flight = Find(message.numbers[0], runner);
-  if (in_flight == nullptr) return;
-  CallResult result;
-  result.run_time = absl::Microseconds(message.numbers[1]);
-  result.kind = static_cast<CallResult::Kind>(message.numbers[2]);
-  result.error.action = std::string(message.texts[0]);
-  result.error.type = std::string(message.texts[1]);
-  result.error.message = std::string(message.texts[2]);
-  result.error.traceback = std::string(message.texts[3]);
-  result.item_id = std::string(message.texts[4]);
-  result.total = message.total;
-  if (result.kind == CallResult::Kind::kSucceeded) CHECK(SetValue(message.value, &result).ok());
-  Answer(in_flight, std::move(result));
+  return absl::OkStatus();
 }
 
 void Dispatcher::OnOutput(Runner* runner, const RunnerMessage& message) {
@@ -170,8 +156,11 @@ void Dispatcher::HandleChunkRead(uint32_t reader,
   }
 }
 
-void Dispatcher::OnInputAck(const RunnerMessage& message) {
-  transfers_.Acknowledge(static_cast<uint32_t>(message.numbers[0]), message.numbers[1]);
+void Dispatcher::OnInputAck(Runner* runner, const RunnerMessage& message) {
+  const uint32_t reader = static_cast<uint32_t>(message.numbers[0]);
+  const auto found = readers_.find(reader);
+  if (found == readers_.end() || Find(found->second.lease, runner) == nullptr) return;
+  transfers_.Acknowledge(reader, message.numbers[1]);
 }
 
 // --- Large results
@@ -208,15 +197,21 @@ void Dispatcher::GrantWants() {
       const uint64_t taken = std::min(want.bytes, budget_left_);
       budget_left_ -= taken;
       in_flight->budget += taken;
+      in_flight->may_send += want.bytes;
       AppendGrant(want.lease, want.bytes, runner->process->outgoing());
     }
     wants_.pop_front();
   }
 }
 
-void Dispatcher::OnChunk(Runner* runner, const RunnerMessage& message) {
+absl::Status Dispatcher::OnChunk(Runner* runner, const RunnerMessage& message) {
   InFlight* in_flight = Find(message.numbers[0], runner);
-  if (in_flight == nullptr || in_flight->writer == 0) return;
+  if (in_flight == nullptr || in_flight->writer == 0) return absl::OkStatus();
+  if (message.texts[0].size() > in_flight->may_send) {
+    return absl::InvalidArgumentError(absl::StrCat("a chunk of ", message.texts[0].size(),
+                                                   " bytes, granted are ", in_flight->may_send));
+  }
+  in_flight->may_send -= message.texts[0].size();
   in_flight->elements += message.numbers[1];
   transfers_.Append(in_flight->writer, std::string(message.texts[0]), message.numbers[1],
                     (message.numbers[2] & kContinued) != 0, (message.numbers[2] & kFlush) != 0);
@@ -225,6 +220,7 @@ void Dispatcher::OnChunk(Runner* runner, const RunnerMessage& message) {
     in_flight->paused = in_flight->deadline - now_;
     in_flight->deadline = absl::InfiniteFuture();
   }
+  return absl::OkStatus();
 }
 
 void Dispatcher::HandleCredit(uint64_t lease, uint64_t elements) {

@@ -19,6 +19,7 @@
 #include "absl/strings/strip.h"
 #include "common/logging.h"
 #include "common/status_macros.h"
+#include "worker/python/wire.h"
 
 extern char** environ;
 
@@ -28,8 +29,7 @@ namespace {
 constexpr int kRunnerSocket = 3;
 constexpr int kSocketBufferBytes = 1 << 20;
 constexpr size_t kReadBytes = 1 << 20;
-constexpr size_t kReceiveBytesMax = 4 << 20;   // Per call, so that one runner starves nobody.
-constexpr uint32_t kBatchBytesMax = 1u << 30;  // More is nonsense.
+constexpr size_t kReceiveBytesMax = 4 << 20;  // Per call, so that one runner starves nobody.
 constexpr size_t kLogTailBytes = 4 << 10;
 constexpr size_t kLogLineBytesMax = 1 << 10;
 constexpr int kLogLinesMax = 1000;
@@ -182,30 +182,15 @@ bool RunnerProcess::Receive(const std::function<bool(absl::string_view message)>
 }
 
 bool RunnerProcess::TakeBatches(const std::function<bool(absl::string_view message)>& on_message) {
-  size_t at = 0;
-  const auto number = [this](size_t offset) {
-    uint32_t value;
-    memcpy(&value, incoming_.data() + offset, sizeof(value));
-    return value;
-  };
-  while (have_ - at >= 8) {
-    const uint32_t size = number(at);
-    if (size < 4 || size > kBatchBytesMax) return false;
-    if (have_ - at < 4 + size_t{size}) break;
-    const size_t end = at + 4 + size;
-    const uint32_t count = number(at + 4);
-    size_t message = at + 8 + size_t{count} * 4;
-    for (uint32_t i = 0; i < count; ++i) {
-      const uint32_t length = message <= end ? number(at + 8 + size_t{i} * 4) : UINT32_MAX;
-      if (message + length > end) return false;
-      if (!on_message({incoming_.data() + message, length})) return false;
-      message += length;
-    }
-    at = end;
+  const std::optional<size_t> took =
+      worker::TakeBatches(absl::string_view(incoming_).substr(0, have_), on_message);
+  if (!took.has_value()) {
+    if (fault_.empty()) fault_ = "a batch of messages of impossible sizes";
+    return false;
   }
-  if (at > 0) {
-    memmove(incoming_.data(), incoming_.data() + at, have_ - at);
-    have_ -= at;
+  if (*took > 0) {
+    memmove(incoming_.data(), incoming_.data() + *took, have_ - *took);
+    have_ -= *took;
   }
   if (have_ == 0 && incoming_.size() > 2 * kReadBytes) {
     incoming_.resize(kReadBytes);
@@ -258,6 +243,8 @@ void RunnerProcess::Kill() {
 }
 
 std::string RunnerProcess::HowItEnded() const {
+  if (!fault_.empty())
+    return absl::StrCat("it was killed, for it said what makes no sense: ", fault_);
   if (WIFSIGNALED(wait_status_)) {
     const int signal = WTERMSIG(wait_status_);
     return absl::StrCat("signal ", signal, " (", strsignal(signal), ")",

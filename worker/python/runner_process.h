@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -56,6 +57,8 @@ class RunnerProcess {
 
   // Ends the process and those it started. Idempotent.
   void Kill();
+  // Why Receive's `on_message` returned false, for people; then that is how it ended.
+  void Distrust(std::string fault) { fault_ = std::move(fault); }
   // How it ended: "exit code 3", "signal 11 (Segmentation fault)". After Kill.
   std::string HowItEnded() const;
 
@@ -70,6 +73,7 @@ class RunnerProcess {
   int exit_ = -1;
   bool ended_ = false;
   int wait_status_ = 0;
+  std::string fault_;  // What it said that makes no sense.
 
   std::string outgoing_;
   size_t sent_ = 0;

@@ -1,8 +1,11 @@
 #include "worker/python/wire.h"
 
+#include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
 #include "common/value/reader.h"
 #include "common/value/writer.h"
 
@@ -17,6 +20,7 @@ using value::Writer;
 enum FrameType : uint8_t { kCalls = 1, kControl = 2, kInputChunk = 3 };
 enum Operation : uint8_t { kAddStep = 1, kCancel, kCredit, kGrant, kForget, kStop, kDropResult };
 
+constexpr uint32_t kBatchBytesMax = 1u << 30;  // More is nonsense.
 constexpr int kCallFields = 8;
 constexpr uint64_t kIsSource = 1;
 constexpr int kFanInShift = 8;
@@ -234,6 +238,7 @@ bool ReadTexts(Reader* reader, int count, RunnerMessage* message) {
 
 bool ReadOutcome(Reader* reader, RunnerMessage* message) {
   if (!ReadNumbers(reader, 3, message) || !ReadTexts(reader, 5, message)) return false;
+  if (message->numbers[2] > static_cast<uint64_t>(CallResult::Kind::kInputGone)) return false;
   Token total;
   if (!reader->Read(&total)) return false;
   if (total.type == Type::kInt) message->total = total.integer;
@@ -252,9 +257,12 @@ bool ReadFields(Reader* reader, RunnerMessage* message) {
     case MessageType::kChunk:
       return ReadNumbers(reader, 3, message) && ReadTexts(reader, 1, message);
     case MessageType::kWant:
-      return ReadNumbers(reader, 3, message);
-    case MessageType::kInputAck:
+      return ReadNumbers(reader, 3, message) &&
+             message->numbers[2] <= static_cast<uint64_t>(ObjectKind::kBytes);
     case MessageType::kLearned:
+      return ReadNumbers(reader, 2, message) &&
+             message->numbers[1] <= static_cast<uint64_t>(Pool::kProcess);
+    case MessageType::kInputAck:
     case MessageType::kBye:
       return ReadNumbers(reader, 2, message);
     case MessageType::kReady:
@@ -290,6 +298,7 @@ absl::Status ParseMessage(absl::string_view data, RunnerMessage* message) {
 absl::Status SetValue(absl::string_view value, CallResult* result) {
   result->value_kind = ObjectKind::kValue;
   if (value.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(value::Validate(value));
   Reader reader(value);
   Token token;
   if (!reader.Read(&token)) return reader.status();
@@ -304,6 +313,49 @@ absl::Status SetValue(absl::string_view value, CallResult* result) {
   }
   result->data.assign(value.data(), value.size());
   return absl::OkStatus();
+}
+
+absl::Status ReadResult(const RunnerMessage& message, CallResult* result) {
+  result->run_time = absl::Microseconds(static_cast<int64_t>(
+      std::min<uint64_t>(message.numbers[1], std::numeric_limits<int64_t>::max())));
+  if (message.type == MessageType::kOutcome) {
+    result->kind = static_cast<CallResult::Kind>(message.numbers[2]);
+    result->error.action = std::string(message.texts[0]);
+    result->error.type = std::string(message.texts[1]);
+    result->error.message = std::string(message.texts[2]);
+    result->error.traceback = std::string(message.texts[3]);
+    result->item_id = std::string(message.texts[4]);
+    result->total = message.total;
+  }
+  if (result->kind != CallResult::Kind::kSucceeded) return absl::OkStatus();
+  return SetValue(message.value, result);
+}
+
+std::optional<size_t> TakeBatches(absl::string_view data,
+                                  absl::FunctionRef<bool(absl::string_view)> on_message) {
+  size_t at = 0;
+  const auto number = [data](size_t offset) {
+    uint32_t value;
+    memcpy(&value, data.data() + offset, sizeof(value));
+    return value;
+  };
+  while (data.size() - at >= 8) {
+    const uint32_t size = number(at);
+    if (size < 4 || size > kBatchBytesMax) return std::nullopt;
+    if (data.size() - at < 4 + size_t{size}) break;
+    const size_t end = at + 4 + size;
+    const uint32_t count = number(at + 4);
+    size_t message = at + 8 + size_t{count} * 4;
+    if (message > end) return std::nullopt;
+    for (uint32_t i = 0; i < count; ++i) {
+      const uint32_t length = number(at + 8 + size_t{i} * 4);
+      if (length > end - message) return std::nullopt;
+      if (!on_message(data.substr(message, length))) return std::nullopt;
+      message += length;
+    }
+    at = end;
+  }
+  return at;
 }
 
 }  // namespace bue::worker

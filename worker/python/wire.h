@@ -3,9 +3,11 @@
 #define BUE_WORKER_PYTHON_WIRE_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -73,11 +75,21 @@ struct RunnerMessage {
   absl::string_view value;  // kSuccess, kOutcome: packed; empty if there is none.
 };
 
-// InvalidArgument if `data` is not a message.
+// InvalidArgument if `data` is not a message, or one of its codes (the kind of an outcome, an
+// object or a pool) is unknown. Runners run foreign code: nothing they say is taken on trust.
 absl::Status ParseMessage(absl::string_view data, RunnerMessage* message);
 
 // Makes `value`, a packed value, the result's: a list without its header, bytes raw, None empty.
+// InvalidArgument if it is not exactly one value.
 absl::Status SetValue(absl::string_view value, CallResult* result);
+
+// What a kSuccess or kOutcome says of its call; InvalidArgument if its value is none.
+absl::Status ReadResult(const RunnerMessage& message, CallResult* result);
+
+// Hands over, one by one, the messages of all batches that are whole. How many bytes those took;
+// nullopt if what came makes no sense, or `on_message` says so of a message.
+std::optional<size_t> TakeBatches(absl::string_view data,
+                                  absl::FunctionRef<bool(absl::string_view)> on_message);
 
 }  // namespace bue::worker
 

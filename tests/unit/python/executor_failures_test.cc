@@ -1,7 +1,6 @@
 // Timeouts, crashes, cancellation, stopping.
 #include <signal.h>
 
-
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"

@@ -277,7 +277,8 @@ def f():
         "from . import side\nimport helper\nname = side.NAME\n"
         "def up(): return helper.VALUE");
   Write("n", "lib/side.py", "NAME = 'side'");
-  EXPECT_EQ(harness_.RunAndShow(FileStep(dir, "steps.py", "f")), R"([5, "ours", "side", 5, "side", 5])");
+  EXPECT_EQ(harness_.RunAndShow(FileStep(dir, "steps.py", "f")),
+            R"([5, "ours", "side", 5, "side", 5])");
   EXPECT_EQ(
       harness_.RunAndShow(CodeStep("import calendar\ndef f(): return calendar.month_name[1]", "f")),
       "\"January\"");
