@@ -133,6 +133,8 @@ class Printer {
   std::string* const out_;
   const size_t start_;
   bool truncated_ = false;
+  // Keys hold no dicts: none can be hashed, and text in text in text doubles with each level.
+  bool in_key_ = false;
 };
 
 absl::Status Printer::Value(Reader* reader, int depth) {
@@ -186,6 +188,7 @@ absl::Status Printer::Elements(Reader* reader) {
 
 absl::Status Printer::Object(Reader* reader, uint32_t pairs, int depth) {
   RETURN_IF_ERROR(CheckDepth(depth));
+  if (in_key_) return absl::InvalidArgumentError("broken value: a dict within a dict's key");
   out_->push_back('{');
   for (uint32_t i = 0; i < pairs && !truncated_; ++i) {
     if (OutOfRoom(i == 0)) {
@@ -203,7 +206,9 @@ absl::Status Printer::Object(Reader* reader, uint32_t pairs, int depth) {
 absl::Status Printer::Key(Reader* reader, int depth) {
   const size_t start = out_->size();
   const bool was_truncated = truncated_;
+  in_key_ = true;
   RETURN_IF_ERROR(Value(reader, depth));
+  in_key_ = false;
   // A long key that was cut needs its value all the same; then the object ends.
   if (out_->size() > start && (*out_)[start] == '"') return absl::OkStatus();
   truncated_ = was_truncated;
