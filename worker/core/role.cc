@@ -252,7 +252,7 @@ void Role::OnRefused(const absl::Status& status) {
 void Role::OnLogRequest(const v1::LogRequest& request) {
   v1::LogReply& reply = log_replies_.emplace_back();
   reply.set_tag(request.tag());
-  if (!session_.Holds(request.lease())) {
+  if (python_ == nullptr || !session_.Holds(request.lease())) {
     reply.set_unknown(true);
     return;
   }

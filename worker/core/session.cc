@@ -105,15 +105,14 @@ void Session::OnGrant(std::shared_ptr<const GrantGroup> group) {
   const Pool pool = PoolFor(*group);
   std::vector<uint32_t> added;
   added.reserve(group->lease.size());
-  const GrantGroup& tasks = *group;
-  table_.Add(std::move(group), pool, &added);
+  const bool streams = group->is_source && group->source_credit > 0;
+  const uint64_t credit = group->source_credit;
+  table_.Add(std::move(group), pool, &added);  // If all are held already, nobody keeps the group.
   PoolState& state = pools_[Index(pool)];
   if (!stopping_) state.queue.insert(state.queue.end(), added.begin(), added.end());
   state.waiting += static_cast<uint32_t>(added.size());
-  if (tasks.is_source && tasks.source_credit > 0) {
-    for (const uint32_t record : added) {
-      sources_[table_.at(record).lease].credit = tasks.source_credit;
-    }
+  if (streams) {
+    for (const uint32_t record : added) sources_[table_.at(record).lease].credit = credit;
   }
   if (!stopping_) return;
   for (const uint32_t record : added) {
@@ -430,8 +429,9 @@ void Session::Leave(uint32_t index) {
 bool Session::Finish(uint64_t lease, uint32_t* record) {
   *record = table_.Find(lease);
   if (*record == LeaseTable::kNone) return false;
-  // Waiting records are named by their pool's queue; only a stop, which empties it, ends them.
-  CHECK(table_.at(*record).state != LeaseState::kWaiting || stopping_);
+  // Waiting records are named by their pool's queue; only a stop, which empties it, ends them. An
+  // outcome of a lease that waits is of an earlier grant of the same lease.
+  if (table_.at(*record).state == LeaseState::kWaiting && !stopping_) return false;
   Leave(*record);
   table_.at(*record).state = LeaseState::kFinished;
   return true;
