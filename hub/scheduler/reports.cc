@@ -154,7 +154,7 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
     worker->room[static_cast<size_t>(change.pool)] = change.room;
   }
   for (const LearnedMode& learned : command.learned) HandleLearned(learned);
-  for (const SourceProgress& progress : command.progress) HandleProgress(progress);
+  for (const SourceProgress& progress : command.progress) HandleProgress(worker, progress);
   for (Outcome& outcome : command.outcomes) HandleOutcome(worker, outcome);
   if (command.report != 0) {
     effects_->outgoing.acks.push_back(
@@ -305,9 +305,12 @@ void Scheduler::Impl::HandBack(Run* run, Item* item, uint32_t v, Outcome::Kind k
   Do(run, change);
 }
 
-void Scheduler::Impl::HandleProgress(const SourceProgress& progress) {
+void Scheduler::Impl::HandleProgress(const Worker* worker, const SourceProgress& progress) {
   struct Lease* lease = leases_.Find(progress.lease);
-  if (lease == nullptr) return;
+  if (lease == nullptr || lease->worker != worker ||
+      !lease->run->graph().vertex(lease->item->instance->region, lease->vertex).is_source) {
+    return;
+  }
   Change change = TaskChange(Change::Kind::kProgress, lease->run, lease->item, lease->vertex);
   change.a = progress.address;
   change.b = progress.elements;
@@ -324,8 +327,9 @@ void Scheduler::Impl::HandleLearned(const LearnedMode& learned) {
   }
   const Step& step = run->graph().program().steps[learned.step];
   if (step.language != Language::kPython || step.mode != Mode::kAuto) return;
+  // Once, and from the one pool to the other: moving looks at every lease.
   RunQueue* queue = QueueOf(run, learned.step);
-  if (queue->pool == learned.pool) return;
+  if (queue->pool != Pool::kThread || learned.pool != Pool::kAsync) return;
   run->queue_of_step[learned.step] =
       ready_.QueueFor(run, learned.pool, queue->scope, queue->priority);
   for (const auto& [id, worker] : workers_.all()) {

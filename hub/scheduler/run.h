@@ -265,6 +265,8 @@ class Run {
   void DestroyVertex(Item* item, uint32_t v, std::vector<uint64_t>* inner);
   void DeleteIntermediates(Item* item, uint32_t unit);
   void DeleteFannedIn(Instance* instance);  // Values taken by fan-ins that have run.
+  // The loop that an ended item of `outer` kept; null if it is gone.
+  Instance* FindKept(uint64_t id, const Instance& outer);
   bool HasRetained(const Item& item);       // A loop of it keeps failed items.
   void DropValue(Vertex* vertex);
   void CountTask(const Item& item, uint32_t v, VertexState state, int64_t by);

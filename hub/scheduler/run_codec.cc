@@ -18,6 +18,7 @@ namespace bue::hub {
 namespace {
 
 constexpr uint64_t kVersion = 1;
+constexpr uint64_t kReservedMax = 1 << 20;  // Items that a cursor reserves; more is nonsense.
 
 void PutUnit(const UnitState& unit, std::string* out) {
   PutVarint(unit.open, out);
@@ -132,7 +133,7 @@ class RunCodec {
     for (uint64_t n = in_.Count(); n > 0; --n) {
       if (!TakeInstance()) return false;
     }
-    return in_.ok() && in_.AtEnd() && run_->instances_.empty() == run_->expired_;
+    return in_.ok() && in_.AtEnd() && run_->instances_.empty() == run_->expired_ && IsSound();
   }
 
  private:
@@ -196,6 +197,109 @@ class RunCodec {
     item->unit = TakeUnit(&in_);
     for (Vertex& vertex : item->vertices) vertex = TakeVertex(&in_);
     return in_.ok();
+  }
+
+  // ------------------------------------------------------------------------------------- checks
+  // Bytes can be whole and yet tell of what cannot be. What follows relies on all of this: a state
+  // that passes can be gone on with.
+
+  bool IsSound() {
+    if (run_->expired_) return !run_->active();
+    const Instance& top = *run_->instances_.begin()->second;
+    if (top.region != 0 || top.items.size() != 1 || top.first_item->index != 0) return false;
+    std::vector<uint32_t> open(run_->units_.size());
+    for (const auto& entry : run_->instances_) {
+      const Instance& instance = *entry.second;
+      if (&instance != &top && instance.region == 0) return false;
+      if (!IsSound(instance)) return false;
+      for (const Item* item = instance.first_item; item != nullptr; item = item->next) {
+        if (!IsSound(*item, &open)) return false;
+      }
+    }
+    uint32_t open_units = 0;
+    for (size_t unit = 0; unit < open.size(); ++unit) {
+      if (run_->units_[unit].open != open[unit]) return false;
+      open_units += open[unit] > 0;
+    }
+    return run_->open_units_ == open_units;
+  }
+
+  bool IsSound(const Instance& instance) const {
+    if (instance.id >= run_->next_instance_ || instance.next > instance.available) return false;
+    const uint64_t over = instance.done + instance.failed + instance.filtered;
+    if (over > instance.next || over + instance.live != instance.next) return false;
+    if (instance.closed && instance.live > 0) return false;
+    if (instance.reserved > instance.next && instance.reserved - instance.next > kReservedMax) {
+      return false;
+    }
+    if (instance.region == 0) return instance.available == 1;
+    if (instance.parent == nullptr) return instance.closed && instance.first_item == nullptr;
+    const RunGraph::RegionInfo& info = run_->graph_.region(instance.region);
+    if (instance.parent->id >= instance.id || instance.parent->region != info.parent) return false;
+    // Only what has ended outlives the item that opened it.
+    if (instance.opener == nullptr) return instance.closed && instance.first_item == nullptr;
+    const Vertex& loop = instance.opener->vertices[info.vertex_in_parent];
+    if (loop.value != instance.id || (loop.state == VertexState::kOpen) == instance.closed) {
+      return false;
+    }
+    return HasElements(instance);
+  }
+
+  // Every item's element lies somewhere.
+  bool HasElements(const Instance& instance) const {
+    const Region& region = run_->graph_.program().regions[instance.region];
+    const uint64_t by = std::max<uint64_t>(1, region.by);
+    if (instance.available > instance.elements / by + (instance.elements % by != 0)) return false;
+    if (region.source_node == kNoNode) return instance.elements <= region.range;
+    if (instance.segments.empty()) return instance.available == 0;
+    if (instance.segments.front().first != 0) return false;
+    return std::is_sorted(
+        instance.segments.begin(), instance.segments.end(),
+        [](const Instance::Segment& a, const Instance::Segment& b) { return a.first < b.first; });
+  }
+
+  // Adds the top level's open vertices to their units.
+  bool IsSound(const Item& item, std::vector<uint32_t>* open) {
+    const Instance& instance = *item.instance;
+    const uint32_t region = instance.region;
+    if (item.index >= instance.next) return false;
+    // What is packed has not been read yet: of those that ended more cannot be said.
+    if (!item.ended && instance.kept.Has(item.index)) return false;
+    std::vector<uint32_t> missing(item.vertices.size());
+    for (uint32_t v = 0; v < item.vertices.size(); ++v) {
+      if (item.vertices[v].state == VertexState::kSucceeded) continue;
+      for (const uint32_t d : run_->graph_.dependents(region, v)) ++missing[d];
+    }
+    uint32_t open_here = 0;
+    for (uint32_t v = 0; v < item.vertices.size(); ++v) {
+      if (!IsSound(item, v, missing[v])) return false;
+      if (IsTerminal(item.vertices[v].state)) continue;
+      ++open_here;
+      if (region == 0) ++(*open)[run_->graph_.vertex(0, v).unit];
+    }
+    if (region == 0) return !item.ended;
+    return item.unit.open == open_here && (open_here == 0) == item.ended;
+  }
+
+  bool IsSound(const Item& item, uint32_t v, uint32_t missing) {
+    const RunGraph::Vertex& info = run_->graph_.vertex(item.instance->region, v);
+    const Vertex& vertex = item.vertices[v];
+    if (vertex.state == VertexState::kWaiting && vertex.missing != missing) return false;
+    if ((vertex.state == VertexState::kReady || vertex.state == VertexState::kDelayed ||
+         vertex.state == VertexState::kOpen) &&
+        missing != 0) {
+      return false;
+    }
+    if (!info.is_loop) {
+      return vertex.state != VertexState::kOpen && vertex.state != VertexState::kLeased;
+    }
+    if (vertex.state == VertexState::kReady || vertex.state == VertexState::kLeased ||
+        vertex.state == VertexState::kDelayed) {
+      return false;
+    }
+    const Instance* opened = vertex.value == 0 ? nullptr : run_->FindInstance(vertex.value);
+    if (opened == nullptr) return vertex.state != VertexState::kOpen;
+    return opened->opener == &item && opened->region == info.index;
   }
 
   Run* const run_;

@@ -97,7 +97,7 @@ void Run::Destroy(Instance* instance) {
     for (uint32_t v = 0; v < item->vertices.size(); ++v) DestroyVertex(item, v, &inner);
   }
   for (const uint64_t id : inner) {
-    if (Instance* opened = FindInstance(id)) Destroy(opened);
+    if (Instance* opened = FindKept(id, *instance)) Destroy(opened);
   }
   while (Item* item = instance->first_item) {
     if (!item->ended) --regions_[region].live;
@@ -158,13 +158,19 @@ void Run::DeleteFannedIn(Instance* instance) {
     for (size_t i = 0; i < columns.size(); ++i) {
       const RunGraph::Vertex& info = graph_.vertex(instance->region, columns[i]);
       if (info.is_loop) {
-        if (Instance* inner = FindInstance(values[i])) DeleteFannedIn(inner);
+        if (Instance* inner = FindKept(values[i], *instance)) DeleteFannedIn(inner);
       } else if (values[i] != 0 && !info.held) {
         listener_->OnDelete(values[i]);
       }
     }
     return true;
   });
+}
+
+// A stored number is not taken on trust: one that leads elsewhere would lead in circles.
+Instance* Run::FindKept(uint64_t id, const Instance& outer) {
+  Instance* inner = FindInstance(id);
+  return inner != nullptr && inner->parent == &outer ? inner : nullptr;
 }
 
 bool Run::HasRetained(const Item& item) {

@@ -98,7 +98,8 @@ RunStatus Run::Status() const {
 }
 
 void Run::VisitAddresses(const std::function<void(uint64_t)>& visit) const {
-  for (const auto& [id, instance] : instances_) {
+  for (const auto& entry : instances_) {
+    const Instance* const instance = entry.second.get();
     const std::vector<uint32_t>& columns = graph_.region(instance->region).kept_columns;
     instance->kept.Visit(0, [&](uint64_t, absl::Span<const uint64_t> values) {
       for (size_t i = 0; i < columns.size(); ++i) {

@@ -85,7 +85,7 @@ class Scheduler::Impl final : public RunListener {
   bool Adopt(Worker* worker, const HeldLease& held);
   void RenewCredit(struct Lease* lease);
   void HandleOutcome(Worker* worker, Outcome& outcome);
-  void HandleProgress(const SourceProgress& progress);
+  void HandleProgress(const Worker* worker, const SourceProgress& progress);
   void HandleLearned(const LearnedMode& learned);
   void Succeeded(Run* run, Item* item, uint32_t v, const Outcome& outcome, Worker* worker);
   void AttemptFailed(Run* run, Item* item, uint32_t v, const TaskError& error,
