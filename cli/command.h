@@ -37,7 +37,7 @@ void AddResults(CLI::App* app, Action* action);
 void AddErrors(CLI::App* app, Action* action);
 void AddLogs(CLI::App* app, Action* action);
 void AddGet(CLI::App* app, Action* action);
-void AddControl(CLI::App* app, Action* action);  // cancel, pause, resume, delete
+void AddControl(CLI::App* app, Action* action);  // cancel, stop, pause, resume, retry, delete
 
 // The cluster.
 void AddHub(CLI::App* app, Action* action);

@@ -1,8 +1,9 @@
-// `bue cancel`, `pause`, `resume` and `delete`: one run, told what to do.
+// `bue cancel`, `stop`, `pause`, `resume`, `retry` and `delete`: one run, told what to do.
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "cli/command.h"
 #include "cli/connection.h"
@@ -12,37 +13,72 @@
 namespace bue::cli {
 namespace {
 
+using Request = v1::ControlRunRequest;
+
 struct Verb {
   const char* name;
+  const char* alias;  // The old name, or null.
   const char* about;
   const char* footer;
   const char* done;
-  v1::ControlRunRequest::Action action;
+  Request::Action action;
 };
 
 constexpr Verb kVerbs[] = {
-    {"cancel", "End a run: what has not started never starts",
+    {"cancel", nullptr, "End a run: what has not started never starts",
      "Steps that run are stopped. What is done stays done and can be read.\n  bue cancel r17",
-     "cancelled", v1::ControlRunRequest::CANCEL},
-    {"pause", "Hold a run: no further step of it starts",
-     "Steps that run go on to their end.\n  bue pause r17", "paused", v1::ControlRunRequest::PAUSE},
-    {"resume", "Let a paused run go on", "  bue resume r17", "resumed",
-     v1::ControlRunRequest::RESUME},
-    {"delete", "Remove a run that has ended, with its values, errors and logs",
+     "cancelled", Request::CANCEL},
+    {"stop", nullptr, "End a run gently: nothing more starts, what runs may end",
+     "What still runs after --grace is stopped. The run is cancelled then; what is done stays "
+     "done,\n"
+     "and bue retry --cancelled lets it go on from there.\n  bue stop r17 --grace 60",
+     "is stopping", Request::STOP},
+    {"pause", nullptr, "Hold a run: no further step of it starts",
+     "Steps that run go on to their end.\n  bue pause r17", "paused", Request::PAUSE},
+    {"resume", nullptr, "Let a paused run go on", "  bue resume r17", "resumed", Request::RESUME},
+    {"retry", "reset", "Run again what failed, or what a cancel left undone",
+     "What succeeded is kept; what was skipped because of a failure runs too. A loop with items "
+     "that\n"
+     "failed opens again, and what gathers its values runs anew over the full list. The run may "
+     "have\n"
+     "ended or still be under way.\n"
+     "  bue retry r17                  all that failed; a cancelled run goes on\n"
+     "  bue retry r17 --step load      only failures of step 'load'\n"
+     "  bue retry r17 --cancelled      only let a cancelled run go on",
+     "goes on", Request::RETRY},
+    {"delete", nullptr, "Remove a run that has ended, with its values, errors and logs",
      "A run that has not ended is cancelled first with bue cancel.\n  bue delete r17", "deleted",
-     v1::ControlRunRequest::DELETE},
+     Request::DELETE},
 };
 
 struct Flags {
   ConnectionFlags connection;
   std::string run;
+  double grace_s = 30;
+  bool failed = false;
+  bool cancelled = false;
+  std::string step;
 };
 
 absl::StatusOr<int> Control(const Flags& flags, const Verb& verb) {
+  Request request;
   ASSIGN_OR_RETURN(const uint64_t run, ParseRun(flags.run));
+  request.set_run(run);
+  request.set_action(verb.action);
+  if (verb.action == Request::STOP) request.set_grace_s(flags.grace_s);
+  if (verb.action == Request::RETRY) {
+    request.set_failed(flags.failed || !flags.step.empty());
+    request.set_cancelled(flags.cancelled);
+    request.set_step(flags.step);
+  }
   ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub, ConnectHub(flags.connection));
-  RETURN_IF_ERROR(hub->Control(run, verb.action));
-  absl::PrintF("%s %s\n", RunName(run), verb.done);
+  ASSIGN_OR_RETURN(const v1::ControlRunReply reply, hub->Control(request));
+  std::string more;
+  if (verb.action == Request::RETRY) {
+    more = absl::StrCat(", ", reply.tasks(),
+                        reply.tasks() == 1 ? " failed task runs again" : " failed tasks run again");
+  }
+  absl::PrintF("%s %s%s\n", RunName(run), verb.done, more);
   return kExitOk;
 }
 
@@ -52,7 +88,17 @@ void AddControl(CLI::App* app, Action* action) {
   for (const Verb& verb : kVerbs) {
     auto flags = std::make_shared<Flags>();
     CLI::App* const command = app->add_subcommand(verb.name, verb.about);
+    if (verb.alias != nullptr) command->alias(verb.alias);
     command->add_option("RUN", flags->run, "The run, as upload printed it")->required();
+    if (verb.action == Request::STOP) {
+      command->add_option("--grace", flags->grace_s, "Seconds for what runs (default 30)")
+          ->check(CLI::NonNegativeNumber);
+    }
+    if (verb.action == Request::RETRY) {
+      command->add_flag("--failed", flags->failed, "Only tasks that failed");
+      command->add_flag("--cancelled", flags->cancelled, "Only what a cancel left undone");
+      command->add_option("--step", flags->step, "Only failures of this step");
+    }
     AddHubFlags(command, &flags->connection);
     command->footer(verb.footer);
     command->callback(

@@ -48,7 +48,7 @@ std::string Tasks(uint64_t count, absl::string_view what) {
 Colour StateColour(v1::RunState state) {
   if (state == v1::RUN_SUCCEEDED) return Colour::kGreen;
   if (state == v1::RUN_FAILED || state == v1::CANCELLED) return Colour::kRed;
-  return state == v1::PAUSED ? Colour::kYellow : Colour::kNone;
+  return state == v1::PAUSED || state == v1::STOPPING ? Colour::kYellow : Colour::kNone;
 }
 
 void AddCounts(const std::string& name, const v1::Counts& counts, uint64_t left_out, Table* table) {
@@ -77,6 +77,8 @@ absl::string_view StateName(v1::RunState state) {
       return "failed";
     case v1::CANCELLED:
       return "cancelled";
+    case v1::STOPPING:
+      return "stopping";
     case v1::RUN_STATE_UNSPECIFIED:
     case v1::RunState_INT_MIN_SENTINEL_DO_NOT_USE_:
     case v1::RunState_INT_MAX_SENTINEL_DO_NOT_USE_:
@@ -137,6 +139,7 @@ Json WorkerJson(const v1::WorkerStatus& worker, absl::Time now) {
       {"scopes", std::vector<std::string>(worker.scopes().begin(), worker.scopes().end())},
       {"slots", worker.slots()},
       {"running", worker.running()},
+      {"ghosts", worker.ghosts()},
       {"done", worker.done()},
       {"failed", worker.failed()},
       {"alive", worker.alive()},

@@ -24,13 +24,15 @@ struct Flags {
 
 std::string WorkerTable(const std::vector<v1::WorkerStatus>& workers) {
   if (workers.empty()) return "No workers; start one with bue worker\n";
-  Table table({"NAME", "HOST", "SCOPES", "SLOTS", "RUNNING", "DONE", "FAILED", "ALIVE"});
+  Table table({"NAME", "HOST", "SCOPES", "SLOTS", "RUNNING", "GHOSTS", "DONE", "FAILED", "ALIVE"});
   for (const v1::WorkerStatus& worker : workers) {
     const std::string scopes = absl::StrJoin(worker.scopes(), ",");
     table.Add({OneLine(worker.name(), 40), OneLine(worker.host(), 40),
                scopes.empty() ? "(all)" : OneLine(scopes, 60), absl::StrCat(worker.slots()),
-               absl::StrCat(worker.running()), absl::StrCat(worker.done()),
-               absl::StrCat(worker.failed()), worker.alive() ? "yes" : "no"});
+               absl::StrCat(worker.running()),
+               worker.ghosts() == 0 ? "" : absl::StrCat(worker.ghosts()),
+               absl::StrCat(worker.done()), absl::StrCat(worker.failed()),
+               worker.alive() ? "yes" : "no"});
   }
   return table.ToString();
 }
@@ -57,8 +59,11 @@ void AddWorkers(CLI::App* app, Action* action) {
   AddHubFlags(command, &flags->connection);
   command->footer(
       "  bue workers -b hub.example:65432\n"
-      "JSON: [{name, host, scopes [] (empty: every scope), slots, running, done, failed, alive,\n"
-      "last_heard_s, version}]. RUNNING counts the tasks a worker holds, running or next to run.");
+      "JSON: [{name, host, scopes [] (empty: every scope), slots, running, ghosts, done, failed,\n"
+      "alive, last_heard_s, version}]. RUNNING counts the tasks a worker holds, running or next "
+      "to\n"
+      "run. GHOSTS counts attempts that go on although nobody waits for them any more: they were\n"
+      "cancelled or timed out, and nothing could interrupt them. Their runner is replaced.");
   command->callback([flags, action] { *action = [flags] { return PrintWorkers(*flags); }; });
 }
 

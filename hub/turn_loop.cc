@@ -61,6 +61,8 @@ const char* Name(RunState state) {
       return "failed";
     case RunState::kCancelled:
       return "cancelled";
+    case RunState::kStopping:
+      return "stopping";
   }
   CHECK(false);
 }

@@ -67,9 +67,9 @@ struct CallInput {
   std::shared_ptr<const std::string> data;
   // Large inputs (data is null): opens the stream; may be called again for another attempt.
   std::function<absl::StatusOr<std::unique_ptr<InputStream>>()> open;
-  uint64_t elements = 0;     // Lists.
+  uint64_t elements = 0;  // Lists.
   uint64_t total_bytes = 0;
-  bool fan_in = false;       // The list of a loop's values: an iterator if the step asks for one.
+  bool fan_in = false;  // The list of a loop's values: an iterator if the step asks for one.
 };
 
 struct Call {
@@ -88,8 +88,8 @@ struct CallResult {
     kPending,
     kReset,
     kCancel,
-    kGivenBack,   // Not run to its end for a reason that is not its own: does not count.
-    kInputGone,   // The bucket does not have an input (any more): `address` names it.
+    kGivenBack,  // Not run to its end for a reason that is not its own: does not count.
+    kInputGone,  // The bucket does not have an input (any more): `address` names it.
   };
   uint64_t lease = 0;
   Kind kind = Kind::kSucceeded;
@@ -103,8 +103,13 @@ struct CallResult {
   CallError error;        // kFailed
   std::string output;     // What the attempt printed, bounded.
   absl::Duration run_time;
-  std::string item_id;    // Result(id=…)
-  int64_t total = -1;     // Result(total=…)
+  std::string item_id;  // Result(id=…)
+  int64_t total = -1;   // Result(total=…)
+};
+
+struct StartedCall {
+  uint64_t lease = 0;
+  absl::Time started;
 };
 
 // How executors answer. Called from their threads; never blocks; outlives the executor.
@@ -116,6 +121,8 @@ class ExecutorEvents {
   virtual void OnProgress(uint64_t lease, uint64_t address, uint64_t elements) = 0;
   // A step without a mode turned out to be of this pool.
   virtual void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) = 0;
+  // Calls that have run for a while, and since when: see Executor::ReportStarted.
+  virtual void OnStarted(std::vector<StartedCall> calls) = 0;
 };
 
 // Thread-safe.
@@ -136,6 +143,13 @@ class Executor {
 
   // What a running call printed so far.
   virtual std::string Output(uint64_t lease) = 0;
+
+  // Looks over what runs: asks for OnStarted of the calls that have run for a second or more and
+  // were not told of yet (or have started over since), and counts ghosts anew. Never blocks.
+  virtual void LookOver() = 0;
+  // How many calls went on, when it last looked, that nobody waits for: they were cancelled, or
+  // their timeout has failed them, and nothing interrupts them.
+  virtual uint32_t ghosts() const = 0;
 
   // The run has ended: drop its modules.
   virtual void ForgetRun(uint64_t run) = 0;

@@ -253,14 +253,19 @@ absl::StatusOr<v1::RunStatus> HubClient::WatchRun(
   return last;
 }
 
+absl::StatusOr<v1::ControlRunReply> HubClient::Control(const v1::ControlRunRequest& request) {
+  v1::ControlRunReply reply;
+  RETURN_IF_ERROR(impl_->Unary([&](grpc::ClientContext* context, auto done) {
+    impl_->stub()->ControlRun(context, &request, &reply, std::move(done));
+  }));
+  return reply;
+}
+
 absl::Status HubClient::Control(uint64_t run, v1::ControlRunRequest::Action action) {
   v1::ControlRunRequest request;
   request.set_run(run);
   request.set_action(action);
-  v1::ControlRunReply reply;
-  return impl_->Unary([&](grpc::ClientContext* context, auto done) {
-    impl_->stub()->ControlRun(context, &request, &reply, std::move(done));
-  });
+  return Control(request).status();
 }
 
 absl::Status HubClient::ListErrors(uint64_t run,

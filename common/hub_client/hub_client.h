@@ -67,6 +67,7 @@ class HubClient {
                                          const std::function<bool(const v1::RunStatus&)>& changed);
 
   // Idempotent, so it is retried.
+  absl::StatusOr<v1::ControlRunReply> Control(const v1::ControlRunRequest& request);
   absl::Status Control(uint64_t run, v1::ControlRunRequest::Action action);
 
   // Call `each` for every record, in the hub's order. After a broken connection the listing starts

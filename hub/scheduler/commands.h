@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -27,10 +28,14 @@ struct SubmitRun {
 };
 
 struct ControlRun {
-  enum class Action : uint8_t { kCancel, kPause, kResume, kDelete };
+  enum class Action : uint8_t { kCancel, kPause, kResume, kDelete, kStop, kRetry };
   uint64_t request = 0;
   uint64_t run = 0;
   Action action = Action::kCancel;
+  absl::Duration grace;    // kStop: for what runs.
+  bool failed = false;     // kRetry: failed tasks.
+  bool cancelled = false;  // kRetry: what a cancel left undone.
+  std::string step;        // kRetry: only failures of this step; empty: of all.
 };
 
 struct QueryRun {
@@ -76,7 +81,9 @@ struct HeldLease {
   uint64_t item = 0;
   uint32_t node = 0;
   uint32_t pass = 0;
-  absl::Duration elapsed;
+  uint32_t attempt = 1;  // With `handbacks`: which attempt the lease was for.
+  uint32_t handbacks = 0;
+  absl::Duration elapsed;  // Zero: not known to have started.
   Pool pool = Pool::kThread;
 };
 
@@ -125,6 +132,19 @@ struct SourceProgress {
   uint64_t elements = 0;
 };
 
+// A task that has run for a while, which started `elapsed` ago.
+struct StartedTask {
+  uint64_t lease = 0;
+  absl::Duration elapsed;
+};
+
+// A failure that is no task's.
+struct StepError {
+  uint64_t run = 0;
+  uint32_t step = 0;
+  TaskError error;
+};
+
 struct LearnedMode {
   uint64_t run = 0;
   uint32_t step = 0;
@@ -143,6 +163,9 @@ struct WorkerReported {
   std::vector<Outcome> outcomes;
   std::vector<SourceProgress> progress;
   std::vector<LearnedMode> learned;
+  std::vector<StartedTask> started;
+  std::optional<uint32_t> ghosts;
+  std::vector<StepError> errors;
   uint64_t report = 0;  // 0: nothing to acknowledge.
   bool goodbye = false;
 };

@@ -22,7 +22,11 @@ namespace bue::hub {
 enum class Pool : uint8_t { kAsync, kThread, kProcess, kSql };
 inline constexpr int kPools = 4;
 
-enum class RunState : uint8_t { kRunning, kPaused, kSucceeded, kFailed, kCancelled };
+// kStopping: nothing more starts; what runs may end.
+enum class RunState : uint8_t { kRunning, kPaused, kSucceeded, kFailed, kCancelled, kStopping };
+inline bool IsActive(RunState state) {
+  return state == RunState::kRunning || state == RunState::kPaused || state == RunState::kStopping;
+}
 
 // ---------------------------------------------------------------------------- the turn's record
 
@@ -39,10 +43,14 @@ struct Change {
                     // c: unix microseconds when it is ready again.
     kReset = 6,     // instance, item, node (which asked): its unit starts over.
     kFiltered = 7,  // instance, item, node (which asked): the rest of its unit is dropped.
-    kState = 8,     // The run's state is RunState(a); c: unix microseconds.
+    kState = 8,     // The run's state is RunState(a); c: unix microseconds. kStopping: b: unix
+                    // microseconds when what still runs is cut off.
     kDeleted = 9,   // The run is gone.
     kOpened = 10,   // instance: new, of region `node`, opened by item `item` of instance a.
     kExpired = 11,  // The values of the run, which ended long ago, are gone.
+    kRetry = 12,    // What failed runs again; a: 0, or 1 + the only step it is for.
+    kRecompute = 13,  // instance, item, node: the value it succeeded with is lost; it runs again.
+    kRestart = 14,    // instance, item: one that has ended, and whose values are lost, runs again.
   };
   Kind kind = Kind::kReserve;
   uint32_t node = 0;
@@ -131,6 +139,7 @@ struct GrantGroup {
   std::vector<uint64_t> item;
   std::vector<uint32_t> attempt;
   std::vector<uint32_t> pass;
+  std::vector<uint32_t> handbacks;
   std::vector<InputColumn> inputs;
   std::string item_prefix;
   bool is_source = false;
@@ -210,6 +219,7 @@ struct WorkerStatus {
   uint64_t done = 0;
   uint64_t failed = 0;
   bool alive = false;
+  uint32_t ghosts = 0;
   absl::Time last_heard;
 };
 
@@ -259,9 +269,12 @@ struct RunningList {
   std::vector<Entry> entries;
 };
 struct Done {};
+struct Retried {
+  uint64_t tasks = 0;
+};
 
 using ReplyBody = std::variant<Done, RunAccepted, RunStatus, RunList, WorkerList, ValuePage,
-                               ResultPage, ValuePlace, RunningList>;
+                               ResultPage, ValuePlace, RunningList, Retried>;
 
 struct Reply {
   uint64_t request = 0;  // The command's.

@@ -16,7 +16,6 @@ void Scheduler::Impl::Grant(RunQueue* queue, Worker* worker, const TaskRef& task
   lease->item = item;
   lease->vertex = v;
   lease->pool = queue->pool;
-  lease->granted = now_;
   run->Lease(item, v, lease->slot);
   WorkerTable::Link(worker, lease);
 
@@ -27,7 +26,8 @@ void Scheduler::Impl::Grant(RunQueue* queue, Worker* worker, const TaskRef& task
   group->lease.push_back(lease->id);
   group->item.push_back(item->index);
   group->attempt.push_back(item->vertices[v].attempts + 1);
-  group->pass.push_back(run->unit(*item, v).pass);
+  group->pass.push_back(item->vertices[v].pass);
+  group->handbacks.push_back(item->vertices[v].handbacks);
   AddInputs(run, item, v, group);
 }
 

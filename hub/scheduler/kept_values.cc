@@ -18,6 +18,10 @@ void SetBit(std::vector<uint64_t>* bits, uint64_t i) {
   (*bits)[i / 64] |= uint64_t{1} << (i % 64);
 }
 
+void ClearBit(std::vector<uint64_t>* bits, uint64_t i) {
+  (*bits)[i / 64] &= ~(uint64_t{1} << (i % 64));
+}
+
 void PutBitmap(const std::vector<uint64_t>& bits, uint64_t items, std::string* out) {
   for (uint64_t byte = 0; byte * 8 < items; ++byte) {
     out->push_back(bits.empty() ? 0 : static_cast<char>(bits[byte / 8] >> (byte % 8 * 8)));
@@ -42,6 +46,24 @@ void KeptValues::Set(uint64_t index, bool succeeded, absl::Span<const uint64_t> 
   if (block.ended_count < kBlockItems) return;
   Pack(number, block);
   open_.erase(number);
+}
+
+void KeptValues::Unset(uint64_t index, uint64_t items) {
+  const uint64_t number = index / kBlockItems;
+  const uint64_t i = index % kBlockItems;
+  Block& block = open_[number];
+  if (Packed(number) != nullptr) {
+    CHECK(Unpack(packed_[number], &block));
+    packed_[number].clear();
+    std::erase(new_blocks_, number);
+    const uint64_t ended = std::min(kBlockItems, items - number * kBlockItems);
+    for (uint64_t k = 0; k < ended; ++k) SetBit(&block.ended, k);
+    block.ended_count = static_cast<uint32_t>(ended);
+  }
+  CHECK(Bit(block.ended, i));
+  ClearBit(&block.ended, i);
+  --block.ended_count;
+  if (Bit(block.ok, i)) ClearBit(&block.ok, i);
 }
 
 void KeptValues::Close() {
@@ -174,6 +196,8 @@ void KeptValues::EncodeOpen(std::string* out) const {
 bool KeptValues::RestoreBlock(uint64_t number, absl::string_view bytes) {
   Block block;
   if (number > (uint64_t{1} << 40) / kBlockItems || !Unpack(bytes, &block)) return false;
+  // The row is of before an item of the block ran again.
+  if (open_.contains(number)) return true;
   if (packed_.size() <= number) packed_.resize(number + 1);
   packed_[number] = std::string(bytes);
   return true;

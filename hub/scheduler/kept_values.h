@@ -30,6 +30,10 @@ class KeptValues {
   // Item `index` ended; `values` (one per column) count if it succeeded. Once per item.
   void Set(uint64_t index, bool succeeded, absl::Span<const uint64_t> values);
 
+  // Item `index`, which had ended, runs again; `items` are all that ended before a Close, if there
+  // was one.
+  void Unset(uint64_t index, uint64_t items);
+
   // No more items: packs what is still open.
   void Close();
 
@@ -48,7 +52,7 @@ class KeptValues {
   std::vector<PackedBlock> TakeNewBlocks();
   void EncodeOpen(std::string* out) const;
 
-  // The reverse, in any order. False: malformed.
+  // The reverse: what was open first, then blocks in any order. False: malformed.
   bool RestoreBlock(uint64_t number, absl::string_view bytes);
   bool DecodeOpen(VarintReader* in);
 

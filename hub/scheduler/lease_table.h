@@ -31,7 +31,9 @@ struct Lease {
   Worker* worker = nullptr;
   Lease* previous = nullptr;  // Of the worker's leases.
   Lease* next = nullptr;
-  absl::Time granted;
+  // When its worker said that it had started; for a streaming source, when it last moved.
+  absl::Time started = absl::InfiniteFuture();
+  bool paused = false;  // A streaming source that has used its credit up: its time stands still.
   uint64_t credit = 0;  // Elements that a streaming source was last allowed.
 };
 
@@ -52,6 +54,8 @@ class LeaseTable {
     Lease& lease = leases_[slot];
     lease.use = (lease.use + 1) & 0xffffff;
     lease.credit = 0;
+    lease.started = absl::InfiniteFuture();
+    lease.paused = false;
     lease.id = epoch_ << 48 | uint64_t{lease.use} << 24 | slot;
     if (adopted != 0) {
       lease.id = adopted;

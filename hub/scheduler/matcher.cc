@@ -52,6 +52,8 @@ void Scheduler::Impl::Match(absl::Time now, Effects* effects) {
   TakeSynced();
   if (in_grace_ && now >= grace_end_) EndGrace();
   RemoveLostWorkers();
+  EndOverdue();
+  StopRuns();
   ExpireRuns();
   WakeDelayed();
   BeginLoopsOfLoops();
@@ -327,6 +329,10 @@ void Scheduler::Impl::GiveSourceCredit(Run* run, Item* item, uint32_t source) {
   const uint64_t credit = CreditOf(run, item, source);
   if (credit < lease->credit + options_.source_window / 2) return;
   lease->credit = credit;
+  if (lease->paused) {
+    lease->paused = false;
+    if (lease->started != absl::InfiniteFuture()) Started(lease, absl::ZeroDuration());
+  }
   effects_->outgoing.credits.push_back(
       SourceCredit{.worker = lease->worker->id, .lease = lease->id, .elements = credit});
 }

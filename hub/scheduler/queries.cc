@@ -62,6 +62,7 @@ void Scheduler::Impl::Handle(QueryWorkers& command) {
                         .done = worker->done,
                         .failed = worker->failed,
                         .alive = worker->connected,
+                        .ghosts = worker->ghosts,
                         .last_heard = worker->last_heard};
     std::copy(std::begin(worker->room), std::end(worker->room), std::begin(status.room));
     list.workers.push_back(std::move(status));
@@ -124,7 +125,9 @@ void Scheduler::Impl::Handle(QueryResults& command) {
     if (region == 0) {
       const std::vector<Vertex>& vertices = instance->first_item->vertices;
       for (uint32_t v = 0; v < vertices.size(); ++v) {
-        if (graph.vertex(0, v).final && vertices[v].state == VertexState::kSucceeded) {
+        // Values of a unit that was cancelled are gone with it.
+        if (graph.vertex(0, v).final && vertices[v].state == VertexState::kSucceeded &&
+            !run->unit(*instance->first_item, v).filtered) {
           page.results.push_back(ResultEntry{.step = step_name(graph.vertex(0, v).index),
                                              .address = vertices[v].value});
         }

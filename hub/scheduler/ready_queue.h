@@ -45,7 +45,7 @@ struct RunQueue {
   // Instances that can begin items: loops within begun items, then those of the top level.
   std::deque<uint64_t> inner_cursors;
   std::deque<uint64_t> cursors;
-  std::vector<TaskRef> held;     // After a restart: may be running somewhere.
+  std::vector<TaskRef> held;  // After a restart: may be running somewhere.
 
   bool empty() const { return tasks.empty() && inner_cursors.empty() && cursors.empty(); }
   std::deque<uint64_t>& next_cursors() { return inner_cursors.empty() ? cursors : inner_cursors; }

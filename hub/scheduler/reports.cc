@@ -72,6 +72,7 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
     }
     WorkerTable::Unlink(lease);
     WorkerTable::Link(worker, lease);
+    if (held.elapsed > absl::ZeroDuration()) Started(lease, held.elapsed);
     RenewCredit(lease);
     return true;
   }
@@ -83,7 +84,11 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
     return false;
   }
   const uint32_t v = run->graph().vertex_of_node(held.node);
-  if (item->vertices[v].state != VertexState::kReady || run->unit(*item, v).pass != held.pass ||
+  const Vertex& vertex = item->vertices[v];
+  // Its outcome may have been taken in before, and the acknowledgement lost: then the task is over,
+  // or is another attempt now.
+  if (vertex.state != VertexState::kReady || vertex.pass != held.pass ||
+      vertex.attempts + 1 != held.attempt || vertex.handbacks != held.handbacks ||
       held.lease == 0) {
     return false;
   }
@@ -92,7 +97,7 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   lease->item = item;
   lease->vertex = v;
   lease->pool = held.pool;
-  lease->granted = now_ - held.elapsed;
+  if (held.elapsed > absl::ZeroDuration()) Started(lease, held.elapsed);
   run->Lease(item, v, lease->slot);
   WorkerTable::Link(worker, lease);
   RenewCredit(lease);
@@ -154,6 +159,12 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
     worker->room[static_cast<size_t>(change.pool)] = change.room;
   }
   for (const LearnedMode& learned : command.learned) HandleLearned(learned);
+  for (const StartedTask& started : command.started) {
+    struct Lease* lease = leases_.Find(started.lease);
+    if (lease != nullptr && lease->worker == worker) Started(lease, started.elapsed);
+  }
+  for (const StepError& error : command.errors) HandleStepError(*worker, error);
+  if (command.ghosts.has_value()) worker->ghosts = *command.ghosts;
   for (const SourceProgress& progress : command.progress) HandleProgress(worker, progress);
   for (Outcome& outcome : command.outcomes) HandleOutcome(worker, outcome);
   if (command.report != 0) {
@@ -167,6 +178,7 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
 }
 
 void Scheduler::Impl::FreeLease(struct Lease* lease) {
+  lease->item->vertices[lease->vertex].lease = 0;  // Leased still, until its outcome is taken in.
   WorkerTable::Unlink(lease);
   leases_.Free(lease);
 }
@@ -209,13 +221,7 @@ void Scheduler::Impl::HandleOutcome(Worker* worker, Outcome& outcome) {
       run->Unlease(item, v);
       return;
     case Outcome::Kind::kInputGone:
-      ++worker->failed;
-      AttemptFailed(run, item, v,
-                    TaskError{.action = "input",
-                              .message = absl::StrCat(
-                                  "the bucket does not have an input of this task (object ",
-                                  absl::Hex(outcome.address), ")")},
-                    worker->name, /*may_retry=*/true);
+      InputGone(run, item, v, outcome.address, worker);
       return;
   }
 }
@@ -305,12 +311,30 @@ void Scheduler::Impl::HandBack(Run* run, Item* item, uint32_t v, Outcome::Kind k
   Do(run, change);
 }
 
+// A hook's failure, for people to see; no task depends on it.
+void Scheduler::Impl::HandleStepError(const Worker& worker, const StepError& error) {
+  const Run* run = FindRun(error.run);
+  if (run == nullptr || error.step >= run->graph().program().steps.size()) return;
+  effects_->record.errors.push_back(
+      ErrorRecord{.run = error.run,
+                  .step = run->graph().program().steps[error.step].name,
+                  .action = error.error.action,
+                  .worker = worker.name,
+                  .type = error.error.type,
+                  .message = error.error.message,
+                  .traceback = error.error.traceback,
+                  .at = now_});
+}
+
 void Scheduler::Impl::HandleProgress(const Worker* worker, const SourceProgress& progress) {
   struct Lease* lease = leases_.Find(progress.lease);
   if (lease == nullptr || lease->worker != worker ||
       !lease->run->graph().vertex(lease->item->instance->region, lease->vertex).is_source) {
     return;
   }
+  // Its timeout stands still while it waits for readers, so the hub counts from its last move.
+  if (lease->started != absl::InfiniteFuture()) lease->started = now_;
+  lease->paused = progress.elements >= lease->credit;
   Change change = TaskChange(Change::Kind::kProgress, lease->run, lease->item, lease->vertex);
   change.a = progress.address;
   change.b = progress.elements;

@@ -56,6 +56,12 @@ bool Run::Apply(const Change& change) {
       return ApplyState(change);
     case Change::Kind::kExpired:
       return ApplyExpired();
+    case Change::Kind::kRetry:
+      return ApplyRetry(change);
+    case Change::Kind::kRecompute:
+      return ApplyRecompute(change);
+    case Change::Kind::kRestart:
+      return ApplyRestart(change);
     case Change::Kind::kDeleted:
       return true;  // Its owner drops the run.
   }
@@ -118,7 +124,12 @@ bool Run::ApplyToTask(const Change& change) {
   Item* item = EnsureBegun(instance, change.item);
   if (item == nullptr || item->ended) return false;
   const uint32_t v = graph_.vertex_of_node(change.node);
-  if (IsTerminal(item->vertices[v].state)) return false;
+  // A task whose value is lost asks for a reset after it has succeeded.
+  const VertexState state = item->vertices[v].state;
+  if (IsTerminal(state) &&
+      !(change.kind == Change::Kind::kReset && state == VertexState::kSucceeded)) {
+    return false;
+  }
   switch (change.kind) {
     case Change::Kind::kSucceeded:
       Succeed(item, v, change.a, change.b);
@@ -140,8 +151,13 @@ bool Run::ApplyToTask(const Change& change) {
 }
 
 bool Run::ApplyState(const Change& change) {
-  if (change.a > static_cast<uint64_t>(RunState::kCancelled)) return false;
+  if (change.a > static_cast<uint64_t>(RunState::kStopping)) return false;
   state_ = static_cast<RunState>(change.a);
+  stop_at_ = absl::InfiniteFuture();
+  if (state_ == RunState::kStopping) {
+    stop_at_ = absl::FromUnixMicros(static_cast<int64_t>(change.b));
+  }
+  ended_ = absl::InfiniteFuture();
   if (active()) return true;
   ended_ = absl::FromUnixMicros(change.c);
   // What ran of a cancelled run is revoked; its data stays until the run is deleted.
@@ -149,7 +165,7 @@ bool Run::ApplyState(const Change& change) {
     for (Item* item = instance->first_item; item != nullptr; item = item->next) {
       for (uint32_t v = 0; v < item->vertices.size(); ++v) {
         if (item->vertices[v].state == VertexState::kLeased) {
-          if (listener_ != nullptr) listener_->OnRevoke(this, item, v);
+          RevokeLease(item, v);
           item->vertices[v].state = VertexState::kReady;
           --steps_[graph_.program().nodes[NodeOf(*item, v)].step].running;
         }
@@ -296,6 +312,13 @@ void Run::Lease(Item* item, uint32_t v, uint32_t lease) {
   ++steps_[graph_.program().nodes[NodeOf(*item, v)].step].running;
 }
 
+// One whose outcome is just being taken in has no lease any more.
+void Run::RevokeLease(Item* item, uint32_t v) {
+  const Vertex& vertex = item->vertices[v];
+  if (vertex.state != VertexState::kLeased || vertex.lease == 0 || listener_ == nullptr) return;
+  listener_->OnRevoke(this, item, v);
+}
+
 void Run::Unlease(Item* item, uint32_t v) {
   Vertex& vertex = item->vertices[v];
   CHECK(vertex.state == VertexState::kLeased);
@@ -316,9 +339,19 @@ void Run::Wake(Item* item, uint32_t v) {
 // ---------------------------------------------------------------------------------- after a load
 
 void Run::ResumeAfterLoad() {
-  CHECK(listener_ != nullptr);
   if (!active()) return;
   resuming_ = true;
+  Announce(/*after_load=*/true);
+  resuming_ = false;
+}
+
+void Run::Revive() {
+  for (const auto& [id, instance] : instances_) instance->queued = 0;
+  Announce(/*after_load=*/false);
+}
+
+void Run::Announce(bool after_load) {
+  CHECK(listener_ != nullptr);
   // By id: inner instances come after those that opened them, and new ones at the end.
   for (auto entry = instances_.begin(); entry != instances_.end();) {
     Instance* instance = entry->second.get();
@@ -326,7 +359,7 @@ void Run::ResumeAfterLoad() {
     if (!instance->closed) {
       for (Item* item = instance->first_item; item != nullptr;) {
         Item* next = item->next;
-        item->loaded = true;
+        item->loaded = item->loaded || after_load;
         const uint64_t serial = item->serial;
         for (uint32_t v = 0; v < item->vertices.size() && item->serial == serial; ++v) {
           const Vertex& vertex = item->vertices[v];
@@ -341,10 +374,15 @@ void Run::ResumeAfterLoad() {
         item = next;
       }
     }
-    if (FindInstance(id) != nullptr && !instance->closed) BeginReserved(id);
+    if (FindInstance(id) != nullptr && !instance->closed) {
+      if (after_load) {
+        BeginReserved(id);
+      } else if (HasMore(*instance)) {
+        listener_->OnCursor(this, instance);
+      }
+    }
     entry = instances_.upper_bound(id);
   }
-  resuming_ = false;
 }
 
 // Items that may be running somewhere. Looked up each time: the last one can end the loop.

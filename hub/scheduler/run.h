@@ -51,12 +51,14 @@ inline bool IsTerminal(VertexState state) { return state >= VertexState::kSuccee
 
 struct Vertex {
   VertexState state = VertexState::kWaiting;
-  bool settled = false;   // Loops: how many items there are is known.
-  uint8_t losses = 0;     // Workers lost in a row; not stored.
-  uint32_t missing = 0;   // Vertices it still waits for.
-  uint32_t attempts = 0;  // Failed ones.
+  bool settled = false;    // Loops: how many items there are is known.
+  uint8_t losses = 0;      // Workers lost in a row; not stored.
+  uint8_t recomputes = 0;  // How often its value was lost; not stored.
+  uint32_t missing = 0;    // Vertices it still waits for.
+  uint32_t attempts = 0;   // Failed ones.
   uint32_t handbacks = 0;
-  uint32_t lease = 0;     // 1 + slot in the lease table while kLeased.
+  uint32_t lease = 0;     // 1 + slot in the lease table while kLeased; 0: it has just ended.
+  uint32_t pass = 0;      // How often it started over: reset, retried, or made again.
   uint64_t value = 0;     // kSucceeded task: address. Open or ended loop: instance. kDelayed: unix
                           // microseconds when it is ready.
   uint64_t elements = 0;  // Of a list value: 1 + count.
@@ -65,7 +67,6 @@ struct Vertex {
 // The unit of failure: an item, or a connected component of the top level.
 struct UnitState {
   uint32_t open = 0;  // Vertices not terminal.
-  uint32_t pass = 0;  // How often it was reset.
   bool failed = false;
   bool filtered = false;
 };
@@ -178,7 +179,16 @@ class Run {
   void Unlease(Item* item, uint32_t vertex);  // Back to ready; OnReady follows.
   void Wake(Item* item, uint32_t vertex);     // A delayed task is ready; OnReady follows.
 
-  // After a load: begins what was reserved (so that every item that may run exists), then tells the
+  // What a retry would run again: failed tasks of `step` (its name counts), or of all (kNoStep).
+  static constexpr uint32_t kNoStep = UINT32_MAX;
+  uint64_t CountFailed(uint32_t step) const;
+  // An ended run is under way again: tells the listener of all that is ready, delayed or open.
+  void Revive();
+  // Whether nothing that has taken the value of `v`, a task or a loop, has gone on from it: then it
+  // can be made again without anybody noticing.
+  bool Untaken(const Item& item, uint32_t v) const;
+
+  // After a load: begins what was reserved (so that every item that may run exists), and tells the
   // listener of all that is ready, delayed or open.
   void ResumeAfterLoad();
 
@@ -195,7 +205,9 @@ class Run {
   RunState state() const { return state_; }
   absl::Time ended() const { return ended_; }
   bool expired() const { return expired_; }  // Its values are gone.
-  bool active() const { return state_ == RunState::kRunning || state_ == RunState::kPaused; }
+  bool active() const { return IsActive(state_); }
+  absl::Time stop_at() const { return stop_at_; }  // kStopping: the end of the grace.
+  bool AnyLeased() const;
   Instance* top() { return instances_.begin()->second.get(); }
   const absl::btree_map<uint64_t, std::unique_ptr<Instance>>& instances() const {
     return instances_;
@@ -232,6 +244,9 @@ class Run {
   bool ApplyToTask(const Change& change);
   bool ApplyState(const Change& change);
   bool ApplyExpired();
+  bool ApplyRetry(const Change& change);
+  bool ApplyRecompute(const Change& change);
+  bool ApplyRestart(const Change& change);
 
   void Succeed(Item* item, uint32_t v, uint64_t address, uint64_t elements);
   void Fail(Item* item, uint32_t v);
@@ -239,9 +254,26 @@ class Run {
   void Filter(Item* item, uint32_t v);
   void Reset(Item* item, uint32_t v);
 
+  // run_again.cc
+  bool IsFailureOf(const Item& item, uint32_t v, uint32_t step) const;
+  void RetryItem(Item* item, uint32_t step);
+  void RetryUnit(Item* item, uint32_t unit, uint32_t step);
+  Instance* ReopenSource(Item* item, uint32_t loop);
+  void ReopenItem(Item* item);
+  void ReopenInstance(Instance* instance);
+  bool DropKept(Instance* instance, uint64_t index);
+  void StartOver(Item* item, uint32_t v);
+  void ClearVertex(Item* item, uint32_t v);
+  void CountMissing(Item* item);
+  void ActivateWaiting(Item* item);
+  bool AnyFailed(const Item& item, uint32_t unit) const;
+  void OpenUnit(Item* item, uint32_t v);
+
+  void RevokeLease(Item* item, uint32_t v);
   Item* NewItem(Instance* instance, uint64_t index);
   void FreeItem(Item* item);
   Item* EnsureBegun(Instance* instance, uint64_t index);
+  void Announce(bool after_load);
   void BeginReserved(uint64_t instance);
   UnitState& UnitOf(Item* item, uint32_t v);
 
@@ -277,6 +309,7 @@ class Run {
   RunListener* listener_ = nullptr;
   RunState state_ = RunState::kRunning;
   absl::Time ended_ = absl::InfiniteFuture();
+  absl::Time stop_at_ = absl::InfiniteFuture();
   bool expired_ = false;
   uint64_t next_instance_ = 0;
   uint64_t next_serial_ = 1;

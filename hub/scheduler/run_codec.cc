@@ -3,7 +3,8 @@
 // Varints throughout (common/varint.h). The state holds counters, instances and live items, so its
 // size follows what is under way; packed blocks of ended items are rows of their own, written once.
 //
-//   state   := version, run state, ended, next instance, failed units, errors,
+//   state   := version, run state, when it ended or is to stop, next instance, failed units,
+//   errors,
 //              units, steps' counts, regions' counts, instances by id
 //   block   := instance, number, the packed block of KeptValues
 #include <algorithm>
@@ -22,13 +23,11 @@ constexpr uint64_t kReservedMax = 1 << 20;  // Items that a cursor reserves; mor
 
 void PutUnit(const UnitState& unit, std::string* out) {
   PutVarint(unit.open, out);
-  PutVarint(unit.pass, out);
   PutVarint((unit.failed ? 1 : 0) | (unit.filtered ? 2 : 0), out);
 }
 
 UnitState TakeUnit(VarintReader* in) {
-  UnitState unit{.open = static_cast<uint32_t>(in->Varint()),
-                 .pass = static_cast<uint32_t>(in->Varint())};
+  UnitState unit{.open = static_cast<uint32_t>(in->Varint())};
   const uint64_t flags = in->Varint();
   unit.failed = (flags & 1) != 0;
   unit.filtered = (flags & 2) != 0;
@@ -44,6 +43,7 @@ void PutVertex(const Vertex& vertex, std::string* out) {
   PutVarint(vertex.missing, out);
   PutVarint(vertex.attempts, out);
   PutVarint(vertex.handbacks, out);
+  PutVarint(vertex.pass, out);
   PutVarint(vertex.value, out);
   PutVarint(vertex.elements, out);
 }
@@ -57,6 +57,7 @@ Vertex TakeVertex(VarintReader* in) {
   vertex.missing = static_cast<uint32_t>(in->Varint());
   vertex.attempts = static_cast<uint32_t>(in->Varint());
   vertex.handbacks = static_cast<uint32_t>(in->Varint());
+  vertex.pass = static_cast<uint32_t>(in->Varint());
   vertex.value = in->Varint();
   vertex.elements = in->Varint();
   return vertex;
@@ -106,11 +107,12 @@ class RunCodec {
   bool Restore() {
     if (in_.Varint() != kVersion) return false;
     const uint64_t state = in_.Varint();
-    if ((state & 15) > static_cast<uint64_t>(RunState::kCancelled)) return false;
+    if ((state & 15) > static_cast<uint64_t>(RunState::kStopping)) return false;
     run_->state_ = static_cast<RunState>(state & 15);
     run_->expired_ = (state & 16) != 0;
     const int64_t ended = in_.Signed();
     run_->ended_ = run_->active() ? absl::InfiniteFuture() : absl::FromUnixMicros(ended);
+    if (run_->state_ == RunState::kStopping) run_->stop_at_ = absl::FromUnixMicros(ended);
     run_->next_instance_ = in_.Varint();
     run_->failed_units_ = in_.Varint();
     run_->errors = in_.Varint();
@@ -312,7 +314,8 @@ RunSnapshot Run::Snapshot() {
   std::string& out = snapshot.state;
   PutVarint(kVersion, &out);
   PutVarint(static_cast<uint64_t>(state_) | (expired_ ? 16 : 0), &out);
-  PutVarint(ZigZag(active() ? 0 : absl::ToUnixMicros(ended_)), &out);
+  const absl::Time end = state_ == RunState::kStopping ? stop_at_ : ended_;
+  PutVarint(ZigZag(end == absl::InfiniteFuture() ? 0 : absl::ToUnixMicros(end)), &out);
   PutVarint(next_instance_, &out);
   PutVarint(failed_units_, &out);
   PutVarint(errors, &out);

@@ -66,8 +66,9 @@ void Run::Close(Instance* instance) {
   Item* opener = instance->opener;
   const uint32_t v = graph_.region(instance->region).vertex_in_parent;
   const bool failed = instance->source_failed;
-  // Nobody will look at an instance without kept values or failed items again.
-  if (!graph_.region(instance->region).keeps && instance->first_item == nullptr) {
+  // Nobody will look at an instance without kept values or failed items again, unless its source
+  // failed: retried, that goes on where it was.
+  if (!failed && !graph_.region(instance->region).keeps && instance->first_item == nullptr) {
     instances_.erase(instance->id);
   }
   EndVertex(opener, v, failed ? VertexState::kSkipped : VertexState::kSucceeded);
@@ -109,9 +110,7 @@ void Run::Destroy(Instance* instance) {
 void Run::DestroyVertex(Item* item, uint32_t v, std::vector<uint64_t>* inner) {
   Vertex& vertex = item->vertices[v];
   const RunGraph::Vertex& info = graph_.vertex(item->instance->region, v);
-  if (vertex.state == VertexState::kLeased && listener_ != nullptr) {
-    listener_->OnRevoke(this, item, v);
-  }
+  RevokeLease(item, v);
   if (info.is_loop) {
     if (vertex.value != 0) inner->push_back(vertex.value);
     if (vertex.settled && !item->ended) --regions_[info.index].settled;

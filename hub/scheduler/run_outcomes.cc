@@ -50,9 +50,7 @@ void Run::Filter(Item* item, uint32_t v) {
     if (graph_.vertex(region, w).unit != unit) continue;
     Vertex& vertex = item->vertices[w];
     if (IsTerminal(vertex.state)) continue;
-    if (vertex.state == VertexState::kLeased && w != v && listener_ != nullptr) {
-      listener_->OnRevoke(this, item, w);
-    }
+    RevokeLease(item, w);
     CountTask(*item, w, vertex.state, -1);
     if (vertex.state == VertexState::kOpen) Destroy(FindInstance(vertex.value));
     if (graph_.vertex(region, w).is_loop) {
@@ -113,44 +111,16 @@ void Run::Reset(Item* item, uint32_t v) {
   const uint32_t region = item->instance->region;
   const std::vector<uint32_t> set = ResetSet(*item, v);
   UnitState& unit = UnitOf(item, v);
-  ++unit.pass;
   for (const uint32_t w : set) {
-    Vertex& vertex = item->vertices[w];
-    if (vertex.state == VertexState::kLeased && w != v && listener_ != nullptr) {
-      listener_->OnRevoke(this, item, w);
-    }
-    CountTask(*item, w, vertex.state, -1);
-    const bool loop = graph_.vertex(region, w).is_loop;
-    if (loop) {
-      if (vertex.state == VertexState::kOpen || vertex.state == VertexState::kSucceeded) {
-        if (Instance* instance = FindInstance(vertex.value)) Destroy(instance);
-      }
-      if (vertex.settled) --regions_[graph_.vertex(region, w).index].settled;
-    } else if (vertex.state == VertexState::kSucceeded) {
-      DropValue(&vertex);
-    }
-    if (IsTerminal(vertex.state)) ++unit.open;
-    const uint32_t handbacks = vertex.handbacks;
-    vertex = Vertex{};
-    vertex.handbacks = handbacks;
-    if (w == v) ++vertex.handbacks;
+    const uint32_t handbacks = item->vertices[w].handbacks;
+    ClearVertex(item, w);
+    item->vertices[w].handbacks = handbacks + (w == v ? 1 : 0);
   }
-  if (unit.failed &&
-      std::none_of(item->vertices.begin(), item->vertices.end(),
-                   [](const Vertex& x) { return x.state == VertexState::kFailed; })) {
+  if (unit.failed && !AnyFailed(*item, graph_.vertex(region, v).unit)) {
     unit.failed = false;
     --failed_units_;
   }
-  // What each waits for, from those that have no value now.
-  for (uint32_t w = 0; w < item->vertices.size(); ++w) {
-    if (item->vertices[w].state == VertexState::kSucceeded) continue;
-    for (const uint32_t d : graph_.dependents(region, w)) {
-      if (item->vertices[d].state == VertexState::kWaiting &&
-          std::binary_search(set.begin(), set.end(), d)) {
-        ++item->vertices[d].missing;
-      }
-    }
-  }
+  CountMissing(item);
   // What failed outside the set still keeps what depends on it from running.
   for (uint32_t w = 0; w < item->vertices.size(); ++w) {
     const VertexState state = item->vertices[w].state;

@@ -34,6 +34,13 @@ void Run::CountTask(const Item& item, uint32_t v, VertexState state, int64_t by)
   }
 }
 
+bool Run::AnyLeased() const {
+  for (const StepCounts& counts : steps_) {
+    if (counts.running > 0) return true;
+  }
+  return false;
+}
+
 RunStatus Run::Status() const {
   RunStatus status{.run = number(),
                    .name = added_.name,

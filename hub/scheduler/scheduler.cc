@@ -51,6 +51,7 @@ absl::Status Scheduler::Impl::Load(HubSnapshot snapshot, absl::Time now) {
   for (const auto& [number, run] : runs_) {
     if (run->active()) ++active_runs_;
     run->SetListener(this);
+    if (run->state() == RunState::kStopping) stopping_.insert(number);
     run->ResumeAfterLoad();
     if (!run->active()) ExpireLater(run.get());
   }
@@ -133,52 +134,6 @@ void Scheduler::Impl::Handle(SubmitRun& command) {
   ++active_runs_;
   Promise(command.request, absl::OkStatus(), RunAccepted{.run = run->number()});
   run->Begin();
-}
-
-void Scheduler::Impl::Handle(ControlRun& command) {
-  Run* run = FindRun(command.run);
-  if (run == nullptr) {
-    Answer(command.request, absl::NotFoundError(absl::StrCat("no run r", command.run)), Done{});
-    return;
-  }
-  const auto refuse = [&](absl::string_view why) {
-    Answer(command.request,
-           absl::FailedPreconditionError(absl::StrCat("run r", command.run, " ", why)), Done{});
-  };
-  const auto set = [&](RunState state) {
-    Do(run, Change{.kind = Change::Kind::kState,
-                   .a = static_cast<uint64_t>(state),
-                   .c = absl::ToUnixMicros(now_)});
-  };
-  switch (command.action) {
-    case ControlRun::Action::kCancel:
-      if (!run->active()) return refuse("has ended already");
-      set(RunState::kCancelled);
-      break;
-    case ControlRun::Action::kPause:
-      if (run->state() != RunState::kRunning) return refuse("is not running");
-      set(RunState::kPaused);
-      ready_.Suspend(run);
-      break;
-    case ControlRun::Action::kResume:
-      if (run->state() != RunState::kPaused) return refuse("is not paused");
-      set(RunState::kRunning);
-      ready_.Resume(run);
-      break;
-    case ControlRun::Action::kDelete:
-      if (run->active()) return refuse("is still under way; cancel it first");
-      DeleteRun(run);
-      break;
-  }
-  Promise(command.request, absl::OkStatus(), Done{});
-}
-
-void Scheduler::Impl::DeleteRun(Run* run) {
-  run->VisitAddresses([this](uint64_t address) { OnDelete(address); });
-  effects_->record.changes.push_back(Change{.kind = Change::Kind::kDeleted, .run = run->number()});
-  run_of_key_.erase(run->added().key);
-  ready_.Drop(run);
-  runs_.erase(run->number());
 }
 
 // The record holds the cause before what follows from it.
@@ -271,6 +226,11 @@ void Scheduler::Impl::TakeSynced() {
 
 absl::Time Scheduler::Impl::NextDeadline() const {
   absl::Time next = std::min(timers_.Next(), grace_end_);
+  if (!overdue_.empty()) next = std::min(next, overdue_.begin()->first);
+  for (const uint64_t run : stopping_) {
+    const auto found = runs_.find(run);
+    if (found != runs_.end()) next = std::min(next, found->second->stop_at());
+  }
   if (!expiries_.empty()) next = std::min(next, expiries_.begin()->first);
   for (const auto& [id, worker] : workers_.all()) next = std::min(next, worker->gone_at);
   return next;

@@ -35,6 +35,9 @@ struct SchedulerOptions {
   uint64_t source_window = 1000;              // Unread elements of a streaming source.
   uint64_t reserve_block = 4096;              // Items by which a cursor's reservation moves.
   uint32_t losses_max = 3;                    // Lost workers in a row until a task fails.
+  // How long after a task's timeout, which its worker enforces, the hub takes the task away.
+  absl::Duration timeout_backstop = absl::Seconds(5);
+  uint32_t recomputes_max = 3;  // How often a task's lost value is made again, until it fails.
   absl::Duration keep_results = absl::Hours(7 * 24);  // An ended run's values; then they go.
   uint64_t runs_max = 100000;                         // That have not ended.
 };

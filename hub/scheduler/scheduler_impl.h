@@ -1,5 +1,6 @@
-// The Scheduler's inside: what scheduler.cc (life, clients' commands), reports.cc (workers'
-// commands), matcher.cc (granting) and queries.cc (answers) share.
+// The Scheduler's inside: what scheduler.cc (life, uploads), controls.cc (people's commands),
+// reports.cc (workers' commands), lost_inputs.cc, deadlines.cc, matcher.cc (granting) and
+// queries.cc (answers) share.
 //
 // Not thread-safe.
 #ifndef BUE_HUB_SCHEDULER_SCHEDULER_IMPL_H_
@@ -65,18 +66,28 @@ class Scheduler::Impl final : public RunListener {
 
   // scheduler.cc
   void Handle(SubmitRun& command);
-  void Handle(ControlRun& command);
   Run* AddRun(RunAdded added, std::shared_ptr<const Program> program);
   Run* FindRun(uint64_t run);
   void Do(Run* run, Change change);  // Records the change and applies it.
   void Promise(uint64_t request, absl::Status status, ReplyBody body);
   void Answer(uint64_t request, absl::Status status, ReplyBody body);
-  void DeleteRun(Run* run);
   void StartGrace(std::vector<std::string> workers);
   void EndGrace();
   void TakeSynced();
   void ExpireLater(Run* run);
   void ExpireRuns();
+
+  // controls.cc
+  void Handle(ControlRun& command);
+  void RefuseControl(const ControlRun& command, absl::string_view why);
+  void RetryRun(Run* run, const ControlRun& command);
+  void ReviveRun(Run* run);
+  void DeleteRun(Run* run);
+
+  // lost_inputs.cc
+  struct LostValue;
+  LostValue FindLost(Run* run, Item* item, uint32_t v, uint64_t address);
+  void InputGone(Run* run, Item* item, uint32_t v, uint64_t address, Worker* worker);
 
   // reports.cc
   void Handle(WorkerJoined& command);
@@ -86,6 +97,7 @@ class Scheduler::Impl final : public RunListener {
   void RenewCredit(struct Lease* lease);
   void HandleOutcome(Worker* worker, Outcome& outcome);
   void HandleProgress(const Worker* worker, const SourceProgress& progress);
+  void HandleStepError(const Worker& worker, const StepError& error);
   void HandleLearned(const LearnedMode& learned);
   void Succeeded(Run* run, Item* item, uint32_t v, const Outcome& outcome, Worker* worker);
   void AttemptFailed(Run* run, Item* item, uint32_t v, const TaskError& error,
@@ -96,6 +108,12 @@ class Scheduler::Impl final : public RunListener {
   void FreeLease(struct Lease* lease);
   void RemoveWorker(Worker* worker, bool lost);
   void RecordWorkers();
+
+  // deadlines.cc
+  void Started(struct Lease* lease, absl::Duration elapsed);
+  absl::Time Overdue(const struct Lease& lease) const;
+  void EndOverdue();
+  void StopRuns();
 
   // matcher.cc
   RunQueue* QueueOf(Run* run, uint32_t step);
@@ -143,9 +161,12 @@ class Scheduler::Impl final : public RunListener {
   WorkerTable workers_;
   TimerQueue timers_;
   absl::btree_set<std::pair<absl::Time, uint64_t>> expiries_;  // When a run's values go.
-  std::deque<Reservation> reservations_;                       // Written, not known to be on disk.
-  std::vector<LoopRef> loops_of_loops_;                        // Cursors that no root task begins.
-  size_t next_worker_ = 0;  // Where the next round of grants begins.
+  // Leases of tasks that run for long, by when the hub ends them at the earliest.
+  absl::btree_set<std::pair<absl::Time, uint64_t>> overdue_;
+  absl::btree_set<uint64_t> stopping_;    // Runs that end once nothing of them runs.
+  std::deque<Reservation> reservations_;  // Written, not known to be on disk.
+  std::vector<LoopRef> loops_of_loops_;   // Cursors that no root task begins.
+  size_t next_worker_ = 0;                // Where the next round of grants begins.
 
   // After a restart, until the workers that were there are back.
   absl::Time grace_end_ = absl::InfiniteFuture();

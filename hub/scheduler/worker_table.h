@@ -35,6 +35,7 @@ struct Worker {
 
   uint64_t done = 0;
   uint64_t failed = 0;
+  uint32_t ghosts = 0;  // Attempts that go on there although nobody waits for them.
   absl::Time last_heard;
   bool connected = true;
   absl::Time gone_at = absl::InfiniteFuture();  // Its stream broke; then its leases are taken.

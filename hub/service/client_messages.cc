@@ -20,6 +20,8 @@ v1::RunState ToProto(RunState state) {
       return v1::RUN_FAILED;
     case RunState::kCancelled:
       return v1::CANCELLED;
+    case RunState::kStopping:
+      return v1::STOPPING;
   }
   CHECK(false);
 }
@@ -80,6 +82,7 @@ void ToProto(const WorkerStatus& status, v1::WorkerStatus* out) {
   out->set_alive(status.alive);
   out->set_last_heard_unix_s(ToSeconds(status.last_heard));
   out->set_version(status.version);
+  out->set_ghosts(status.ghosts);
 }
 
 void ToProto(const ErrorRecord& error, v1::ErrorRecord* out) {

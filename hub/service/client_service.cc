@@ -36,6 +36,8 @@ class RefusedUpload final : public grpc::ServerReadReactor<Request> {
   void OnDone() override { delete this; }
 };
 
+constexpr double kGraceMaxS = 30.0 * 86400;  // Of a run that is being stopped.
+
 absl::StatusOr<ControlRun::Action> ToAction(v1::ControlRunRequest::Action action) {
   switch (action) {
     case v1::ControlRunRequest::CANCEL:
@@ -46,6 +48,10 @@ absl::StatusOr<ControlRun::Action> ToAction(v1::ControlRunRequest::Action action
       return ControlRun::Action::kResume;
     case v1::ControlRunRequest::DELETE:
       return ControlRun::Action::kDelete;
+    case v1::ControlRunRequest::STOP:
+      return ControlRun::Action::kStop;
+    case v1::ControlRunRequest::RETRY:
+      return ControlRun::Action::kRetry;
     default:
       return absl::InvalidArgumentError(absl::StrCat("unknown action ", action));
   }
@@ -99,11 +105,20 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
   }
 
   Unary* ControlRun(Context* context, const v1::ControlRunRequest* request,
-                    v1::ControlRunReply*) override {
+                    v1::ControlRunReply* reply) override {
     const auto action = ToAction(request->action());
     if (!action.ok()) return Refuse(context, action.status());
-    return Ask<Done>(context, hub::ControlRun{.run = request->run(), .action = *action},
-                     [](const Done&) {});
+    hub::ControlRun command{.run = request->run(),
+                            .action = *action,
+                            .grace = absl::Seconds(std::clamp(request->grace_s(), 0.0, kGraceMaxS)),
+                            .failed = request->failed(),
+                            .cancelled = request->cancelled(),
+                            .step = request->step()};
+    if (*action == ControlRun::Action::kRetry) {
+      return Ask<Retried>(context, std::move(command),
+                          [reply](const Retried& retried) { reply->set_tasks(retried.tasks); });
+    }
+    return Ask<Done>(context, std::move(command), [](const Done&) {});
   }
 
   grpc::ServerWriteReactor<v1::ErrorRecord>* ListErrors(

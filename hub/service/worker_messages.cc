@@ -41,6 +41,8 @@ std::string Clip(const std::string& text, size_t bytes) {
   return absl::StrCat(text.substr(0, bytes), "…");
 }
 
+absl::Duration Elapsed(uint64_t ms) { return absl::Milliseconds(std::min(ms, kElapsedMsMax)); }
+
 absl::StatusOr<Outcome::Kind> ToKind(v1::Outcome::Kind kind) {
   switch (kind) {
     case v1::Outcome::FAILED:
@@ -141,15 +143,16 @@ absl::StatusOr<WorkerJoined> ToJoined(const v1::Hello& hello, uint64_t worker,
   joined.held.reserve(hello.held_size());
   for (const v1::HeldLease& held : hello.held()) {
     ASSIGN_OR_RETURN(const Pool pool, ToPool(held.pool()));
-    joined.held.push_back(
-        {.lease = held.lease(),
-         .run = held.run(),
-         .instance = held.instance(),
-         .item = held.item(),
-         .node = held.node(),
-         .pass = held.pass(),
-         .elapsed = absl::Milliseconds(std::min(held.elapsed_ms(), kElapsedMsMax)),
-         .pool = pool});
+    joined.held.push_back({.lease = held.lease(),
+                           .run = held.run(),
+                           .instance = held.instance(),
+                           .item = held.item(),
+                           .node = held.node(),
+                           .pass = held.pass(),
+                           .attempt = held.attempt(),
+                           .handbacks = held.handbacks(),
+                           .elapsed = Elapsed(held.elapsed_ms()),
+                           .pool = pool});
   }
   return joined;
 }
@@ -181,6 +184,14 @@ absl::StatusOr<WorkerReported> ToReported(const v1::FromWorker& message, uint64_
     ASSIGN_OR_RETURN(const Pool pool, ToPool(learned.pool()));
     report.learned.push_back({.run = learned.run(), .step = learned.step(), .pool = pool});
   }
+  for (const v1::Started& started : message.started()) {
+    report.started.push_back({.lease = started.lease(), .elapsed = Elapsed(started.elapsed_ms())});
+  }
+  if (message.has_ghosts()) report.ghosts = message.ghosts();
+  for (const v1::StepError& error : message.errors()) {
+    report.errors.push_back(
+        {.run = error.run(), .step = error.step(), .error = *ToError(error.error(), limits)});
+  }
   return report;
 }
 
@@ -195,6 +206,7 @@ size_t AppendGrant(const GrantGroup& group, v1::ToWorker* out) {
   CopyColumn(group.item, to->mutable_item());
   CopyColumn(group.attempt, to->mutable_attempt());
   CopyColumn(group.pass, to->mutable_pass());
+  CopyColumn(group.handbacks, to->mutable_handbacks());
   for (const InputColumn& input : group.inputs) AppendInput(input, to->add_inputs());
   to->set_item_prefix(group.item_prefix);
   to->set_is_source(group.is_source);

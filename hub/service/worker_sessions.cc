@@ -128,6 +128,8 @@ WorkerSessions::SessionPointer WorkerSessions::Find(uint64_t worker) {
 }
 
 void WorkerSessions::Publish(Outgoing* outgoing, absl::Time now) {
+  // A run can end and be retried in one turn.
+  for (const RunSteps& run : outgoing->run_steps) std::erase(outgoing->ended_runs, run.run);
   for (RunSteps& run : outgoing->run_steps) programs_[run.run] = std::move(run.program);
   FillParcels(outgoing);
   for (const auto& [worker, parcel] : parcels_) {
@@ -178,6 +180,9 @@ size_t WorkerSessions::AppendGrants(WorkerSession* session, const Parcel& parcel
   size_t bytes = 0;
   for (const GrantGroup* group : parcel.grants) {
     if (session->told_runs.insert(group->run).second) {
+      // A run that had ended and goes on: what is not sent yet of its end is not true any more.
+      auto* ended = out->mutable_ended_runs();
+      ended->erase(std::remove(ended->begin(), ended->end(), group->run), ended->end());
       const auto program = programs_.find(group->run);
       CHECK(program != programs_.end());
       bytes += AppendRun(group->run, *program->second, out);

@@ -70,6 +70,9 @@ class Parser {
         step.retries = n;
       } else if (kv.first == "handbacks" && integer) {
         step.max_handbacks = n;
+      } else if (kv.first == "timeout" && real) {
+        step.timeout_s = d;
+        step.timeout_text = kv.second;
       } else if (kv.first == "backoff" && real) {
         step.backoff_s = d;
       } else if (kv.first == "poll" && real) {

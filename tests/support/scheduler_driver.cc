@@ -46,8 +46,8 @@ void SchedulerDriver::Take(const Effects& effects) {
   for (const Change& change : effects.record.changes) {
     journal_.push_back(change);
     if (change.kind == Change::Kind::kState) {
-      static constexpr const char* kNames[] = {"running", "paused", "succeeded", "failed",
-                                               "cancelled"};
+      static constexpr const char* kNames[] = {"running", "paused",    "succeeded",
+                                               "failed",  "cancelled", "stopping"};
       lines_.push_back(absl::StrCat("run r", change.run, " ", kNames[change.a]));
     }
     if (change.kind == Change::Kind::kDeleted) runs_.erase(change.run);
@@ -80,6 +80,14 @@ void SchedulerDriver::Take(const Effects& effects) {
   }
   for (const uint64_t address : out.deletions) {
     lines_.push_back(absl::StrCat("delete ", ValueName(address)));
+    deleted_.insert(address);
+    for (const auto& [name, worker] : workers_) {
+      if (!worker.connected) continue;  // Its leases may have been taken.
+      for (const auto& [lease, inputs] : worker.inputs) {
+        if (std::count(inputs.begin(), inputs.end(), address) == 0) continue;
+        lines_.push_back(absl::StrCat("(deleted while ", name, " needs it)"));
+      }
+    }
   }
   for (const auto* replies : {&out.answers, &out.promises}) {
     for (const Reply& reply : *replies) replies_[reply.request] = reply;
@@ -97,7 +105,10 @@ void SchedulerDriver::TakeGrants(const GrantGroup& group) {
       absl::StrAppend(&task, "[", group.item_prefix, group.item[i], "]");
     }
     std::vector<std::string> inputs;
-    for (const InputColumn& column : group.inputs) inputs.push_back(InputText(group, column, i));
+    std::vector<uint64_t> addresses;
+    for (const InputColumn& column : group.inputs) {
+      inputs.push_back(InputText(group, column, i, &addresses));
+    }
     std::string line =
         absl::StrCat("grant ", name, " ", task, "(", absl::StrJoin(inputs, ", "), ")");
     if (group.attempt[i] > 1) absl::StrAppend(&line, " attempt=", group.attempt[i]);
@@ -107,6 +118,11 @@ void SchedulerDriver::TakeGrants(const GrantGroup& group) {
     }
     lines_.push_back(line);
     if (worker.leases.contains(task)) lines_.push_back(absl::StrCat("(granted twice: ", task, ")"));
+    for (const uint64_t address : addresses) {
+      if (!deleted_.contains(address)) continue;
+      lines_.push_back(absl::StrCat("(granted deleted ", ValueName(address), ")"));
+    }
+    worker.inputs[group.lease[i]] = std::move(addresses);
     worker.leases[task] = group.lease[i];
     worker.held[group.lease[i]] = HeldLease{.lease = group.lease[i],
                                             .run = group.run,
@@ -114,18 +130,22 @@ void SchedulerDriver::TakeGrants(const GrantGroup& group) {
                                             .item = group.item[i],
                                             .node = group.node,
                                             .pass = group.pass[i],
+                                            .attempt = group.attempt[i],
+                                            .handbacks = group.handbacks[i],
                                             .pool = group.pool};
   }
 }
 
-std::string SchedulerDriver::InputText(const GrantGroup& group, const InputColumn& column,
-                                       size_t i) {
+std::string SchedulerDriver::InputText(const GrantGroup& group, const InputColumn& column, size_t i,
+                                       std::vector<uint64_t>* inputs) {
   const auto at = [i](const auto& list) { return list.size() == 1 ? list[0] : list[i]; };
   const std::string count = column.count.empty() ? "" : absl::StrCat("+", column.count[i]);
   switch (column.kind) {
     case InputColumn::Kind::kValues:
+      inputs->push_back(at(column.address));
       return ValueName(at(column.address));
     case InputColumn::Kind::kElements:
+      inputs->push_back(at(column.address));
       return absl::StrCat(ValueName(at(column.address)), "[", column.first[i], count, "]");
     case InputColumn::Kind::kRange:
       return absl::StrCat("#", column.first[i], count);
@@ -137,6 +157,7 @@ std::string SchedulerDriver::InputText(const GrantGroup& group, const InputColum
         const ValuePage& page = std::get<ValuePage>(body);
         std::vector<std::string> parts;
         for (const uint64_t address : page.addresses) parts.push_back(ValueName(address));
+        inputs->insert(inputs->end(), page.addresses.begin(), page.addresses.end());
         for (const uint64_t inner : page.instances) parts.push_back(self(self, inner));
         return absl::StrCat("{", absl::StrJoin(parts, " "), "}");
       };
@@ -160,6 +181,7 @@ std::string SchedulerDriver::WorkerOf(uint64_t stream) const {
 void SchedulerDriver::Forget(uint64_t lease) {
   for (auto& [name, worker] : workers_) {
     worker.held.erase(lease);
+    worker.inputs.erase(lease);
     for (auto task = worker.leases.begin(); task != worker.leases.end();) {
       task = task->second == lease ? worker.leases.erase(task) : std::next(task);
     }
@@ -196,6 +218,7 @@ void SchedulerDriver::Join(const std::string& name, const WorkerSpec& spec) {
 
 void SchedulerDriver::SendJoin(FakeWorker* worker, const std::string& name) {
   worker->stream = next_stream_++;
+  worker->connected = true;
   WorkerJoined joined{.worker = worker->stream,
                       .name = name,
                       .incarnation = worker->incarnation,
@@ -219,6 +242,7 @@ void SchedulerDriver::SendJoin(FakeWorker* worker, const std::string& name) {
 }
 
 void SchedulerDriver::Break(const std::string& worker) {
+  workers_.at(worker).connected = false;
   std::vector<Command> commands;
   commands.push_back(WorkerGone{.worker = workers_.at(worker).stream});
   Turn(std::move(commands));
@@ -272,6 +296,16 @@ void SchedulerDriver::Report(const std::string& worker, const std::string& task,
   Turn(std::move(commands));
 }
 
+void SchedulerDriver::ReportUnheard(const std::string& worker, const std::string& task,
+                                    Outcome::Kind kind) {
+  FakeWorker& fake = workers_.at(worker);
+  const uint64_t lease = LeaseOf(worker, task);
+  const HeldLease held = fake.held[lease];
+  Report(worker, task, kind, "unheard");
+  fake.held[lease] = held;
+  fake.leases[task] = lease;
+}
+
 void SchedulerDriver::Progress(const std::string& worker, const std::string& task,
                                uint64_t elements) {
   WorkerReported reported{.worker = workers_.at(worker).stream};
@@ -296,10 +330,40 @@ void SchedulerDriver::Learn(const std::string& worker, uint64_t run, const std::
   Turn(std::move(commands));
 }
 
-void SchedulerDriver::Control(uint64_t run, ControlRun::Action action) {
+bool SchedulerDriver::Gone(const std::string& worker, const std::string& task, size_t which) {
+  const uint64_t lease = LeaseOf(worker, task);
+  FakeWorker& fake = workers_.at(worker);
+  std::vector<uint64_t> inputs = fake.inputs[lease];
+  std::erase(inputs, 0);
+  if (inputs.empty()) return false;
+  WorkerReported reported{.worker = fake.stream, .report = ++fake.report};
+  reported.outcomes.push_back(Outcome{
+      .lease = lease, .kind = Outcome::Kind::kInputGone, .address = inputs[which % inputs.size()]});
+  Forget(lease);
   std::vector<Command> commands;
-  commands.push_back(ControlRun{.request = next_request_++, .run = run, .action = action});
+  commands.push_back(std::move(reported));
   Turn(std::move(commands));
+  return true;
+}
+
+void SchedulerDriver::Started(const std::string& worker, const std::string& task,
+                              absl::Duration elapsed) {
+  WorkerReported reported{.worker = workers_.at(worker).stream};
+  reported.started.push_back(StartedTask{.lease = LeaseOf(worker, task), .elapsed = elapsed});
+  std::vector<Command> commands;
+  commands.push_back(std::move(reported));
+  Turn(std::move(commands));
+}
+
+void SchedulerDriver::Control(uint64_t run, ControlRun::Action action, absl::Duration grace,
+                              const std::string& step) {
+  const uint64_t request = next_request_++;
+  std::vector<Command> commands;
+  commands.push_back(
+      ControlRun{.request = request, .run = run, .action = action, .grace = grace, .step = step});
+  Turn(std::move(commands));
+  const Reply& reply = replies_.at(request);
+  if (!reply.status.ok()) lines_.push_back(std::string(reply.status.message()));
 }
 
 void SchedulerDriver::Advance(absl::Duration duration) {
@@ -324,6 +388,7 @@ void SchedulerDriver::Restart(bool checkpoint_first) {
     for (const auto& [key, bytes] : blocks_[number]) snapshot.runs.back().blocks.push_back(bytes);
     snapshot.next_run = number + 1;
   }
+  for (auto& [name, worker] : workers_) worker.connected = false;
   ++options_.epoch;
   scheduler_ = std::make_unique<Scheduler>(options_);
   const absl::Status loaded = scheduler_->Load(std::move(snapshot), now_);

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,10 +45,17 @@ class SchedulerDriver {
   void Succeed(const std::string& worker, const std::string& task, int64_t list_elements = -1);
   void Report(const std::string& worker, const std::string& task, Outcome::Kind kind,
               const std::string& message = "");
+  // The same, but the worker never hears that it was taken in: it holds the lease still.
+  void ReportUnheard(const std::string& worker, const std::string& task, Outcome::Kind kind);
   void Progress(const std::string& worker, const std::string& task, uint64_t elements);
+  // The task's input number `which` (of those that lie in the bucket, counted round) is gone.
+  // False: it has none.
+  bool Gone(const std::string& worker, const std::string& task, size_t which);
+  void Started(const std::string& worker, const std::string& task, absl::Duration elapsed);
   void Learn(const std::string& worker, uint64_t run, const std::string& step, hub::Pool pool);
 
-  void Control(uint64_t run, ControlRun::Action action);
+  void Control(uint64_t run, ControlRun::Action action, absl::Duration grace = {},
+               const std::string& step = "");
   void Advance(absl::Duration duration);
 
   // The process dies and comes back from what was stored. Streams are broken.
@@ -59,6 +67,7 @@ class SchedulerDriver {
   // Lines since the last call, and whether any are left.
   std::vector<std::string> TakeLines();
   Scheduler* scheduler() { return scheduler_.get(); }
+  bool deleted(uint64_t address) const { return deleted_.contains(address); }
   const std::map<std::string, uint64_t>& granted(const std::string& worker) {
     return workers_[worker].leases;
   }
@@ -69,14 +78,17 @@ class SchedulerDriver {
     uint64_t stream = 0;
     uint64_t incarnation = 0;
     uint64_t report = 0;
+    bool connected = false;
     std::map<std::string, uint64_t> leases;  // Task to lease.
     std::map<uint64_t, HeldLease> held;
+    std::map<uint64_t, std::vector<uint64_t>> inputs;  // Lease to addresses.
   };
 
   void Turn(std::vector<Command> commands);
   void Take(const Effects& effects);
   void TakeGrants(const GrantGroup& group);
-  std::string InputText(const GrantGroup& group, const InputColumn& column, size_t i);
+  std::string InputText(const GrantGroup& group, const InputColumn& column, size_t i,
+                        std::vector<uint64_t>* inputs);
   std::string ValueName(uint64_t address) const;
   std::string WorkerOf(uint64_t stream) const;
   void SendJoin(FakeWorker* worker, const std::string& name);
@@ -96,6 +108,7 @@ class SchedulerDriver {
   std::map<uint64_t, std::shared_ptr<const Program>> programs_;
   std::map<uint64_t, Reply> replies_;
   std::vector<std::string> lines_;
+  std::set<uint64_t> deleted_;  // Addresses.
 
   // The store.
   std::map<uint64_t, StoredRun> runs_;

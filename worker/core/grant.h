@@ -36,8 +36,9 @@ struct GrantGroup {
   Pool pool = Pool::kThread;
   std::vector<uint64_t> lease;
   std::vector<uint64_t> item;
-  std::vector<uint32_t> attempt;  // Empty: all 1.
-  std::vector<uint32_t> pass;     // Empty: all 0.
+  std::vector<uint32_t> attempt;    // Empty: all 1.
+  std::vector<uint32_t> pass;       // Empty: all 0.
+  std::vector<uint32_t> handbacks;  // Empty: all 0.
   std::vector<InputColumn> inputs;
   std::string item_prefix;
   bool is_source = false;
@@ -45,6 +46,7 @@ struct GrantGroup {
 
   uint32_t AttemptOf(uint32_t row) const { return attempt.empty() ? 1 : attempt[row]; }
   uint32_t PassOf(uint32_t row) const { return pass.empty() ? 0 : pass[row]; }
+  uint32_t HandbacksOf(uint32_t row) const { return handbacks.empty() ? 0 : handbacks[row]; }
 };
 
 // One task, as a row of its group.
@@ -67,7 +69,9 @@ struct HeldLease {
   uint64_t item = 0;
   uint32_t node = 0;
   uint32_t pass = 0;
-  uint64_t elapsed_ms = 0;
+  uint32_t attempt = 1;
+  uint32_t handbacks = 0;
+  uint64_t elapsed_ms = 0;  // 0: not known to have started.
   Pool pool = Pool::kThread;
 };
 
@@ -122,6 +126,18 @@ struct LearnedMode {
   uint64_t run = 0;
   uint32_t step = 0;
   Pool pool = Pool::kThread;
+};
+
+struct Started {
+  uint64_t lease = 0;
+  uint64_t elapsed_ms = 0;
+};
+
+// A failure that is no task's: of a module's finalize hook.
+struct StepError {
+  uint64_t run = 0;
+  uint32_t step = 0;
+  CallError error;
 };
 
 // Outcomes that travel in one message and are acknowledged together.

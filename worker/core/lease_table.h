@@ -25,7 +25,7 @@ enum class LeaseState : uint8_t {
 
 struct LeaseRecord {
   uint64_t lease = 0;
-  absl::Time started;
+  absl::Time began = absl::InfiniteFuture();  // In its executor, as far as that said so.
   uint32_t group = 0;
   uint32_t row = 0;
   LeaseState state = LeaseState::kFree;

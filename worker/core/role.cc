@@ -20,6 +20,8 @@ constexpr absl::Duration kGoodbyeGrace = absl::Seconds(1);
 // While more than this is on its way to the bucket, no new calls begin.
 constexpr size_t kStoringBytesMax = 16 << 20;
 constexpr absl::Duration kLongestWait = absl::Seconds(1);
+// How often the hub is told what has come to run for long.
+constexpr absl::Duration kLookEvery = absl::Seconds(1);
 
 void WriteToStandardError(absl::string_view text) {
   while (!text.empty()) {
@@ -54,6 +56,11 @@ void ExecutorPost::OnLearnedMode(uint64_t run, uint32_t step, Pool pool) {
   inbox_->Post([receiver = receiver_, run, step, pool] {
     receiver->OnStepMode({.run = run, .step = step, .pool = pool});
   });
+}
+
+void ExecutorPost::OnStarted(std::vector<StartedCall> calls) {
+  inbox_->Post(
+      [receiver = receiver_, calls = std::move(calls)] { receiver->OnCallsStarted(calls); });
 }
 
 Role::Role(RoleOptions options, std::shared_ptr<grpc::Channel> channel)
@@ -126,11 +133,12 @@ void Role::Advance(absl::Time now) {
   if (results_ != nullptr) {
     results_->Flush();
     if (results_->bytes_under_way() < kStoringBytesMax) {
-      session_.TakeStarts(now, &batches_);
+      session_.TakeStarts(&batches_);
       for (StartBatch& batch : batches_) runs_.Load(std::move(batch));
       batches_.clear();
     }
     HandOver();
+    LookOverCalls(now);
     SendNews(now);
   }
   if (phase_ != Phase::kRunning) AdvanceStop(now);
@@ -140,6 +148,13 @@ void Role::Advance(absl::Time now) {
 void Role::HandOver() {
   if (!ready_python_.empty()) python_->Start(std::exchange(ready_python_, {}));
   if (!ready_sql_.empty()) sql_->Start(std::exchange(ready_sql_, {}));
+}
+
+void Role::LookOverCalls(absl::Time now) {
+  if (now < next_look_) return;
+  next_look_ = now + kLookEvery;
+  for (Executor* executor : {python_, sql_}) executor->LookOver();
+  session_.OnGhosts(python_->ghosts() + sql_->ghosts());
 }
 
 void Role::SendNews(absl::Time now) {
@@ -314,5 +329,10 @@ void Role::OnResults(std::vector<CallResult> results) {
 void Role::OnSourceProgress(const Progress& progress) { session_.OnProgress(progress); }
 
 void Role::OnStepMode(const LearnedMode& learned) { session_.OnLearnedMode(learned); }
+
+void Role::OnCallsStarted(const std::vector<StartedCall>& calls) {
+  const absl::Time now = Clock::Real()->Now();
+  for (const StartedCall& call : calls) session_.OnStarted(call.lease, call.started, now);
+}
 
 }  // namespace bue::worker

@@ -40,6 +40,7 @@ class ExecutorPost final : public ExecutorEvents {
     virtual void OnResults(std::vector<CallResult> results) = 0;
     virtual void OnSourceProgress(const Progress& progress) = 0;
     virtual void OnStepMode(const LearnedMode& learned) = 0;
+    virtual void OnCallsStarted(const std::vector<StartedCall>& calls) = 0;
   };
 
   ExecutorPost(std::shared_ptr<Inbox> inbox, Receiver* receiver)
@@ -48,6 +49,7 @@ class ExecutorPost final : public ExecutorEvents {
   void OnDone(std::vector<CallResult> results) override;
   void OnProgress(uint64_t lease, uint64_t address, uint64_t elements) override;
   void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) override;
+  void OnStarted(std::vector<StartedCall> calls) override;
 
  private:
   const std::shared_ptr<Inbox> inbox_;
@@ -101,6 +103,7 @@ class Role final : public HubStreamListener,
   void Advance(absl::Time now);
   void SendNews(absl::Time now);
   void HandOver();
+  void LookOverCalls(absl::Time now);
   void AdvanceStop(absl::Time now);
 
   // HubStreamListener
@@ -125,6 +128,7 @@ class Role final : public HubStreamListener,
   void OnResults(std::vector<CallResult> results) override;
   void OnSourceProgress(const Progress& progress) override;
   void OnStepMode(const LearnedMode& learned) override;
+  void OnCallsStarted(const std::vector<StartedCall>& calls) override;
 
   void Cancel(const std::vector<uint64_t>& leases);
 
@@ -150,6 +154,7 @@ class Role final : public HubStreamListener,
   std::vector<v1::LogReply> log_replies_;
   Phase phase_ = Phase::kRunning;
   absl::Time stop_deadline_ = absl::InfiniteFuture();
+  absl::Time next_look_ = absl::InfinitePast();  // For calls that run for long.
 
   absl::Mutex mutex_;
   bool welcome_known_ ABSL_GUARDED_BY(mutex_) = false;

@@ -44,6 +44,12 @@ std::vector<T> TakeFirst(std::vector<T>* from, size_t count) {
   return taken;
 }
 
+// At least 1 for what has begun.
+uint64_t ElapsedMs(absl::Time began, absl::Time now) {
+  if (began == absl::InfiniteFuture()) return 0;
+  return static_cast<uint64_t>(std::max<int64_t>(1, absl::ToInt64Milliseconds(now - began)));
+}
+
 bool IsRunning(const LeaseRecord& record) { return record.state == LeaseState::kRunning; }
 
 }  // namespace
@@ -60,17 +66,16 @@ std::vector<HeldLease> Session::Held(absl::Time now) const {
     const LeaseRecord& record = table_.at(i);
     if (record.state == LeaseState::kFree || record.state == LeaseState::kRevoked) continue;
     const GrantGroup& group = *table_.group(i);
-    const bool started = record.state != LeaseState::kWaiting;
-    held.push_back(
-        {.lease = record.lease,
-         .run = group.run,
-         .instance = group.instance,
-         .item = group.item[record.row],
-         .node = group.node,
-         .pass = group.PassOf(record.row),
-         .elapsed_ms = static_cast<uint64_t>(
-             started ? std::max<int64_t>(0, absl::ToInt64Milliseconds(now - record.started)) : 0),
-         .pool = record.pool});
+    held.push_back({.lease = record.lease,
+                    .run = group.run,
+                    .instance = group.instance,
+                    .item = group.item[record.row],
+                    .node = group.node,
+                    .pass = group.PassOf(record.row),
+                    .attempt = group.AttemptOf(record.row),
+                    .handbacks = group.HandbacksOf(record.row),
+                    .elapsed_ms = ElapsedMs(record.began, now),
+                    .pool = record.pool});
   }
   return held;
 }
@@ -85,6 +90,8 @@ void Session::OnDisconnected() {
   connected_ = false;
   goodbye_sent_ = false;
   for (PoolState& pool : pools_) pool.room_sent = false;
+  started_unsent_.clear();  // The next hello says it.
+  ghosts_unsent_ = ghosts_ > 0;
   for (auto& [lease, source] : sources_) {
     source.unsent = source.last.elements > 0;
     progress_unsent_ |= source.unsent;
@@ -196,6 +203,23 @@ void Session::OnProgress(const Progress& progress) {
   if (source.credit > 0 && progress.elements >= source.credit) SetPaused(record, true);
 }
 
+void Session::OnStarted(uint64_t lease, absl::Time began, absl::Time now) {
+  const uint32_t record = table_.Find(lease);
+  if (record == LeaseTable::kNone || !IsRunning(table_.at(record))) return;
+  table_.at(record).began = began;
+  started_unsent_.push_back({.lease = lease, .elapsed_ms = ElapsedMs(began, now)});
+}
+
+void Session::OnGhosts(uint32_t ghosts) {
+  if (ghosts == ghosts_) return;
+  ghosts_ = ghosts;
+  ghosts_unsent_ = true;
+}
+
+void Session::OnStepError(StepError error) {
+  if (errors_unsent_.size() < options_.step_errors_max) errors_unsent_.push_back(std::move(error));
+}
+
 void Session::OnLearnedMode(const LearnedMode& learned) {
   const auto [place, is_new] =
       learned_.try_emplace({learned.run, learned.step}, Learned{.pool = learned.pool});
@@ -229,7 +253,7 @@ void Session::OnLearnedMode(const LearnedMode& learned) {
 
 // --------------------------------------------------------------------------------- what to do
 
-void Session::TakeStarts(absl::Time now, std::vector<StartBatch>* batches) {
+void Session::TakeStarts(std::vector<StartBatch>* batches) {
   for (int pool = 0; pool < kPools; ++pool) {
     PoolState& state = pools_[pool];
     StartBatch batch;
@@ -246,7 +270,7 @@ void Session::TakeStarts(absl::Time now, std::vector<StartBatch>* batches) {
         batch = {.group = group, .pool = static_cast<Pool>(pool)};
       }
       batch.rows.push_back(table_.at(record).row);
-      Start(record, now);
+      Start(record);
     }
     if (batch.group != nullptr) batches->push_back(std::move(batch));
   }
@@ -255,6 +279,7 @@ void Session::TakeStarts(absl::Time now, std::vector<StartBatch>* batches) {
 bool Session::HasNews() const {
   if (!connected_ || goodbye_sent_) return false;
   if (pending_.size() > 0 || progress_unsent_ || learned_unsent_ || GoodbyeIsDue()) return true;
+  if (!started_unsent_.empty() || !errors_unsent_.empty() || ghosts_unsent_) return true;
   for (int pool = 0; pool < kPools; ++pool) {
     if (RoomIsUrgent(pool)) return true;
   }
@@ -291,6 +316,9 @@ Session::Message Session::TakeMessage() {
     state.sent = wanted;
     message.rooms.push_back(wanted);
   }
+  message.started = std::exchange(started_unsent_, {});
+  message.errors = std::exchange(errors_unsent_, {});
+  if (std::exchange(ghosts_unsent_, false)) message.ghosts = ghosts_;
   message.goodbye = GoodbyeIsDue();
   goodbye_sent_ = message.goodbye;
   return message;
@@ -379,14 +407,14 @@ Pool Session::PoolFor(const GrantGroup& group) const {
   return found == learned_.end() ? group.pool : found->second.pool;
 }
 
-void Session::Start(uint32_t index, absl::Time now) {
+void Session::Start(uint32_t index) {
   LeaseRecord& record = table_.at(index);
   CHECK(record.state == LeaseState::kWaiting);
   PoolState& pool = PoolOf(record);
   --pool.waiting;
   ++pool.running;
   record.state = LeaseState::kRunning;
-  record.started = now;
+  record.began = absl::InfiniteFuture();
 }
 
 void Session::SetPaused(uint32_t index, bool paused) {

@@ -4,7 +4,7 @@
 //
 //   session.OnWelcome(dropped, &cancel);
 //   session.OnGrant(group);
-//   session.TakeStarts(now, &batches);        // hand these to the executors
+//   session.TakeStarts(&batches);             // hand these to the executors
 //   session.OnExecuted(lease, run_time);      // frees the slot
 //   session.OnSucceeded(lease, address, …);   // once the value is stored
 //   if (session.HasNews()) Send(session.TakeMessage());
@@ -43,6 +43,8 @@ struct SessionOptions {
   // Beyond this many outcomes, or bytes of them, without an acknowledgement no more is asked for.
   uint32_t unacked_max = 65536;
   size_t unacked_bytes_max = 16 << 20;
+  // Failures that are no task's, waiting to be sent; more are dropped.
+  uint32_t step_errors_max = 100;
   // A message carries at most this much.
   uint32_t message_outcomes_max = 16384;
   size_t message_bytes_max = 4 << 20;
@@ -74,12 +76,18 @@ class Session {
   bool OnSucceeded(uint64_t lease, uint64_t address, uint64_t elements, uint32_t run_us);
   bool OnOutcome(Outcome outcome);
   void OnProgress(const Progress& progress);
+  // The task has run since `began`; the executor says so once it has run for a while.
+  void OnStarted(uint64_t lease, absl::Time began, absl::Time now);
+  // How many attempts go on that nobody waits for any more.
+  void OnGhosts(uint32_t ghosts);
+  // A failure that is no task's; kept until it is sent.
+  void OnStepError(StepError error);
   // Moves what waits for the step to `pool`, and what will be granted of it.
   void OnLearnedMode(const LearnedMode& learned);
 
   // ------------------------------------------------------------------------------ what to do
   // Appends what may start now, in grant order, and counts it as running.
-  void TakeStarts(absl::Time now, std::vector<StartBatch>* batches);
+  void TakeStarts(std::vector<StartBatch>* batches);
 
   // Whether a message is worth sending now. Never before OnWelcome.
   bool HasNews() const;
@@ -88,6 +96,9 @@ class Session {
     const Report* report = nullptr;  // Valid until the next call.
     std::vector<Progress> progress;
     std::vector<LearnedMode> learned;
+    std::vector<Started> started;
+    std::optional<uint32_t> ghosts;
+    std::vector<StepError> errors;
     bool goodbye = false;
   };
   Message TakeMessage();
@@ -132,7 +143,7 @@ class Session {
   Pool PoolFor(const GrantGroup& group) const;
   uint32_t Ahead(int pool) const;
   bool RoomIsUrgent(int pool) const;
-  void Start(uint32_t record, absl::Time now);
+  void Start(uint32_t record);
   void SetPaused(uint32_t record, bool paused);
   // Takes a record out of its state's counts: before it finishes or goes.
   void Leave(uint32_t record);
@@ -161,6 +172,10 @@ class Session {
   size_t unacked_outcomes_ = 0;
   size_t outcome_bytes_ = 0;  // Of pending_ and unacked_.
   uint64_t last_report_ = 0;
+  std::vector<Started> started_unsent_;
+  std::vector<StepError> errors_unsent_;
+  uint32_t ghosts_ = 0;
+  bool ghosts_unsent_ = false;
   bool progress_unsent_ = false;
   bool learned_unsent_ = false;
   bool connected_ = false;

@@ -15,6 +15,8 @@
 namespace bue::worker {
 namespace {
 
+constexpr absl::Duration kLong = absl::Seconds(1);  // Calls that run for less are not told of.
+
 // An error of a call: what was being done, and what went wrong.
 constexpr char kActionPayload[] = "bue.action";
 
@@ -135,7 +137,7 @@ void SqlExecutor::Start(std::vector<Call> calls) {
     auto cancelled = std::make_shared<std::atomic<bool>>(false);
     {
       absl::MutexLock lock(&mutex_);
-      running_[call.lease] = cancelled;
+      running_[call.lease] = {.cancelled = cancelled};
     }
     threads_.Post([this, call = std::move(call), cancelled] { Run(call, cancelled); });
   }
@@ -144,7 +146,24 @@ void SqlExecutor::Start(std::vector<Call> calls) {
 void SqlExecutor::Cancel(uint64_t lease) {
   absl::MutexLock lock(&mutex_);
   const auto found = running_.find(lease);
-  if (found != running_.end()) *found->second = true;
+  if (found != running_.end()) *found->second.cancelled = true;
+}
+
+void SqlExecutor::LookOver() {
+  std::vector<StartedCall> started;
+  uint32_t ghosts = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    const absl::Time before = Clock::Real()->Now() - kLong;
+    for (auto& [lease, running] : running_) {
+      if (running.started <= before && *running.cancelled) ++ghosts;
+      if (running.told_started || running.started > before) continue;
+      running.told_started = true;
+      started.push_back({.lease = lease, .started = running.started});
+    }
+  }
+  ghosts_ = ghosts;
+  if (!started.empty()) events_->OnStarted(std::move(started));
 }
 
 void SqlExecutor::ForgetRun(uint64_t run) {
@@ -155,7 +174,7 @@ void SqlExecutor::ForgetRun(uint64_t run) {
 void SqlExecutor::Stop(absl::Duration) {
   {
     absl::MutexLock lock(&mutex_);
-    for (auto& [lease, cancelled] : running_) *cancelled = true;
+    for (auto& [lease, running] : running_) *running.cancelled = true;
   }
   // Statements look at their flag every few milliseconds.
   threads_.Stop();
@@ -164,6 +183,10 @@ void SqlExecutor::Stop(absl::Duration) {
 void SqlExecutor::Run(const Call& call, const Flag& cancelled) {
   CallResult result{.lease = call.lease};
   const absl::Time start = Clock::Real()->Now();
+  {
+    absl::MutexLock lock(&mutex_);
+    running_[call.lease].started = start;
+  }
   const absl::Status status = call.step->step.language == Language::kList
                                   ? RunList(call, *cancelled, &result)
                                   : RunSql(call, *cancelled, &result);

@@ -37,11 +37,18 @@ class SqlExecutor final : public Executor {
   void Cancel(uint64_t lease) override;
   void SourceCredit(uint64_t, uint64_t) override {}  // SQL yields its rows at once.
   std::string Output(uint64_t) override { return ""; }
+  void LookOver() override;
+  uint32_t ghosts() const override { return ghosts_; }
   void ForgetRun(uint64_t run) override;
   void Stop(absl::Duration grace) override;
 
  private:
   using Flag = std::shared_ptr<std::atomic<bool>>;
+  struct Running {
+    Flag cancelled;
+    absl::Time started = absl::InfiniteFuture();  // Until a thread takes the call.
+    bool told_started = false;
+  };
 
   void Run(const Call& call, const Flag& cancelled);
   absl::Status RunSql(const Call& call, const std::atomic<bool>& cancelled, CallResult* result);
@@ -55,11 +62,12 @@ class SqlExecutor final : public Executor {
   PostgresPool postgres_;
 
   absl::Mutex mutex_;
-  absl::flat_hash_map<uint64_t, Flag> running_ ABSL_GUARDED_BY(mutex_);  // By lease.
+  absl::flat_hash_map<uint64_t, Running> running_ ABSL_GUARDED_BY(mutex_);  // By lease.
   // Contents of SQL files, by run and step.
   absl::btree_map<std::pair<uint64_t, uint32_t>, std::shared_ptr<const std::string>> code_
       ABSL_GUARDED_BY(mutex_);
 
+  std::atomic<uint32_t> ghosts_ = 0;
   ThreadPool threads_;  // Last: its threads use all of the above.
 };
 

@@ -142,6 +142,7 @@ absl::StatusOr<GrantGroup> FromProto(const v1::GrantGroup& proto) {
   group.item = Column<uint64_t>(proto.item());
   group.attempt = Column<uint32_t>(proto.attempt());
   group.pass = Column<uint32_t>(proto.pass());
+  group.handbacks = Column<uint32_t>(proto.handbacks());
   group.item_prefix = proto.item_prefix();
   group.is_source = proto.is_source();
   group.source_credit = proto.source_credit();
@@ -150,6 +151,8 @@ absl::StatusOr<GrantGroup> FromProto(const v1::GrantGroup& proto) {
   if (!group.attempt.empty())
     RETURN_IF_ERROR(CheckLength("attempt", group.attempt.size(), tasks, false));
   if (!group.pass.empty()) RETURN_IF_ERROR(CheckLength("pass", group.pass.size(), tasks, false));
+  if (!group.handbacks.empty())
+    RETURN_IF_ERROR(CheckLength("handbacks", group.handbacks.size(), tasks, false));
   for (const v1::InputColumn& input : proto.inputs()) {
     ASSIGN_OR_RETURN(InputColumn column, FromProto(input, tasks));
     group.inputs.push_back(std::move(column));
@@ -178,19 +181,23 @@ void ToProto(const HeldLease& held, v1::HeldLease* out) {
   out->set_item(held.item);
   out->set_node(held.node);
   out->set_pass(held.pass);
+  out->set_attempt(held.attempt);
+  out->set_handbacks(held.handbacks);
   out->set_elapsed_ms(held.elapsed_ms);
   out->set_pool(ToProto(held.pool));
+}
+
+void ToProto(const CallError& error, v1::ErrorInfo* out) {
+  out->set_action(error.action);
+  out->set_type(Utf8(error.type));
+  out->set_message(Utf8(error.message));
+  out->set_traceback(Utf8(error.traceback));
 }
 
 void ToProto(const Outcome& outcome, v1::Outcome* out) {
   out->set_lease(outcome.lease);
   out->set_kind(ToProto(outcome.kind));
-  if (!outcome.error.action.empty()) {
-    out->mutable_error()->set_action(outcome.error.action);
-    out->mutable_error()->set_type(Utf8(outcome.error.type));
-    out->mutable_error()->set_message(Utf8(outcome.error.message));
-    out->mutable_error()->set_traceback(Utf8(outcome.error.traceback));
-  }
+  if (!outcome.error.action.empty()) ToProto(outcome.error, out->mutable_error());
   out->set_output(outcome.output);
   out->set_run_us(outcome.run_us);
   out->set_address(outcome.address);
@@ -225,6 +232,18 @@ void ToProto(const Session::Message& message, v1::FromWorker* out) {
     proto->set_run(learned.run);
     proto->set_step(learned.step);
     proto->set_pool(ToProto(learned.pool));
+  }
+  for (const Started& started : message.started) {
+    v1::Started* proto = out->add_started();
+    proto->set_lease(started.lease);
+    proto->set_elapsed_ms(started.elapsed_ms);
+  }
+  if (message.ghosts.has_value()) out->set_ghosts(*message.ghosts);
+  for (const StepError& error : message.errors) {
+    v1::StepError* proto = out->add_errors();
+    proto->set_run(error.run);
+    proto->set_step(error.step);
+    ToProto(error.error, proto->mutable_error());
   }
   out->set_goodbye(message.goodbye);
 }

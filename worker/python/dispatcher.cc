@@ -92,6 +92,10 @@ void Dispatcher::ForgetRun(uint64_t run) {
   Post([this, run] { forgotten_runs_.insert(run); });
 }
 
+void Dispatcher::LookOver() {
+  Post([this] { HandleLookOver(); });
+}
+
 void Dispatcher::Stop(absl::Duration grace) {
   Post([this, grace] { HandleStop(grace); });
 }
@@ -321,8 +325,7 @@ void Dispatcher::Send(InFlight* in_flight, Runner* runner) {
   runner->frame.Add(call, step, in_flight->readers);
   if (runner->frame.full()) runner->frame.MoveTo(runner->process->outgoing());
   if (runner->ready) {
-    in_flight->deadline = now_ + absl::Seconds(call.step->step.timeout_s);
-    NextDeadline(in_flight->deadline);
+    BeginTime(in_flight);
   }
 }
 

@@ -8,6 +8,7 @@
 #ifndef BUE_WORKER_PYTHON_DISPATCHER_H_
 #define BUE_WORKER_PYTHON_DISPATCHER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -45,8 +46,10 @@ class Dispatcher final : public TransferEvents {
   void Cancel(uint64_t lease);
   void SourceCredit(uint64_t lease, uint64_t elements);
   void ForgetRun(uint64_t run);
+  void LookOver();
   void Stop(absl::Duration grace);
   std::string Output(uint64_t lease) { return output_.Show(lease); }
+  uint32_t ghosts() const { return ghosts_; }
   std::vector<int> RunnerPids();  // Waits for the dispatcher's thread.
 
   // TransferEvents, by transfer threads.
@@ -72,6 +75,7 @@ class Dispatcher final : public TransferEvents {
     bool stopping = false;  // Was told to exit.
     bool watching_writes = false;
     int calls = 0;
+    int stuck = 0;                                 // Calls that failed and go on.
     uint64_t run = 0;                              // Process mode: whose modules it has.
     absl::Time deadline = absl::InfiniteFuture();  // Of starting, retiring or exiting.
     absl::flat_hash_set<uint32_t> steps;           // Steps that it knows.
@@ -81,6 +85,8 @@ class Dispatcher final : public TransferEvents {
   struct InFlight {
     Call call;
     Runner* runner = nullptr;  // Null: queued.
+    absl::Time started = absl::InfiniteFuture();
+    bool told_started = false;
     absl::Time deadline = absl::InfiniteFuture();
     bool timed_out = false;  // Its cancellation was sent, or its process killed.
     bool cancelled = false;
@@ -158,6 +164,8 @@ class Dispatcher final : public TransferEvents {
 
   // --- dispatcher_failures.cc: time, death, stopping.
   void HandleTimers();
+  void BeginTime(InFlight* in_flight);
+  void HandleLookOver();
   void HandleCancel(uint64_t lease);
   void TimeOut(InFlight* in_flight);
   void FailTimedOut(InFlight* in_flight, std::string traceback);
@@ -185,6 +193,7 @@ class Dispatcher final : public TransferEvents {
   std::vector<std::function<void()>> actions_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   OutputLog output_;
+  std::atomic<uint32_t> ghosts_ = 0;
 
   // Used by the dispatcher's thread only.
   absl::Time now_;

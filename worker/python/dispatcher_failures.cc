@@ -8,13 +8,34 @@
 namespace bue::worker {
 namespace {
 
-constexpr int kFailedStartsMax = 3;  // In a row; then calls fail rather than wait.
+constexpr absl::Duration kLong = absl::Seconds(1);  // Calls that run for less are not told of.
+constexpr int kFailedStartsMax = 3;                 // In a row; then calls fail rather than wait.
 constexpr absl::Duration kExitGrace = absl::Seconds(2);  // For finalize hooks, when stopping.
 
 }  // namespace
 
 void Dispatcher::NextDeadline(absl::Time deadline) {
   next_deadline_ = std::min(next_deadline_, deadline);
+}
+
+void Dispatcher::BeginTime(InFlight* in_flight) {
+  in_flight->started = now_;
+  in_flight->deadline = now_ + absl::Seconds(in_flight->call.step->step.timeout_s);
+  NextDeadline(in_flight->deadline);
+}
+
+void Dispatcher::HandleLookOver() {
+  std::vector<StartedCall> started;
+  uint32_t ghosts = 0;
+  for (const auto& [lease, in_flight] : calls_) {
+    if (in_flight->cancelled && in_flight->runner != nullptr) ++ghosts;
+    if (in_flight->told_started || in_flight->started > now_ - kLong) continue;
+    in_flight->told_started = true;
+    started.push_back({.lease = lease, .started = in_flight->started});
+  }
+  for (const auto& runner : runners_) ghosts += runner->stuck;
+  ghosts_ = ghosts;
+  if (!started.empty()) events_->OnStarted(std::move(started));
 }
 
 void Dispatcher::HandleTimers() {
@@ -104,6 +125,7 @@ void Dispatcher::StuckCall(InFlight* in_flight) {
             in_flight->call.task.run, in_flight->call.step->step.name, in_flight->call.task.item,
             runner->process->pid());
   Retire(runner);
+  ++runner->stuck;
   FailTimedOut(in_flight, "");
 }
 
@@ -238,6 +260,8 @@ void Dispatcher::Requeue(InFlight* in_flight) {
   if (in_flight->printed) output_.Take(in_flight->call.lease);
   in_flight->printed = false;
   in_flight->deadline = absl::InfiniteFuture();
+  in_flight->started = absl::InfiniteFuture();
+  in_flight->told_started = false;
   in_flight->elements = 0;
   in_flight->may_send = 0;
   in_flight->paused.reset();

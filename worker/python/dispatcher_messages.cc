@@ -115,8 +115,7 @@ void Dispatcher::OnReady(Runner* runner) {
   failed_starts_ = 0;
   if (!runner->stopping) runner->deadline = absl::InfiniteFuture();
   for (InFlight* in_flight : CallsOf(runner)) {
-    in_flight->deadline = now_ + absl::Seconds(in_flight->call.step->step.timeout_s);
-    NextDeadline(in_flight->deadline);
+    BeginTime(in_flight);
   }
 }
 

@@ -47,6 +47,10 @@ void PythonExecutor::SourceCredit(uint64_t lease, uint64_t elements) {
 
 std::string PythonExecutor::Output(uint64_t lease) { return impl_->dispatcher.Output(lease); }
 
+void PythonExecutor::LookOver() { impl_->dispatcher.LookOver(); }
+
+uint32_t PythonExecutor::ghosts() const { return impl_->dispatcher.ghosts(); }
+
 void PythonExecutor::ForgetRun(uint64_t run) { impl_->dispatcher.ForgetRun(run); }
 
 void PythonExecutor::Stop(absl::Duration grace) { impl_->Stop(grace); }

@@ -50,6 +50,8 @@ class PythonExecutor final : public Executor {
   void Cancel(uint64_t lease) override;
   void SourceCredit(uint64_t lease, uint64_t elements) override;
   std::string Output(uint64_t lease) override;
+  void LookOver() override;
+  uint32_t ghosts() const override;
   void ForgetRun(uint64_t run) override;
   void Stop(absl::Duration grace) override;
 

@@ -151,6 +151,21 @@ TEST_F(FailuresTest, CancelEndsWhatCanBeEnded) {
   EXPECT_EQ(harness_.events.Wait(process_call).kind, CallResult::Kind::kGivenBack);
 }
 
+TEST_F(FailuresTest, WhatGoesOnAfterItsTimeIsCountedAndWhatRunsForLongIsTold) {
+  const uint64_t stuck = harness_.Start(StepOf("blocks", 0.1));
+  EXPECT_THAT(Show(harness_.events.Wait(stuck)), HasSubstr("error: timeout: "));
+  const uint64_t longer = harness_.Start(StepOf("sleeps"));
+  const absl::Time before = absl::Now();
+  WaitUntil([&] {
+    harness_.executor->LookOver();
+    return harness_.executor->ghosts() == 1 &&
+           harness_.events.StartedAt(longer) != absl::InfiniteFuture();
+  });
+  EXPECT_LT(harness_.events.StartedAt(longer), absl::Now());
+  EXPECT_GT(harness_.events.StartedAt(longer), before - absl::Seconds(1));
+  EXPECT_EQ(harness_.events.StartedAt(stuck), absl::InfiniteFuture());
+}
+
 TEST_F(FailuresTest, StopAnswersEveryCall) {
   std::vector<uint64_t> leases;
   for (const char* function : {"sleeps", "blocks", "swallows"}) {

@@ -124,6 +124,17 @@ void WaitingEvents::OnLearnedMode(uint64_t run, uint32_t step, Pool pool) {
   modes_[{run, step}] = pool;
 }
 
+void WaitingEvents::OnStarted(std::vector<StartedCall> calls) {
+  absl::MutexLock lock(&mutex_);
+  for (const StartedCall& call : calls) started_[call.lease] = call.started;
+}
+
+absl::Time WaitingEvents::StartedAt(uint64_t lease) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = started_.find(lease);
+  return found == started_.end() ? absl::InfiniteFuture() : found->second;
+}
+
 CallResult WaitingEvents::Wait(uint64_t lease) {
   absl::MutexLock lock(&mutex_);
   const auto here = [this, lease]()

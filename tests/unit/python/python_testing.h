@@ -64,6 +64,7 @@ class WaitingEvents final : public ExecutorEvents {
   void OnDone(std::vector<CallResult> results) override;
   void OnProgress(uint64_t lease, uint64_t address, uint64_t elements) override;
   void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) override;
+  void OnStarted(std::vector<StartedCall> calls) override;
 
   // Waits for the result of `lease` and takes it. Fails the test after a minute.
   CallResult Wait(uint64_t lease);
@@ -71,9 +72,11 @@ class WaitingEvents final : public ExecutorEvents {
   uint64_t WaitForProgress(uint64_t lease, uint64_t elements);  // Returns the address.
   Pool WaitForMode(uint64_t run, uint32_t step);
   uint64_t Progress(uint64_t lease);
+  absl::Time StartedAt(uint64_t lease);  // InfiniteFuture: not told.
 
  private:
   absl::Mutex mutex_;
+  std::map<uint64_t, absl::Time> started_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, CallResult> results_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, std::pair<uint64_t, uint64_t>> progress_ ABSL_GUARDED_BY(mutex_);
   std::map<std::pair<uint64_t, uint32_t>, Pool> modes_ ABSL_GUARDED_BY(mutex_);

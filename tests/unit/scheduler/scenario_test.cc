@@ -5,9 +5,14 @@
 //   break W | return W | stop W
 //   ok W TASK [list=N]         the task succeeded
 //   fail|pending|reset|cancel|back W TASK [message]
+//   fail-unheard W TASK        the worker never hears that its failure was taken in
 //   progress W TASK N          a streaming source has N elements
 //   learn W RUN STEP async     a step turned out to be async
+//   gone W TASK [N]            the task's input number N is gone from the bucket
+//   started W TASK SECONDS     the task has run for so long
 //   cancel-run|pause|resume|delete N
+//   stop-run N SECONDS         with that grace
+//   retry N [STEP]
 //   advance SECONDS
 //   restart | checkpoint       checkpoint: the same, after a snapshot
 //   status N                   prints the run's counts
@@ -55,6 +60,19 @@ class Scenario {
       driver_.Progress(words_.at(1), words_.at(2), Number(words_.at(3)));
     } else if (verb == "learn") {
       driver_.Learn(words_.at(1), Number(words_.at(2)), words_.at(3), Pool::kAsync);
+    } else if (verb == "fail-unheard") {
+      driver_.ReportUnheard(words_.at(1), words_.at(2), Outcome::Kind::kFailed);
+    } else if (verb == "gone") {
+      EXPECT_TRUE(
+          driver_.Gone(words_.at(1), words_.at(2), words_.size() > 3 ? Number(words_[3]) : 0));
+    } else if (verb == "started") {
+      driver_.Started(words_.at(1), words_.at(2), absl::Seconds(Number(words_.at(3))));
+    } else if (verb == "stop-run") {
+      driver_.Control(Number(words_.at(1)), ControlRun::Action::kStop,
+                      absl::Seconds(Number(words_.at(2))));
+    } else if (verb == "retry") {
+      driver_.Control(Number(words_.at(1)), ControlRun::Action::kRetry, {},
+                      words_.size() > 2 ? words_[2] : "");
     } else if (verb == "advance") {
       double seconds = 0;
       ASSERT_TRUE(absl::SimpleAtod(words_.at(1), &seconds));

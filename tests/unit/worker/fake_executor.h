@@ -56,6 +56,8 @@ class FakeExecutor final : public Executor {
     cancelled_.insert(lease);
     held_.erase(lease);
   }
+  void LookOver() override {}
+  uint32_t ghosts() const override { return 0; }
   void SourceCredit(uint64_t lease, uint64_t elements) override {
     absl::MutexLock lock(&mutex_);
     credit_[lease] = elements;

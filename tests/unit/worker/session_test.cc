@@ -48,7 +48,7 @@ class SessionTest : public testing::Test {
   }
   Leases Starts() {
     std::vector<StartBatch> batches;
-    session_.TakeStarts(kStart, &batches);
+    session_.TakeStarts(&batches);
     Leases started;
     for (const StartBatch& batch : batches) {
       for (const uint32_t row : batch.rows) started.push_back(batch.group->lease[row]);
@@ -178,7 +178,11 @@ TEST_F(SessionTest, AReconnectListsWhatWaitsRunsAndFinished) {
   session_.OnGrant(Group({1, 2, 3}));
   Starts();
   Succeed(1);
-  session_.TakeMessage();
+  session_.OnStarted(2, kStart, kStart + absl::Seconds(1));
+  const Session::Message message = session_.TakeMessage();
+  ASSERT_EQ(message.started.size(), 1u);
+  EXPECT_EQ(message.started[0].lease, 2u);
+  EXPECT_EQ(message.started[0].elapsed_ms, 1000u);
   session_.OnDisconnected();
   const std::vector<HeldLease> held = session_.Held(kStart + absl::Seconds(2));
   ASSERT_EQ(held.size(), 3u);
@@ -355,7 +359,7 @@ TEST_F(SessionTest, TooManyUnacknowledgedOutcomesCloseTheRoom) {
   session.OnWelcome({}, &cancelled);
   session.OnGrant(Group({1, 2}));
   std::vector<StartBatch> batches;
-  session.TakeStarts(kStart, &batches);
+  session.TakeStarts(&batches);
   for (const uint64_t lease : {1, 2}) {
     ASSERT_TRUE(session.OnExecuted(lease, absl::Milliseconds(1)).has_value());
     ASSERT_TRUE(session.OnSucceeded(lease, 1, 0, 1));
@@ -374,7 +378,7 @@ TEST_F(SessionTest, LongReportsAreCutIntoMessages) {
   session.OnWelcome({}, &cancelled);
   session.OnGrant(Group({1, 2, 3}, Pool::kAsync));
   std::vector<StartBatch> batches;
-  session.TakeStarts(kStart, &batches);
+  session.TakeStarts(&batches);
   for (const uint64_t lease : {1, 2, 3}) {
     ASSERT_TRUE(session.OnExecuted(lease, absl::Milliseconds(1)).has_value());
     ASSERT_TRUE(session.OnSucceeded(lease, 1, 0, 1));

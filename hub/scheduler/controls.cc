@@ -1,0 +1,118 @@
+// What people do to a run: cancel, stop, pause, resume, retry, delete.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "hub/scheduler/scheduler_impl.h"
+
+namespace bue::hub {
+
+void Scheduler::Impl::Handle(ControlRun& command) {
+  Run* run = FindRun(command.run);
+  if (run == nullptr) {
+    Answer(command.request, absl::NotFoundError(absl::StrCat("no run r", command.run)), Done{});
+    return;
+  }
+  const auto refuse = [&](absl::string_view why) { RefuseControl(command, why); };
+  const auto set = [&](RunState state) {
+    Do(run, Change{.kind = Change::Kind::kState,
+                   .a = static_cast<uint64_t>(state),
+                   .c = absl::ToUnixMicros(now_)});
+  };
+  switch (command.action) {
+    case ControlRun::Action::kCancel:
+      if (!run->active()) return refuse("has ended already");
+      set(RunState::kCancelled);
+      break;
+    case ControlRun::Action::kPause:
+      if (run->state() != RunState::kRunning) return refuse("is not running");
+      set(RunState::kPaused);
+      ready_.Suspend(run);
+      break;
+    case ControlRun::Action::kStop:
+      if (!run->active()) return refuse("has ended already");
+      Do(run, Change{.kind = Change::Kind::kState,
+                     .a = static_cast<uint64_t>(RunState::kStopping),
+                     .b = static_cast<uint64_t>(absl::ToUnixMicros(now_ + command.grace)),
+                     .c = absl::ToUnixMicros(now_)});
+      ready_.Suspend(run);
+      stopping_.insert(run->number());
+      break;
+    case ControlRun::Action::kRetry:
+      return RetryRun(run, command);
+    case ControlRun::Action::kResume:
+      if (run->state() != RunState::kPaused) return refuse("is not paused");
+      set(RunState::kRunning);
+      ready_.Resume(run);
+      break;
+    case ControlRun::Action::kDelete:
+      if (run->active()) return refuse("is still under way; cancel it first");
+      DeleteRun(run);
+      break;
+  }
+  Promise(command.request, absl::OkStatus(), Done{});
+}
+
+void Scheduler::Impl::RefuseControl(const ControlRun& command, absl::string_view why) {
+  Answer(command.request,
+         absl::FailedPreconditionError(absl::StrCat("run r", command.run, " ", why)), Done{});
+}
+
+// An ended run is under way again first; then what failed is. Asked twice, the second finds nothing
+// to do and says so with a count of 0, unless the run has ended well meanwhile.
+void Scheduler::Impl::RetryRun(Run* run, const ControlRun& command) {
+  const bool both = !command.failed && !command.cancelled;
+  const bool failed = command.failed || both;
+  uint32_t step = Run::kNoStep;
+  if (!command.step.empty()) {
+    const std::vector<Step>& steps = run->graph().program().steps;
+    const auto found = std::find_if(steps.begin(), steps.end(),
+                                    [&](const Step& s) { return s.name == command.step; });
+    if (found == steps.end()) {
+      return RefuseControl(command, absl::StrCat("has no step '", command.step, "'"));
+    }
+    step = static_cast<uint32_t>(found - steps.begin());
+  }
+  if (run->expired()) return RefuseControl(command, "ended so long ago that its values are gone");
+  const uint64_t tasks = failed ? run->CountFailed(step) : 0;
+  const bool cancelled = run->state() == RunState::kCancelled;
+  if (cancelled && !command.cancelled && !both) {
+    return RefuseControl(command, "was cancelled: --cancelled lets it go on");
+  }
+  if (!run->active()) {
+    if (!cancelled && tasks == 0) {
+      return RefuseControl(command, command.step.empty()
+                                        ? "has ended, and nothing in it failed"
+                                        : absl::StrCat("has ended, and no task of step '",
+                                                       command.step, "' failed"));
+    }
+    if (active_runs_ >= options_.runs_max)
+      return RefuseControl(command, "has to wait: too many are under way");
+    ReviveRun(run);
+  }
+  if (tasks > 0) {
+    Do(run,
+       Change{.kind = Change::Kind::kRetry, .a = step == Run::kNoStep ? 0 : uint64_t{step} + 1});
+  }
+  Promise(command.request, absl::OkStatus(), Retried{.tasks = tasks});
+}
+
+void Scheduler::Impl::ReviveRun(Run* run) {
+  expiries_.erase({run->ended() + options_.keep_results, run->number()});
+  Do(run, Change{.kind = Change::Kind::kState,
+                 .a = static_cast<uint64_t>(RunState::kRunning),
+                 .c = absl::ToUnixMicros(now_)});
+  ++active_runs_;
+  run->announced = false;
+  run->Revive();
+}
+
+void Scheduler::Impl::DeleteRun(Run* run) {
+  run->VisitAddresses([this](uint64_t address) { OnDelete(address); });
+  effects_->record.changes.push_back(Change{.kind = Change::Kind::kDeleted, .run = run->number()});
+  run_of_key_.erase(run->added().key);
+  ready_.Drop(run);
+  runs_.erase(run->number());
+}
+
+}  // namespace bue::hub
