@@ -52,6 +52,7 @@ struct Change {
     kRecompute = 13,  // instance, item, node: the value it succeeded with is lost; it runs again.
     kRestart = 14,    // instance, item: one that has ended, and whose values are lost, runs again.
   };
+  static constexpr Kind kLastKind = Kind::kRestart;
   Kind kind = Kind::kReserve;
   uint32_t node = 0;
   uint64_t run = 0;

@@ -12,7 +12,7 @@ namespace bue::hub {
 namespace {
 
 constexpr uint64_t kVersion = 1;
-constexpr uint64_t kLastKind = static_cast<uint64_t>(Change::Kind::kExpired);
+constexpr uint64_t kLastKind = static_cast<uint64_t>(Change::kLastKind);
 // Shorter runs of equal deltas cost more as a run of their own than among the others.
 constexpr size_t kRunMin = 3;
 

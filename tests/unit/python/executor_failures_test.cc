@@ -152,10 +152,10 @@ TEST_F(FailuresTest, CancelEndsWhatCanBeEnded) {
 }
 
 TEST_F(FailuresTest, WhatGoesOnAfterItsTimeIsCountedAndWhatRunsForLongIsTold) {
+  const absl::Time before = absl::Now();
+  const uint64_t longer = harness_.Start(StepOf("sleeps"));
   const uint64_t stuck = harness_.Start(StepOf("blocks", 0.1));
   EXPECT_THAT(Show(harness_.events.Wait(stuck)), HasSubstr("error: timeout: "));
-  const uint64_t longer = harness_.Start(StepOf("sleeps"));
-  const absl::Time before = absl::Now();
   WaitUntil([&] {
     harness_.executor->LookOver();
     return harness_.executor->ghosts() == 1 &&
