@@ -1,0 +1,141 @@
+"""What people do to a run that goes wrong: stop it, let it go on, run again what failed."""
+import json
+
+from cluster import ClusterTest, main, wait_for
+
+STEPS = '''
+import os
+import time
+
+def odd_needs_mending(x):
+    if x % 2 and not os.path.exists('mended'):
+        raise KeyError(f'odd {x}')
+    return x
+
+def double(x):
+    with open('doubled', 'a') as log:
+        log.write(f'{x}\\n')
+    return 2 * x
+
+def total(values):
+    return sum(values)
+
+def hold(x):
+    while not os.path.exists('release'):
+        time.sleep(0.01)
+    return x
+
+def never_ends(x):
+    time.sleep(3600)
+'''
+
+LOOP_AND_TOTAL = '''
+import python (odd_needs_mending, double, total) steps.py
+pipe = odd_needs_mending | double
+sum = | total
+for x in range(10):
+    v = pipe(x)
+t = sum(v)
+'''
+
+
+class ControlTest(ClusterTest):
+    def setUp(self):
+        super().setUp()
+        self.write('steps.py', STEPS)
+        self.start_cluster()
+
+    def script(self, step, items, more=''):
+        return self.write('script.bue', f'''
+{more}
+import python ({step}) steps.py
+pipe = | {step}
+for x in range({items}):
+    v = pipe(x)
+''')
+
+    def test_retry_runs_what_failed_and_what_depends_on_it(self):
+        run = self.upload(self.write('script.bue', LOOP_AND_TOTAL))
+        self.bue('wait', run, code=1)
+        self.assertEqual(self.bue('get', run, 't').stdout, '40\n')
+        self.assertEqual(self.status(run)['tasks']['failed'], 5)
+        self.assertIn("no step 'doubel'", self.bue('retry', run, '--step', 'doubel', code=2).stderr)
+        self.assertIn("no task of step 'double' failed",
+                      self.bue('retry', run, '--step', 'double', code=2).stderr)
+        self.bue('retry', run)
+        self.bue('wait', run, code=1)
+        self.write('w0/mended', '')
+        self.assertIn('5 failed tasks run again', self.bue('reset', run).stdout)
+        self.assertIn('succeeded', self.bue('wait', run).stdout)
+        self.assertEqual(self.bue('get', run, 't').stdout, '90\n')
+        status = self.status(run)
+        self.assertEqual((status['tasks']['done'], status['tasks']['total']), (21, 21))
+        with open(self.path('w0', 'doubled')) as log:
+            self.assertEqual(sorted(int(x) for x in log), list(range(10)))  # Each once.
+        self.assertIn('nothing in it failed', self.bue('retry', run, code=2).stderr)
+
+    def test_retry_survives_the_hub(self):
+        run = self.upload(self.write('script.bue', LOOP_AND_TOTAL))
+        self.bue('wait', run, code=1)
+        self.write('w0/mended', '')
+        self.bue('retry', run)
+        self.hub.kill()
+        self.start_hub(self.hub.address)
+        self.assertIn('succeeded', self.bue('wait', run).stdout)
+        self.assertEqual(self.bue('get', run, 't').stdout, '90\n')
+
+    def test_a_cancelled_run_goes_on(self):
+        run = self.upload(self.script('hold', 200))
+        wait_for(lambda: self.status(run)['tasks']['running'], 'it runs')
+        self.bue('cancel', run)
+        self.bue('wait', run, code=1)
+        self.write('w0/release', '')
+        self.assertIn('--cancelled', self.bue('retry', run, '--failed', code=2).stderr)
+        self.bue('retry', run)
+        self.assertIn('succeeded', self.bue('wait', run).stdout)
+        self.assertEqual(sorted(int(result['item']) for result in self.json_lines('results', run)),
+                         list(range(200)))
+
+    def test_stop_lets_what_runs_end_and_starts_nothing(self):
+        run = self.upload(self.script('hold', 1000))
+        wait_for(lambda: self.status(run)['tasks']['running'], 'it runs')
+        self.bue('stop', run, '--grace', 600)
+        self.assertEqual(self.status(run)['state'], 'stopping')
+        self.write('w0/release', '')
+        self.assertIn('cancelled', self.bue('wait', run, code=1).stdout)
+        status = self.status(run)
+        self.assertGreater(status['tasks']['done'], 0)
+        self.assertLess(status['tasks']['done'], 1000)
+        self.assertEqual(len(self.json_lines('results', run)), status['tasks']['done'])
+        self.bue('retry', run, '--cancelled')
+        self.bue('wait', run)
+        self.assertEqual(self.status(run)['tasks']['done'], 1000)
+
+    def test_stop_cuts_off_what_does_not_end(self):
+        run = self.upload(self.script('hold', 10))
+        wait_for(lambda: self.status(run)['tasks']['running'] == 10, 'all run')
+        self.bue('stop', run, '--grace', 1)
+        self.assertIn('cancelled', self.bue('wait', run, code=1).stdout)
+        self.assertEqual(self.status(run)['tasks']['running'], 0)
+        self.bue('stop', run, code=2)
+
+    def test_what_cannot_be_interrupted_is_counted(self):
+        # Companions keep the runners, and so the threads that go on, alive for a while.
+        others = self.upload(self.script('hold', 10))
+        wait_for(lambda: self.status(others)['tasks']['running'] == 10, 'all run')
+        run = self.upload(self.script('never_ends', 3, '!timeout 1'))
+        self.bue('wait', run, code=1)
+        self.assertEqual({error['action'] for error in self.json_lines('errors', run)}, {'timeout'})
+        wait_for(lambda: self.workers_json()[0]['ghosts'] == 3, 'three threads go on')
+        self.assertIn('GHOSTS', self.bue('workers').stdout)
+        self.bue('wait', self.upload(self.script('double', 5)))
+        self.write('w0/release', '')
+        self.bue('wait', others)
+        wait_for(lambda: self.workers_json()[0]['ghosts'] == 0, 'their runners have ended')
+
+    def workers_json(self):
+        return json.loads(self.bue('workers', '--json').stdout)
+
+
+if __name__ == '__main__':
+    main()
