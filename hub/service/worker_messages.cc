@@ -149,7 +149,7 @@ absl::StatusOr<WorkerJoined> ToJoined(const v1::Hello& hello, uint64_t worker,
                            .item = held.item(),
                            .node = held.node(),
                            .pass = held.pass(),
-                           .attempt = held.attempt(),
+                           .attempt = std::max(1u, held.attempt()),
                            .handbacks = held.handbacks(),
                            .elapsed = Elapsed(held.elapsed_ms()),
                            .pool = pool});
