@@ -87,11 +87,13 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   const Vertex& vertex = item->vertices[v];
   // Its outcome may have been taken in before, and the acknowledgement lost: then the task is over,
   // or is another attempt now.
-  if (vertex.state != VertexState::kReady || vertex.pass != held.pass ||
-      vertex.attempts + 1 != held.attempt || vertex.handbacks != held.handbacks ||
-      held.lease == 0) {
+  if (vertex.pass != held.pass || vertex.attempts + 1 != held.attempt ||
+      vertex.handbacks != held.handbacks || held.lease == 0) {
     return false;
   }
+  // The attempt was granted, so its delay was over, though a restarted hub may not have looked yet.
+  if (vertex.state == VertexState::kDelayed) run->Wake(item, v);
+  if (vertex.state != VertexState::kReady) return false;
   struct Lease* lease = leases_.Take(held.lease);
   lease->run = run;
   lease->item = item;

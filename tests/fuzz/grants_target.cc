@@ -100,7 +100,7 @@ class World {
 
   void Start() {
     std::vector<worker::StartBatch> batches;
-    session_.TakeStarts(now_, &batches);
+    session_.TakeStarts(&batches);
     for (const worker::StartBatch& batch : batches) {
       for (const uint32_t row : batch.rows) running_.push_back(batch.group->lease[row]);
     }

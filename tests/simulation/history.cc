@@ -254,6 +254,8 @@ void History::Promised(const std::vector<hub::OutcomeAck>& acks,
         run.paused = true;
         break;
       case hub::ControlRun::Action::kResume:
+      case hub::ControlRun::Action::kStop:
+      case hub::ControlRun::Action::kRetry:
         break;
       case hub::ControlRun::Action::kDelete:
         run.deleted = true;

@@ -130,7 +130,7 @@ void WorkerProcess::Send(const v1::FromWorker& message) {
 
 void WorkerProcess::Advance() {
   std::vector<worker::StartBatch> batches;
-  session_.TakeStarts(world_->events.now(), &batches);
+  session_.TakeStarts(&batches);
   for (const worker::StartBatch& batch : batches) Begin(batch);
   if (writable() && !finishing_ && session_.HasNews()) {
     v1::FromWorker message;

@@ -371,7 +371,7 @@ void SchedulerDriver::Advance(absl::Duration duration) {
   Turn({});
 }
 
-void SchedulerDriver::Restart(bool checkpoint_first) {
+void SchedulerDriver::Restart(bool checkpoint_first, const std::string& first) {
   if (checkpoint_first) {
     for (const uint64_t run : scheduler_->DirtyRuns()) {
       RunSnapshot snapshot = scheduler_->SnapshotRun(run);
@@ -394,7 +394,11 @@ void SchedulerDriver::Restart(bool checkpoint_first) {
   const absl::Status loaded = scheduler_->Load(std::move(snapshot), now_);
   if (!loaded.ok()) lines_.push_back(loaded.ToString());
   CHECK(loaded.ok());
-  Turn({});
+  if (first.empty()) {
+    Turn({});
+  } else {
+    Return(first);
+  }
 }
 
 // ------------------------------------------------------------------------------------ questions

@@ -58,8 +58,9 @@ class SchedulerDriver {
                const std::string& step = "");
   void Advance(absl::Duration duration);
 
-  // The process dies and comes back from what was stored. Streams are broken.
-  void Restart(bool checkpoint_first);
+  // The process dies and comes back from what was stored. Streams are broken. `first`: a worker
+  // that is back before anything else happens.
+  void Restart(bool checkpoint_first, const std::string& first = "");
 
   RunStatus Status(uint64_t run);
   ReplyBody Ask(Command command);

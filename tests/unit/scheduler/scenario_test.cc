@@ -15,6 +15,7 @@
 //   retry N [STEP]
 //   advance SECONDS
 //   restart | checkpoint       checkpoint: the same, after a snapshot
+//   restart-return W           the same as restart, and W is back before anything else happens
 //   status N                   prints the run's counts
 //   place N NAME [ITEM]        where a value lies
 //   results N
@@ -62,6 +63,8 @@ class Scenario {
       driver_.Learn(words_.at(1), Number(words_.at(2)), words_.at(3), Pool::kAsync);
     } else if (verb == "fail-unheard") {
       driver_.ReportUnheard(words_.at(1), words_.at(2), Outcome::Kind::kFailed);
+    } else if (verb == "restart-return") {
+      driver_.Restart(/*checkpoint_first=*/false, words_.at(1));
     } else if (verb == "gone") {
       EXPECT_TRUE(
           driver_.Gone(words_.at(1), words_.at(2), words_.size() > 3 ? Number(words_[3]) : 0));
