@@ -158,7 +158,14 @@ int Main(int argc, char** argv) {
   app.require_subcommand(0, 1);
   Action action;
   AddCommands(&app, &action);
-  const int parsed = Parse(&app, argc, argv);
+  // `bue help X` means `bue X --help`.
+  std::vector<char*> words(argv, argv + argc);
+  std::string help = "--help";
+  if (argc > 1 && absl::string_view(argv[1]) == "help") {
+    words.erase(words.begin() + 1);
+    words.push_back(help.data());
+  }
+  const int parsed = Parse(&app, static_cast<int>(words.size()), words.data());
   if (parsed != kExitOk) return parsed < 0 ? kExitOk : parsed;
   if (action == nullptr) {
     std::cout << app.help();

@@ -1,5 +1,7 @@
 #include "cli/connection.h"
 
+#include <netdb.h>
+
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <iterator>
@@ -7,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "cli/environment.h"
@@ -19,6 +22,25 @@ constexpr size_t kTokenBytesMin = 8;
 constexpr size_t kTokenBytesMax = 4096;
 // A person waits in front of the screen.
 constexpr absl::Duration kBucketPatience = absl::Seconds(30);
+
+// A name that nobody knows, or no port, is said at once: waiting would not mend it.
+absl::Status CheckAddress(absl::string_view role, const std::string& address) {
+  const size_t colon = address.rfind(':');
+  int port = 0;
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 1 || port > 65535) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", address, "' is no address of a ", role, "; say HOST:PORT"));
+  }
+  std::string host = address.substr(0, colon);
+  if (host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  addrinfo* found = nullptr;
+  const int error = getaddrinfo(host.c_str(), nullptr, nullptr, &found);
+  if (found != nullptr) freeaddrinfo(found);
+  if (error != EAI_NONAME) return absl::OkStatus();
+  return absl::NotFoundError(
+      absl::StrCat("no host is called '", host, "' (address of the ", role, ": ", address, ")"));
+}
 
 }  // namespace
 
@@ -60,6 +82,7 @@ absl::StatusOr<std::string> ReadToken(const std::string& file) {
 absl::StatusOr<std::unique_ptr<HubClient>> ConnectHub(const ConnectionFlags& flags,
                                                       absl::Duration retry_for) {
   ASSIGN_OR_RETURN(const std::string token, ReadToken(flags.token_file));
+  RETURN_IF_ERROR(CheckAddress("hub", flags.hub));
   return HubClient::Connect({.target = flags.hub,
                              .token = token,
                              .connect_timeout = absl::Seconds(flags.timeout_s),
@@ -80,6 +103,7 @@ absl::StatusOr<std::unique_ptr<BucketClient>> ConnectBucket(const ConnectionFlag
     return absl::FailedPreconditionError(absl::StrCat(
         "the hub at ", flags.hub, " names no bucket; say where it is with -k HOST:PORT"));
   }
+  for (const std::string& bucket : buckets) RETURN_IF_ERROR(CheckAddress("bucket", bucket));
   BucketClientOptions options;
   options.buckets = std::move(buckets);
   options.token = token;

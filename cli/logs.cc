@@ -7,6 +7,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "cli/command.h"
 #include "cli/connection.h"
 #include "cli/run_report.h"
@@ -73,10 +75,23 @@ void PrintPlain(const v1::LogRecord& record, const std::string& text) {
                      text.empty() || absl::EndsWith(text, "\n") ? "" : "\n"));
 }
 
+// A step that the run does not have would just have printed nothing.
+absl::Status CheckStep(const v1::RunStatus& run, const std::string& name) {
+  if (name.empty()) return absl::OkStatus();
+  std::vector<std::string> names;
+  for (const v1::StepStatus& step : run.steps()) {
+    if (step.name() == name) return absl::OkStatus();
+    names.push_back(step.name());
+  }
+  return absl::NotFoundError(absl::StrCat("run ", RunName(run.run()), " has no step '", name,
+                                          "'; it has ", absl::StrJoin(names, ", ")));
+}
+
 absl::StatusOr<int> PrintLogs(const Flags& flags) {
   ASSIGN_OR_RETURN(const uint64_t run, ParseRun(flags.run));
   ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub, ConnectHub(flags.connection));
-  RETURN_IF_ERROR(hub->GetRun(run).status());
+  ASSIGN_OR_RETURN(const v1::RunStatus status_of_run, hub->GetRun(run));
+  RETURN_IF_ERROR(CheckStep(status_of_run, flags.step));
   v1::ListLogsRequest request;
   request.set_run(run);
   request.set_step(flags.step);
@@ -84,14 +99,17 @@ absl::StatusOr<int> PrintLogs(const Flags& flags) {
   request.set_any_item(flags.item.empty());
   LogTexts texts(flags.connection, hub.get());
   absl::Status status;
+  bool any = false;
   RETURN_IF_ERROR(hub->ListLogs(request, [&](const v1::LogRecord& record) {
     const absl::StatusOr<std::string> text = texts.Text(record);
     status = text.status();
     if (!status.ok()) return false;
+    any = true;
     flags.json ? PrintJson(record, *text) : PrintPlain(record, *text);
     return true;
   }));
   RETURN_IF_ERROR(status);
+  if (!any) absl::FPrintF(stderr, "nothing was printed\n");
   return kExitOk;
 }
 

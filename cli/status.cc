@@ -101,11 +101,16 @@ void AddStatus(CLI::App* app, Action* action) {
   command->footer(
       "A task is one step of one item; an item is one pass through a loop's body. TOTAL is `?` "
       "until\n"
-      "every loop knows how many items it has.\n"
+      "every loop knows how many items it has. FILTERED tasks were dropped because a step said\n"
+      "cancel, SKIPPED ones because something before them failed or the run was cancelled; LEFT "
+      "OUT\n"
+      "are items missing from lists that gather a step's values, because they failed or were\n"
+      "filtered.\n"
       "  bue status\n"
       "  bue status r17 --watch\n"
       "  bue status r17 --json | jq .tasks.done\n"
-      "JSON: run, name, state (running, paused, succeeded, failed, cancelled), started, ended,\n"
+      "JSON: run, name, state (running, paused, stopping, succeeded, failed, cancelled),\n"
+      "started, ended,\n"
       "elapsed_s, eta_s, tasks and items {total, done, failed, filtered, skipped, running, "
       "waiting},\n"
       "errors, steps [{name, …the same…, left_out}]. What is not known is null.");

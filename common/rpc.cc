@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -64,6 +65,8 @@ class TokenInterceptorFactory final : public grpc::experimental::ClientIntercept
 void SetUpProcess() {
   // Debian's Abseil is built with its deadlock detector on, which every lock inside gRPC pays for.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  // What goes wrong is said by whoever meets it; gRPC's own lines would come on top.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   // glibc gives buffers of this size back to the system and faults them in again for each message:
   // up to three times the cost of moving the data itself.
   mallopt(M_MMAP_THRESHOLD, 1 << 25);

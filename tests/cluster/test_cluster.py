@@ -155,6 +155,8 @@ for x in range({items}):
         logs = self.json_lines('logs', run, 'talk', '4')
         self.assertEqual([log['text'] for log in logs], ['x is 4\n'])
         self.assertIn('x is 7\n', self.bue('logs', run).stdout)
+        self.assertIn("no step 'tlak'; it has talk", self.bue('logs', run, 'tlak', code=2).stderr)
+        self.assertIn('nothing was printed', self.bue('logs', run, 'talk', '99').stderr)
 
     def test_status_adds_up(self):
         run = self.upload(self.script('hold'))

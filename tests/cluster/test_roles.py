@@ -4,7 +4,6 @@ import re
 import signal
 import socket
 import subprocess
-import time
 
 from cluster import BUE, ClusterTest, clean_environment, main, wait_for
 
@@ -37,6 +36,7 @@ class RolesTest(ClusterTest):
                 message = self.refused(role, '-b', binding, '--data', self.path(role))
                 self.assertIn(binding, message)
                 self.assertIn('in use', message)
+                self.assertNotIn('chttp2', message)  # gRPC's own words.
 
     def test_two_roles_in_one_directory_are_refused(self):
         self.start_cluster(0)
@@ -127,14 +127,22 @@ class UnreachableTest(ClusterTest):
         self.write('ok.bue', 's:\n    python\n    f\n    `\ndef f():\n    pass\n    `\n')
         commands = [['upload', '-f', 'ok.bue'], ['wait', 'r1'], ['status'], ['status', 'r1'],
                     ['results', 'r1'], ['errors', 'r1'], ['logs', 'r1'], ['get', 'r1', 'x'],
-                    ['workers'], ['cancel', 'r1'], ['pause', 'r1'], ['delete', 'r1']]
+                    ['workers'], ['cancel', 'r1'], ['pause', 'r1'], ['delete', 'r1'],
+                    ['stop', 'r1'], ['retry', 'r1']]
         for command in commands:
             with self.subTest(command[0]):
-                began = time.monotonic()
-                done = self.bue(*command, '-b', NOBODY, '--timeout', '1', code=2, limit_s=10)
-                self.assertLess(time.monotonic() - began, 5)
+                done = self.bue(*command, '-b', NOBODY, '--timeout', '1', code=2, limit_s=60)
                 self.assertIn(NOBODY, done.stderr)
                 self.assertEqual(done.stdout, '')
+
+    def test_addresses_that_can_never_work_are_refused_at_once(self):
+        for address in ('localhost', 'localhost:', 'localhost:0', ':65432', 'localhost:http', ''):
+            with self.subTest(address):
+                done = self.bue('status', '-b', address, '--timeout', '3600', code=2, limit_s=60)
+                self.assertIn('HOST:PORT', done.stderr)
+        done = self.bue('status', '-b', 'no-such-host.invalid:1', '--timeout', '20', code=2,
+                        limit_s=60)
+        self.assertIn('no-such-host.invalid', done.stderr)
 
     def test_worker_says_where_it_looked(self):
         done = self.bue('worker', '-b', NOBODY, '--timeout', '1', '--python', '/usr/bin/python3',
@@ -190,10 +198,11 @@ class WordsTest(ClusterTest):
 
     def test_every_command_explains_itself(self):
         listed = self.bue('--help').stdout
-        for command in ('run check upload example status wait results errors logs get cancel pause '
-                        'resume delete hub bucket worker workers demo token').split():
+        for command in ('run check upload example status wait results errors logs get cancel stop '
+                        'pause resume retry delete hub bucket worker workers demo token').split():
             self.assertIn(command, listed)
             self.assertIn('bue ' + command, self.bue(command, '--help').stdout)
+            self.assertEqual(self.bue('help', command).stdout, self.bue(command, '--help').stdout)
         self.assertIn('PIPE_WORKER_HOST', listed)
         self.assertRegex(self.bue('--version').stdout, r'^bue \d+\.\d+\.\d+\n$')
         self.assertEqual(self.bue('-v').stdout, self.bue('--version').stdout)
