@@ -51,8 +51,9 @@ struct Change {
     kRetry = 12,    // What failed runs again; a: 0, or 1 + the only step it is for.
     kRecompute = 13,  // instance, item, node: the value it succeeded with is lost; it runs again.
     kRestart = 14,    // instance, item: one that has ended, and whose values are lost, runs again.
+    kSourceFailed = 15,  // instance: its source failed for good; the first `a` items had begun.
   };
-  static constexpr Kind kLastKind = Kind::kRestart;
+  static constexpr Kind kLastKind = Kind::kSourceFailed;
   Kind kind = Kind::kReserve;
   uint32_t node = 0;
   uint64_t run = 0;

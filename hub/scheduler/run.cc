@@ -62,6 +62,8 @@ bool Run::Apply(const Change& change) {
       return ApplyRecompute(change);
     case Change::Kind::kRestart:
       return ApplyRestart(change);
+    case Change::Kind::kSourceFailed:
+      return ApplySourceFailed(change);
     case Change::Kind::kDeleted:
       return true;  // Its owner drops the run.
   }
@@ -339,6 +341,8 @@ void Run::Wake(Item* item, uint32_t v) {
 // ---------------------------------------------------------------------------------- after a load
 
 void Run::ResumeAfterLoad() {
+  // What was read is on disk. An ended run may be revived, and begin items, later.
+  for (const auto& [id, instance] : instances_) instance->durable = instance->reserved;
   if (!active()) return;
   resuming_ = true;
   Announce(/*after_load=*/true);
@@ -388,7 +392,6 @@ void Run::Announce(bool after_load) {
 // Items that may be running somewhere. Looked up each time: the last one can end the loop.
 void Run::BeginReserved(uint64_t id) {
   Instance* instance = FindInstance(id);
-  instance->durable = instance->reserved;
   while (instance != nullptr && Run::HasMore(*instance) && instance->next < instance->reserved) {
     BeginNext(instance);
     instance = FindInstance(id);

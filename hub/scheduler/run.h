@@ -245,6 +245,7 @@ class Run {
   bool ApplyState(const Change& change);
   bool ApplyExpired();
   bool ApplyRetry(const Change& change);
+  bool ApplySourceFailed(const Change& change);
   bool ApplyRecompute(const Change& change);
   bool ApplyRestart(const Change& change);
 

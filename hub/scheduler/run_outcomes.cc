@@ -308,12 +308,33 @@ void Run::SkipDependents(Item* item, uint32_t v) {
 
 // The streaming source of an open loop failed: the items that have begun are the last.
 void Run::EndSource(Item* item, uint32_t loop) {
+  // A replay has not begun them all; it ends the source where the journal says so.
+  if (listener_ == nullptr) return;
   Instance* instance = FindInstance(item->vertices[loop].value);
+  if (instance->source_failed) return;
+  const Change change{.kind = Change::Kind::kSourceFailed,
+                      .run = number(),
+                      .instance = instance->id,
+                      .a = instance->next};
+  listener_->OnFollowing(change);
+  CHECK(ApplySourceFailed(change));
+}
+
+bool Run::ApplySourceFailed(const Change& change) {
+  Instance* instance = FindInstance(change.instance);
+  if (instance == nullptr || instance->region == 0 || instance->source_failed ||
+      change.a > instance->available) {
+    return false;
+  }
+  while (instance->next < change.a) BeginNext(instance);
+  const uint32_t loop = graph_.region(instance->region).vertex_in_parent;
+  Item* item = instance->opener;
   regions_[instance->region].expected -= instance->available - instance->next;
   instance->available = instance->next;
   instance->source_done = instance->source_failed = true;
   Settle(item, loop);
   CloseIfDone(instance);
+  return true;
 }
 
 }  // namespace bue::hub

@@ -123,6 +123,7 @@ void SchedulerDriver::TakeGrants(const GrantGroup& group) {
       lines_.push_back(absl::StrCat("(granted deleted ", ValueName(address), ")"));
     }
     worker.inputs[group.lease[i]] = std::move(addresses);
+    if (group.is_source) worker.sources[group.lease[i]] = {0, 0};
     worker.leases[task] = group.lease[i];
     worker.held[group.lease[i]] = HeldLease{.lease = group.lease[i],
                                             .run = group.run,
@@ -182,6 +183,7 @@ void SchedulerDriver::Forget(uint64_t lease) {
   for (auto& [name, worker] : workers_) {
     worker.held.erase(lease);
     worker.inputs.erase(lease);
+    worker.sources.erase(lease);
     for (auto task = worker.leases.begin(); task != worker.leases.end();) {
       task = task->second == lease ? worker.leases.erase(task) : std::next(task);
     }
@@ -271,8 +273,11 @@ void SchedulerDriver::Succeed(const std::string& worker, const std::string& task
   const uint64_t lease = LeaseOf(worker, task);
   FakeWorker& fake = workers_.at(worker);
   WorkerReported reported{.worker = fake.stream, .report = ++fake.report};
+  // A source that has written elements ends the object that they are in.
+  const auto source = fake.sources.find(lease);
+  const bool begun = source != fake.sources.end() && source->second.first != 0;
   reported.outcomes.push_back(Outcome{.lease = lease,
-                                      .address = next_value_++,
+                                      .address = begun ? source->second.first : next_value_++,
                                       .elements = static_cast<uint64_t>(list_elements + 1)});
   Forget(lease);
   std::vector<Command> commands;
@@ -308,10 +313,14 @@ void SchedulerDriver::ReportUnheard(const std::string& worker, const std::string
 
 void SchedulerDriver::Progress(const std::string& worker, const std::string& task,
                                uint64_t elements) {
-  WorkerReported reported{.worker = workers_.at(worker).stream};
-  // The object a source writes is the value it will report.
+  FakeWorker& fake = workers_.at(worker);
+  const uint64_t lease = LeaseOf(worker, task);
+  WorkerReported reported{.worker = fake.stream};
+  auto& [address, made] = fake.sources[lease];
+  if (address == 0) address = next_value_++;
+  made = elements;
   reported.progress.push_back(
-      SourceProgress{.lease = LeaseOf(worker, task), .address = next_value_, .elements = elements});
+      SourceProgress{.lease = lease, .address = address, .elements = elements});
   std::vector<Command> commands;
   commands.push_back(std::move(reported));
   Turn(std::move(commands));
@@ -328,6 +337,13 @@ void SchedulerDriver::Learn(const std::string& worker, uint64_t run, const std::
   std::vector<Command> commands;
   commands.push_back(std::move(reported));
   Turn(std::move(commands));
+}
+
+std::optional<uint64_t> SchedulerDriver::Made(const std::string& worker, const std::string& task) {
+  const FakeWorker& fake = workers_.at(worker);
+  const auto found = fake.sources.find(fake.leases.at(task));
+  if (found == fake.sources.end()) return std::nullopt;
+  return found->second.second;
 }
 
 bool SchedulerDriver::Gone(const std::string& worker, const std::string& task, size_t which) {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -48,6 +49,8 @@ class SchedulerDriver {
   // The same, but the worker never hears that it was taken in: it holds the lease still.
   void ReportUnheard(const std::string& worker, const std::string& task, Outcome::Kind kind);
   void Progress(const std::string& worker, const std::string& task, uint64_t elements);
+  // How many elements a source has made; nullopt: no loop goes over this task's value.
+  std::optional<uint64_t> Made(const std::string& worker, const std::string& task);
   // The task's input number `which` (of those that lie in the bucket, counted round) is gone.
   // False: it has none.
   bool Gone(const std::string& worker, const std::string& task, size_t which);
@@ -83,6 +86,8 @@ class SchedulerDriver {
     std::map<std::string, uint64_t> leases;  // Task to lease.
     std::map<uint64_t, HeldLease> held;
     std::map<uint64_t, std::vector<uint64_t>> inputs;  // Lease to addresses.
+    // Sources' leases: the object each writes (0: none yet), and its elements so far.
+    std::map<uint64_t, std::pair<uint64_t, uint64_t>> sources;
   };
 
   void Turn(std::vector<Command> commands);

@@ -150,6 +150,14 @@ class RandomRun {
       driver_.Report(worker, task, Outcome::Kind::kGivenBack);
     } else if (fate < 23 && !lucky_ && driver_.Gone(worker, task, Draw(8))) {
       // One of its inputs is lost.
+    } else if (const auto made = driver_.Made(worker, task)) {
+      // A source makes the same elements each time, a few at once.
+      const uint64_t all = std::hash<std::string>()(task) % 5;
+      if (*made < all && Chance(70)) {
+        driver_.Progress(worker, task, *made + 1 + Draw(all - *made));
+      } else {
+        driver_.Succeed(worker, task, all);
+      }
     } else {
       driver_.Succeed(worker, task, Draw(4));
     }
@@ -177,6 +185,7 @@ class RandomRun {
   // What the store gives back is what was there.
   void Restart() {
     const RunStatus before = driver_.Status(1);
+    SCOPED_TRACE(absl::StrJoin(last_, "\n"));
     driver_.Restart(Chance(50));
     const RunStatus after = driver_.Status(1);
     EXPECT_EQ(before.state, after.state);
