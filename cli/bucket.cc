@@ -29,7 +29,7 @@ struct Flags {
 };
 
 absl::StatusOr<int> ServeBucket(const Flags& flags) {
-  StopSignal::Install();
+  StopSignal::Install(kExitOk);
   SetUpLogging("bucket", flags.role.log_level);
   BucketOptions options;
   options.binding = flags.binding;
@@ -38,6 +38,7 @@ absl::StatusOr<int> ServeBucket(const Flags& flags) {
   options.sync_os = flags.sync == "os";
   ASSIGN_OR_RETURN(options.token, ReadToken(flags.role.token_file));
   ASSIGN_OR_RETURN(const std::unique_ptr<Bucket> bucket, Bucket::Start(options));
+  StopSignal::Started();
   PrintReady(absl::StrCat("listening on ", bucket->address()));
   StopSignal::Wait(absl::InfiniteDuration());
   bucket->Shutdown();

@@ -33,7 +33,7 @@ struct Flags {
 };
 
 absl::StatusOr<int> ServeHub(const Flags& flags) {
-  StopSignal::Install();
+  StopSignal::Install(kExitOk);
   SetUpLogging("hub", flags.role.log_level);
   hub::HubOptions options;
   options.binding = flags.binding;
@@ -48,6 +48,7 @@ absl::StatusOr<int> ServeHub(const Flags& flags) {
   }
   ASSIGN_OR_RETURN(options.token, ReadToken(flags.role.token_file));
   ASSIGN_OR_RETURN(const std::unique_ptr<hub::Hub> hub, hub::Hub::Start(options));
+  StopSignal::Started();
   PrintReady(absl::StrCat("listening on ", hub->address()));
   StopSignal::Wait(absl::InfiniteDuration());
   hub->Shutdown();
