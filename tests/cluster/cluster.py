@@ -46,13 +46,13 @@ def rss_bytes(pid):
 class Role:
     """One process of a role, with its ready line."""
 
-    def __init__(self, arguments, cwd, env=None):
+    def __init__(self, arguments, cwd, env=None, prefix=()):
         self.arguments = arguments
         self.log_path = tempfile.NamedTemporaryFile(
             prefix=f'{arguments[0]}-', suffix='.log', dir=cwd, delete=False).name
         with open(self.log_path, 'w') as log:
             self.process = subprocess.Popen(
-                [BUE, *arguments], cwd=cwd, env=clean_environment(env), stdin=subprocess.DEVNULL,
+                [*prefix, BUE, *arguments], cwd=cwd, env=clean_environment(env), stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=log)
         self.pid = self.process.pid
         self.ready_line = self._read_line(START_S)
@@ -108,6 +108,8 @@ class Role:
 class ClusterTest(unittest.TestCase):
     """A test with a folder of its own (`self.folder`); what it started is ended with it."""
 
+    prefix = ()  # What client commands begin with.
+
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix='bue-test-')
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
@@ -129,10 +131,10 @@ class ClusterTest(unittest.TestCase):
             file.write(text)
         return path
 
-    def start(self, *arguments, cwd=None, env=None):
+    def start(self, *arguments, cwd=None, env=None, prefix=()):
         cwd = cwd or self.folder
         os.makedirs(cwd, exist_ok=True)
-        role = Role([str(argument) for argument in arguments], cwd, env)
+        role = Role([str(argument) for argument in arguments], cwd, env, prefix)
         self.roles.append(role)
         return role
 
@@ -164,7 +166,7 @@ class ClusterTest(unittest.TestCase):
         if hub and self.hub_address and '-b' not in words:
             words += ['-b', self.hub_address]
         done = subprocess.run(
-            [BUE, *words], cwd=cwd or self.folder, env=clean_environment(env),
+            [*self.prefix, BUE, *words], cwd=cwd or self.folder, env=clean_environment(env),
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit_s)
         if code is not None:
             self.assertEqual(
