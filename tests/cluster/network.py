@@ -68,6 +68,8 @@ class Network:
 
     def close(self):
         if self.switch is not None:
+            if self.switch.poll() is not None:
+                print(f'the switch had ended: {self.switch.stderr.read()[-1000:]}', flush=True)
             self.switch.stdin.close()
             self.switch.wait(10)
             self.switch.stdout.close()
