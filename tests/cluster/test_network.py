@@ -2,6 +2,7 @@
 loss, a link that comes and goes. Skipped, with the reason, where namespaces may not be made."""
 import json
 import os
+import subprocess
 import time
 import unittest
 
@@ -116,7 +117,11 @@ class NetworkTest(ClusterTest):
         return run
 
     def end_short(self, run):
-        self.bue('wait', run.number, limit_s=240, code=run.kind.code)
+        try:
+            self.bue('wait', run.number, limit_s=240, code=run.kind.code)
+        except subprocess.TimeoutExpired:
+            logs = '\n'.join(role.log()[-1500:] for role in self.roles)
+            self.fail(f'the run does not end: {run.status()}, {self.ask("workers")}\n{logs}')
         run.check()
 
     def alive(self):
