@@ -67,7 +67,8 @@ void AddErrors(CLI::App* app, Action* action) {
   AddHubFlags(command, &flags->connection);
   command->footer(
       "  bue errors r17\n"
-      "JSON: run, step, item (\"4\", in a nested loop \"4.17\", at the top level \"\"), attempt (0: a hook's, nobody's), "
+      "JSON: run, step, item (\"4\", in a nested loop \"4.17\", at the top level \"\"), attempt "
+      "(0: a hook's, nobody's), "
       "action\n"
       "(what was under way: load, start, input, run, store, finalize, timeout, worker_lost), "
       "worker,\n"

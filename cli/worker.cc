@@ -135,9 +135,10 @@ void AddWorker(CLI::App* app, Action* action) {
                    "python3")
       ->type_name("EXE");
   command
-      ->add_option("--data", flags->data,
-                   "Directory for uploaded files, of which the worker uses and removes a part of its "
-                   "own; default: .bue/workers-HOST")
+      ->add_option(
+          "--data", flags->data,
+          "Directory for uploaded files, of which the worker uses and removes a part of its "
+          "own; default: .bue/workers-HOST")
       ->type_name("DIR");
   command
       ->add_option("--stop-grace", flags->stop_grace_s,

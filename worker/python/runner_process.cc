@@ -146,8 +146,7 @@ absl::StatusOr<std::unique_ptr<RunnerProcess>> RunnerProcess::Spawn(const Runner
   }
   runner->far_tether_ = OutOfTheWay(tether[0]);
   runner->tether_ = OutOfTheWay(tether[1]);
-  const absl::StatusOr<pid_t> pid =
-      SpawnPython(options, far_socket, far_log, runner->far_tether_);
+  const absl::StatusOr<pid_t> pid = SpawnPython(options, far_socket, far_log, runner->far_tether_);
   close(far_socket);
   close(far_log);
   RETURN_IF_ERROR(pid.status());

@@ -72,7 +72,7 @@ class RunnerProcess {
   int socket_ = -1;
   int log_ = -1;
   int exit_ = -1;
-  int tether_ = -1;      // Both ends of a pipe: see TieTo.
+  int tether_ = -1;  // Both ends of a pipe: see TieTo.
   int far_tether_ = -1;
   bool ended_ = false;
   int wait_status_ = 0;

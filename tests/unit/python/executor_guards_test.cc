@@ -151,8 +151,7 @@ TEST_F(GuardsTest, AChildThatAStepForkedRunsNothingElse) {
     const std::string pid = Run("pid", "1");
     std::stringstream marks;
     marks << std::ifstream(path).rdbuf();
-    const std::vector<std::string> lines =
-        absl::StrSplit(marks.str(), '\n', absl::SkipEmpty());
+    const std::vector<std::string> lines = absl::StrSplit(marks.str(), '\n', absl::SkipEmpty());
     EXPECT_THAT(lines, SizeIs(20));
     for (const std::string& line : lines) EXPECT_EQ(line, pid);
   }
@@ -248,10 +247,10 @@ TEST_F(GuardsTest, AFinalizeHookThatFailsIsTold) {
 
 TEST_F(GuardsTest, ACancelledCallWhoseRunnerNeverStartsIsGivenBack) {
   WaitingEvents events;
-  auto executor = PythonExecutor::Create(
-                      {.python = BUE_SLOW_BROKEN_INTERPRETER, .state_dir = testing::TempDir()},
-                      &events)
-                      .value();
+  auto executor =
+      PythonExecutor::Create(
+          {.python = BUE_SLOW_BROKEN_INTERPRETER, .state_dir = testing::TempDir()}, &events)
+          .value();
   std::vector<Call> calls;
   calls.push_back(harness_.MakeCall(StepOf("one"), {JsonInput("1")}));
   executor->Start(std::move(calls));
