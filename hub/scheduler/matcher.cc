@@ -96,8 +96,7 @@ RunQueue* Scheduler::Impl::QueueOf(Run* run, uint32_t step) {
   if (run->queue_of_step.empty()) run->queue_of_step.resize(steps.size());
   RunQueue*& queue = run->queue_of_step[step];
   if (queue == nullptr) {
-    queue = ready_.QueueFor(run, PoolOf(steps[step]), ready_.Scope(steps[step].scope),
-                            steps[step].priority);
+    queue = ready_.QueueFor(run, PoolOf(steps[step]), steps[step].scope, steps[step].priority);
   }
   return queue;
 }
@@ -203,7 +202,9 @@ bool Scheduler::Impl::GrantRound(Pool pool, bool ahead) {
     const WorkerRoom& room = worker.room[static_cast<size_t>(pool)];
     const uint32_t limit = ahead ? room.leases : std::min(room.slots, room.leases);
     const uint32_t held = worker.held[static_cast<size_t>(pool)];
-    return limit > held ? limit - held : 0;
+    if (leases_.held() >= options_.leases_max) return 0;
+    const uint64_t left = options_.leases_max - leases_.held();
+    return limit > held ? static_cast<uint32_t>(std::min<uint64_t>(limit - held, left)) : 0;
   };
   for (const auto& [id, worker] : workers_.all()) {
     if (room_of(*worker) > 0) roomy.push_back(worker.get());
@@ -212,6 +213,7 @@ bool Scheduler::Impl::GrantRound(Pool pool, bool ahead) {
   for (size_t i = 0; i < roomy.size(); ++i) {
     Worker* worker = roomy[(next_worker_ + i) % roomy.size()];
     const uint32_t room = room_of(*worker);
+    if (room == 0) break;  // No lease is left.
     const uint32_t share =
         std::clamp<uint32_t>(worker->room[static_cast<size_t>(pool)].slots / 8, 1, 64);
     granted = GrantSome(worker, pool, std::min(room, share)) > 0 || granted;

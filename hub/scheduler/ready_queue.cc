@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/check.h"
+
 namespace bue::hub {
 namespace {
 
@@ -12,24 +14,42 @@ constexpr uint32_t kTurnTasks = 16;
 
 }  // namespace
 
-uint32_t ReadyQueue::Scope(absl::string_view name) {
-  const auto [found, added] =
-      scope_numbers_.emplace(std::string(name), static_cast<uint32_t>(scope_numbers_.size()));
-  if (added) {
+uint32_t ReadyQueue::EnterScope(absl::string_view name) {
+  const auto [found, added] = scope_numbers_.try_emplace(std::string(name), 0);
+  if (added && free_scopes_.empty()) {
+    found->second = static_cast<uint32_t>(scopes_.size());
+    scopes_.emplace_back();
     for (auto& levels : levels_) levels.emplace_back();
+  } else if (added) {
+    found->second = free_scopes_.back();
+    free_scopes_.pop_back();
   }
+  Scope& scope = scopes_[found->second];
+  if (added) scope.name = found->first;
+  ++scope.users;
   return found->second;
 }
 
-RunQueue* ReadyQueue::QueueFor(Run* run, Pool pool, uint32_t scope, int32_t priority) {
-  auto& queues = queues_[run->number()];
-  for (const auto& queue : queues) {
-    if (queue->pool == pool && queue->scope == scope && queue->priority == priority) {
-      return queue.get();
-    }
+void ReadyQueue::LeaveScope(uint32_t number) {
+  Scope& scope = scopes_[number];
+  CHECK(scope.users > 0);
+  if (--scope.users > 0) return;
+  scope_numbers_.erase(scope.name);
+  scope.name = std::string();
+  free_scopes_.push_back(number);
+}
+
+RunQueue* ReadyQueue::QueueFor(Run* run, Pool pool, absl::string_view scope_name,
+                               int32_t priority) {
+  RunQueues& queues = queues_[run->number()];
+  const uint32_t scope = EnterScope(scope_name);
+  const auto [found, added] = queues.by_place.try_emplace({pool, scope, priority}, nullptr);
+  if (!added) {
+    LeaveScope(scope);
+    return found->second;
   }
-  queues.push_back(std::make_unique<RunQueue>());
-  RunQueue* queue = queues.back().get();
+  queues.all.push_back(std::make_unique<RunQueue>());
+  RunQueue* queue = found->second = queues.all.back().get();
   queue->run = run;
   queue->pool = pool;
   queue->scope = scope;
@@ -108,24 +128,25 @@ void ReadyQueue::Took(RunQueue* queue, uint32_t taken) {
 }
 
 void ReadyQueue::Suspend(Run* run) {
-  for (const auto& queue : queues_[run->number()]) Leave(queue.get());
+  for (const auto& queue : queues_[run->number()].all) Leave(queue.get());
 }
 
 void ReadyQueue::Resume(Run* run) {
-  for (const auto& queue : queues_[run->number()]) {
+  for (const auto& queue : queues_[run->number()].all) {
     if (!queue->empty()) Enter(queue.get());
   }
 }
 
 void ReadyQueue::Drop(Run* run) {
   Suspend(run);
+  for (const auto& queue : queues_[run->number()].all) LeaveScope(queue->scope);
   queues_.erase(run->number());
   run->queue_of_step.clear();
 }
 
 void ReadyQueue::ReleaseHeld() {
   for (const auto& [run, queues] : queues_) {
-    for (const auto& queue : queues) {
+    for (const auto& queue : queues.all) {
       for (const TaskRef& task : queue->held) Push(queue.get(), task, /*front=*/false);
       queue->held.clear();
       queue->held.shrink_to_fit();

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/container/btree_map.h"
@@ -53,11 +54,14 @@ struct RunQueue {
 
 class ReadyQueue {
  public:
-  // Number of a scope's name; made when it is new.
-  uint32_t Scope(absl::string_view name);
+  // Number of a scope's name; made when it is new, kept until LeaveScope.
+  uint32_t EnterScope(absl::string_view name);
+  // One of those who entered needs it no more. Without any the scope is forgotten: names come from
+  // workers and scripts, and there is no end to them.
+  void LeaveScope(uint32_t scope);
 
   // The run's queue for a pool, scope and priority; made when it is new.
-  RunQueue* QueueFor(Run* run, Pool pool, uint32_t scope, int32_t priority);
+  RunQueue* QueueFor(Run* run, Pool pool, absl::string_view scope, int32_t priority);
 
   void Push(RunQueue* queue, const TaskRef& task, bool front);
   void PushCursor(RunQueue* queue, uint64_t instance, bool inner);
@@ -89,9 +93,21 @@ class ReadyQueue {
   Levels& LevelsOf(Pool pool, uint32_t scope) { return levels_[static_cast<size_t>(pool)][scope]; }
   Levels::iterator Top(Levels* levels, bool reverse);
 
+  struct Scope {
+    std::string name;
+    uint64_t users = 0;  // 0: the number is free.
+  };
+  // A script can have a queue for each of its steps: they are found by what they are for.
+  struct RunQueues {
+    std::vector<std::unique_ptr<RunQueue>> all;
+    absl::flat_hash_map<std::tuple<Pool, uint32_t, int32_t>, RunQueue*> by_place;
+  };
+
   absl::flat_hash_map<std::string, uint32_t> scope_numbers_;
-  std::vector<Levels> levels_[kPools];                                        // By scope.
-  absl::btree_map<uint64_t, std::vector<std::unique_ptr<RunQueue>>> queues_;  // By run.
+  std::vector<Scope> scopes_;  // By number.
+  std::vector<uint32_t> free_scopes_;
+  std::vector<Levels> levels_[kPools];           // By scope.
+  absl::btree_map<uint64_t, RunQueues> queues_;  // By run.
 };
 
 }  // namespace bue::hub

@@ -37,7 +37,7 @@ void Scheduler::Impl::Handle(WorkerJoined& command) {
   made->version = std::move(command.version);
   made->incarnation = command.incarnation;
   made->scope_names = command.scopes;
-  for (const std::string& scope : command.scopes) made->scopes.push_back(ready_.Scope(scope));
+  for (const std::string& scope : command.scopes) made->scopes.push_back(ready_.EnterScope(scope));
   made->priority_first = command.priority_first;
   made->reverse = command.reverse;
   made->last_heard = now_;
@@ -91,6 +91,7 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
       vertex.handbacks != held.handbacks || held.lease == 0) {
     return false;
   }
+  if (leases_.held() >= options_.leases_max) return false;
   // The attempt was granted, so its delay was over, though a restarted hub may not have looked yet.
   if (vertex.state == VertexState::kDelayed) run->Wake(item, v);
   if (vertex.state != VertexState::kReady) return false;
@@ -140,6 +141,7 @@ void Scheduler::Impl::RemoveWorker(Worker* worker, bool lost) {
       run->Unlease(item, v);
     }
   }
+  for (const uint32_t scope : worker->scopes) ready_.LeaveScope(scope);
   workers_.Remove(worker->id);
 }
 
@@ -356,8 +358,7 @@ void Scheduler::Impl::HandleLearned(const LearnedMode& learned) {
   // Once, and from the one pool to the other: moving looks at every lease.
   RunQueue* queue = QueueOf(run, learned.step);
   if (queue->pool != Pool::kThread || learned.pool != Pool::kAsync) return;
-  run->queue_of_step[learned.step] =
-      ready_.QueueFor(run, learned.pool, queue->scope, queue->priority);
+  run->queue_of_step[learned.step] = ready_.QueueFor(run, learned.pool, step.scope, step.priority);
   for (const auto& [id, worker] : workers_.all()) {
     for (struct Lease* lease = worker->first_lease; lease != nullptr; lease = lease->next) {
       const Program& program = lease->run->graph().program();

@@ -300,7 +300,7 @@ class Run {
   void DeleteFannedIn(Instance* instance);  // Values taken by fan-ins that have run.
   // The loop that an ended item of `outer` kept; null if it is gone.
   Instance* FindKept(uint64_t id, const Instance& outer);
-  bool HasRetained(const Item& item);       // A loop of it keeps failed items.
+  bool HasRetained(const Item& item);  // A loop of it keeps failed items.
   void DropValue(Vertex* vertex);
   void CountTask(const Item& item, uint32_t v, VertexState state, int64_t by);
   std::vector<uint32_t> ResetSet(const Item& item, uint32_t v) const;

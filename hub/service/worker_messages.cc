@@ -73,12 +73,20 @@ std::unique_ptr<TaskError> ToError(const v1::ErrorInfo& error, const WorkerLimit
   return out;
 }
 
-absl::Status AddSuccesses(const v1::Succeeded& from, std::vector<Outcome>* out) {
+absl::Status CheckElements(uint64_t elements, const WorkerLimits& limits) {
+  if (elements <= limits.elements_max) return absl::OkStatus();
+  return Senseless(
+      absl::StrCat("a list of ", elements, " elements, allowed are ", limits.elements_max));
+}
+
+absl::Status AddSuccesses(const v1::Succeeded& from, const WorkerLimits& limits,
+                          std::vector<Outcome>* out) {
   const int size = from.lease_size();
   if (from.address_size() != size || from.elements_size() != size || from.run_us_size() != size) {
     return Senseless("columns of unequal length");
   }
   for (int i = 0; i < size; ++i) {
+    RETURN_IF_ERROR(CheckElements(from.elements(i), limits));
     out->push_back({.lease = from.lease(i),
                     .kind = Outcome::Kind::kSucceeded,
                     .address = from.address(i),
@@ -91,6 +99,7 @@ absl::Status AddSuccesses(const v1::Succeeded& from, std::vector<Outcome>* out) 
 absl::Status AddOutcome(const v1::Outcome& from, const WorkerLimits& limits,
                         std::vector<Outcome>* out) {
   ASSIGN_OR_RETURN(const Outcome::Kind kind, ToKind(from.kind()));
+  RETURN_IF_ERROR(CheckElements(from.elements(), limits));
   Outcome outcome{.lease = from.lease(),
                   .kind = kind,
                   .address = kind == Outcome::Kind::kInputGone ? from.gone() : from.address(),
@@ -163,7 +172,7 @@ absl::StatusOr<WorkerReported> ToReported(const v1::FromWorker& message, uint64_
   const int outcomes = message.succeeded().lease_size() + message.outcomes_size();
   if (outcomes > 0 && message.report() == 0) return Senseless("outcomes without a report number");
   report.outcomes.reserve(outcomes);
-  RETURN_IF_ERROR(AddSuccesses(message.succeeded(), &report.outcomes));
+  RETURN_IF_ERROR(AddSuccesses(message.succeeded(), limits, &report.outcomes));
   for (const v1::Outcome& outcome : message.outcomes()) {
     RETURN_IF_ERROR(AddOutcome(outcome, limits, &report.outcomes));
   }
@@ -176,6 +185,7 @@ absl::StatusOr<WorkerReported> ToReported(const v1::FromWorker& message, uint64_
     report.room.push_back({.pool = pool, .room = {.leases = room.leases(), .slots = room.slots()}});
   }
   for (const v1::Progress& progress : message.progress()) {
+    RETURN_IF_ERROR(CheckElements(progress.elements(), limits));
     report.progress.push_back({.lease = progress.lease(),
                                .address = progress.address(),
                                .elements = progress.elements()});
