@@ -8,6 +8,7 @@ namespace bue::hub {
 namespace {
 
 constexpr uint64_t kWords = KeptValues::kBlockItems / 64;
+constexpr uint64_t kBlocksMax = 1 << 24;  // More of one loop are nonsense.
 
 bool Bit(const std::vector<uint64_t>& bits, uint64_t i) {
   return !bits.empty() && (bits[i / 64] >> (i % 64) & 1) != 0;
@@ -69,6 +70,14 @@ void KeptValues::Unset(uint64_t index, uint64_t items) {
 void KeptValues::Close() {
   for (const auto& [number, block] : open_) Pack(number, block);
   open_.clear();
+}
+
+uint64_t KeptValues::OpenEnd() const {
+  if (open_.empty()) return 0;
+  const auto& [number, block] = *open_.rbegin();
+  uint64_t i = kBlockItems;
+  while (i > 0 && !Bit(block.ended, i - 1)) --i;
+  return number * kBlockItems + i;
 }
 
 bool KeptValues::Has(uint64_t index) const {
@@ -195,7 +204,7 @@ void KeptValues::EncodeOpen(std::string* out) const {
 
 bool KeptValues::RestoreBlock(uint64_t number, absl::string_view bytes) {
   Block block;
-  if (number > (uint64_t{1} << 40) / kBlockItems || !Unpack(bytes, &block)) return false;
+  if (number >= kBlocksMax || !Unpack(bytes, &block)) return false;
   // The row is of before an item of the block ran again.
   if (open_.contains(number)) return true;
   if (packed_.size() <= number) packed_.resize(number + 1);
@@ -205,7 +214,9 @@ bool KeptValues::RestoreBlock(uint64_t number, absl::string_view bytes) {
 
 bool KeptValues::DecodeOpen(VarintReader* in) {
   for (uint64_t n = in->Count(); n > 0 && in->ok(); --n) {
-    Block& block = open_[in->Varint()];
+    const uint64_t number = in->Varint();
+    if (number >= kBlocksMax) return false;
+    Block& block = open_[number];
     for (auto* bits : {&block.ended, &block.ok}) {
       bits->resize(kWords);
       for (uint64_t& word : *bits) word = in->Varint();

@@ -37,6 +37,9 @@ class KeptValues {
   // No more items: packs what is still open.
   void Close();
 
+  // One more than the last item that has ended of those that are not packed yet; 0: none.
+  uint64_t OpenEnd() const;
+
   // Whether item `index` has ended.
   bool Has(uint64_t index) const;
 

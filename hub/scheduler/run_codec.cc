@@ -231,6 +231,7 @@ class RunCodec {
     const uint64_t over = instance.done + instance.failed + instance.filtered;
     if (over > instance.next || over + instance.live != instance.next) return false;
     if (instance.closed && instance.live > 0) return false;
+    if (instance.kept.OpenEnd() > instance.next) return false;
     if (instance.reserved > instance.next && instance.reserved - instance.next > kReservedMax) {
       return false;
     }
@@ -357,7 +358,9 @@ bool Run::RestoreBlock(absl::string_view block) {
   if (!in.ok()) return false;
   Instance* instance = FindInstance(id);
   // A row of an instance that has gone since is of no use, and no harm.
-  return instance == nullptr || instance->kept.RestoreBlock(number, bytes);
+  if (instance == nullptr) return true;
+  return number <= instance->next / KeptValues::kBlockItems &&
+         instance->kept.RestoreBlock(number, bytes);
 }
 
 }  // namespace bue::hub
