@@ -44,6 +44,10 @@ bool Plan::Make(Random* random, const Size& size) {
   Program program = *ParseProgramText(text_);
   program.script = key_;
   PlanSteps(random, size, &program);
+  if (big) {
+    steps_[0].takes = absl::Milliseconds(5);
+    steps_[0].hangs = false;
+  }
   weight_ = 1 + static_cast<uint32_t>(random->Below(3));
   program_ = std::make_shared<const Program>(std::move(program));
   if (!hub::RunGraph(program_).acyclic()) return false;

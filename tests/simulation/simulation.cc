@@ -1,6 +1,7 @@
 #include "tests/simulation/simulation.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -214,6 +215,14 @@ void Simulation::CheckNothingIsLeft() {
     for (const auto& worker : world_.workers()) there += worker->dead() ? 0 : 1;
     if (alive != there) {
       world_.history.Fail(absl::StrCat("at the end the hub knows ", alive, " workers of ", there));
+    }
+  });
+  world_.Ask(hub::QueryRuns{}, [this](std::optional<hub::Reply> reply) {
+    if (!reply.has_value()) return world_.history.Fail("the hub does not answer at the end");
+    std::set<std::string> names;
+    for (const hub::RunStatus& run : std::get<hub::RunList>(reply->body).runs) {
+      if (names.insert(run.name).second) continue;
+      world_.history.Fail(absl::StrCat("the upload of ", run.name, " made two runs"));
     }
   });
   RunUntil(world_.events.now() + absl::Seconds(4), [] { return false; });
