@@ -72,6 +72,7 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
     }
     WorkerTable::Unlink(lease);
     WorkerTable::Link(worker, lease);
+    lease->started = absl::InfiniteFuture();  // It may have ended: then its outcome follows.
     if (held.elapsed > absl::ZeroDuration()) Started(lease, held.elapsed);
     RenewCredit(lease);
     return true;

@@ -208,7 +208,8 @@ Item* Run::NewItem(Instance* instance, uint64_t index) {
   item->index = index;
   item->serial = next_serial_++;
   item->ended = false;
-  item->loaded = resuming_;
+  // Also one whose element is found only now: what told of it may have been lost with the power.
+  item->loaded = resuming_ || index < instance->foreign;
   item->unit = UnitState{.open = graph_.region(region).count};
   item->vertices.assign(graph_.region(region).count, Vertex{});
   for (uint32_t v = 0; v < item->vertices.size(); ++v) {
@@ -342,7 +343,9 @@ void Run::Wake(Item* item, uint32_t v) {
 
 void Run::ResumeAfterLoad() {
   // What was read is on disk. An ended run may be revived, and begin items, later.
-  for (const auto& [id, instance] : instances_) instance->durable = instance->reserved;
+  for (const auto& [id, instance] : instances_) {
+    instance->durable = instance->foreign = instance->reserved;
+  }
   if (!active()) return;
   resuming_ = true;
   Announce(/*after_load=*/true);

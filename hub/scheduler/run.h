@@ -107,6 +107,7 @@ struct Instance {
   uint64_t next = 0;       // Items below have begun.
   uint64_t reserved = 0;   // Items below may be granted; stored.
   uint64_t durable = 0;    // `reserved` as far as it is on disk; not stored.
+  uint64_t foreign = 0;    // An earlier process may have granted items below; not stored.
   bool source_done = false;
   bool source_failed = false;
   bool closed = false;                          // Every item has ended.

@@ -94,7 +94,7 @@ void Client::Watch() {
 
 void Client::Saw(const hub::RunStatus& status) {
   status_ = status;
-  const bool ended = status.state >= hub::RunState::kSucceeded;
+  const bool ended = !hub::IsActive(status.state);
   if (!ended) return Again(&Client::Watch);
   world_->Trace(Describe());
   CheckEnd();
@@ -135,6 +135,8 @@ void Client::CheckErrors() {
     } else if (error.action == "worker_lost") {
       if (world_->config.scheduler.losses_max > 100) Fail("a loss became a failure");
       exact_ = false;
+    } else if (error.action == "timeout" && error.message != "no luck") {
+      exact_ = false;  // The hub's own: news of the task's end did not come in time.
     } else if (error.action != "timeout" && error.message != "no luck" &&
                error.message.find("handed back") == std::string::npos) {
       Fail(absl::StrCat("an error that no step made: ", error.message));

@@ -8,6 +8,12 @@
 #include "tests/simulation/worker_process.h"
 
 namespace bue::sim {
+namespace {
+
+// The hub is told of what has run for so long.
+constexpr absl::Duration kTellOfStartAfter = absl::Seconds(1);
+
+}  // namespace
 
 void WorkerProcess::Begin(const worker::StartBatch& batch) {
   const worker::GrantGroup& group = *batch.group;
@@ -189,8 +195,14 @@ void WorkerProcess::ReadInner(uint64_t lease, uint64_t serial,
 
 // -------------------------------------------------------------------------------------- running
 
+void WorkerProcess::TellOfStart(uint64_t lease) {
+  session_.OnStarted(lease, executions_.at(lease).began, world_->events.now());
+}
+
 void WorkerProcess::Run(uint64_t lease) {
   Execution& execution = executions_.at(lease);
+  execution.began = world_->events.now();
+  After(lease, kTellOfStartAfter, &WorkerProcess::TellOfStart);
   const worker::GrantGroup& group = *execution.task.group;
   const Step& step = execution.plan->program()->steps[group.step];
   const Behaviour does = execution.plan->Of(execution.name);

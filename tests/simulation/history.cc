@@ -67,7 +67,7 @@ void History::TurnBegins(const std::vector<hub::Command>& commands, absl::Time n
     if (const auto* joined = std::get_if<hub::WorkerJoined>(&command)) {
       Joined(*joined);
     } else if (const auto* reported = std::get_if<hub::WorkerReported>(&command)) {
-      Reported(*reported);
+      Reported(*reported, now);
     } else if (const auto* gone = std::get_if<hub::WorkerGone>(&command)) {
       const auto stream = streams_.find(gone->worker);
       if (stream != streams_.end()) stream->second.gone_at = now;
@@ -87,7 +87,7 @@ void History::Joined(const hub::WorkerJoined& joined) {
   returned_.insert(joined.name);
 }
 
-void History::Reported(const hub::WorkerReported& reported) {
+void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
   const auto found = streams_.find(reported.worker);
   if (found == streams_.end()) return;
   Stream& stream = found->second;
@@ -96,6 +96,10 @@ void History::Reported(const hub::WorkerReported& reported) {
   }
   for (const hub::LearnedMode& learned : reported.learned) learned_runs_.insert(learned.run);
   for (const hub::SourceProgress& progress : reported.progress) reported_[progress.address] = true;
+  for (const hub::StartedTask& started : reported.started) {
+    const auto lease = leases_.find(started.lease);
+    if (lease != leases_.end()) lease->second.started = now - started.elapsed;
+  }
   for (const hub::Outcome& outcome : reported.outcomes) {
     // Also if the hub dies before it publishes: what it took may be on disk.
     if (outcome.address != 0) reported_[outcome.address] = true;
@@ -121,6 +125,7 @@ void History::Published(const hub::Outgoing& outgoing, absl::Time now) {
   for (const hub::Revocation& revoked : outgoing.revocations) {
     const auto lease = leases_.find(revoked.lease);
     if (lease == leases_.end()) return Fail("revoked what was never granted");
+    if (OutlastedTimeout(lease->second, now)) ++failures_[lease->second.task.AnyPass()];
     End(&lease->second, revoked.lease, State::kGone);
   }
   for (const TakenOutcome& outcome : turn_outcomes_) Took(outcome);
@@ -140,6 +145,15 @@ void History::Published(const hub::Outgoing& outgoing, absl::Time now) {
 // --------------------------------------------------------------------------------- coming and
 // going
 
+// The hub's own timeout, for a worker that does not enforce it: that is an attempt.
+bool History::OutlastedTimeout(const Lease& lease, absl::Time now) const {
+  const auto run = runs_.find(lease.task.run);
+  if (run == runs_.end() || run->second.program == nullptr) return false;
+  const Program& program = *run->second.program;
+  const Step& step = program.steps[program.nodes[lease.task.node].step];
+  return now - lease.started >= absl::Seconds(step.timeout_s) + rules_.timeout_backstop;
+}
+
 void History::Welcomed(const hub::WorkerWelcome& welcome, absl::Time now) {
   const auto found = streams_.find(welcome.worker);
   if (found == streams_.end()) return Fail("welcomed a worker that said no hello");
@@ -149,7 +163,7 @@ void History::Welcomed(const hub::WorkerWelcome& welcome, absl::Time now) {
     if (dropped.contains(held.lease)) {
       Dropped(held.lease, now);
     } else {
-      Renewed(welcome.worker, held);
+      Renewed(welcome.worker, held, now);
     }
   }
   // What it did not mention never reached it.
@@ -165,7 +179,7 @@ void History::Welcomed(const hub::WorkerWelcome& welcome, absl::Time now) {
   }
 }
 
-void History::Renewed(uint64_t stream, const hub::HeldLease& held) {
+void History::Renewed(uint64_t stream, const hub::HeldLease& held, absl::Time now) {
   const auto found = leases_.find(held.lease);
   if (found == leases_.end()) {
     return Fail(absl::StrCat(LeaseName(held.lease), " was renewed but never granted"));
@@ -187,6 +201,7 @@ void History::Renewed(uint64_t stream, const hub::HeldLease& held) {
   lease.state = State::kLive;
   lease.stream = stream;
   lease.pool = held.pool;
+  lease.started = held.elapsed > absl::ZeroDuration() ? now - held.elapsed : absl::InfiniteFuture();
   streams_[stream].live.insert(held.lease);
   tasks_[lease.task].last_lease = held.lease;
 }

@@ -78,6 +78,7 @@ class History {
     uint64_t stream = 0;  // That it was granted or renewed on; 0: of an earlier life.
     hub::Pool pool = hub::Pool::kThread;
     uint32_t attempt = 0;
+    absl::Time started = absl::InfiniteFuture();  // As the worker said.
     State state = State::kLive;
     bool failure_counted = false;
     bool was_reported = false;     // The hub was told its outcome, and may know it.
@@ -112,9 +113,10 @@ class History {
   };
 
   void Joined(const hub::WorkerJoined& joined);
-  void Reported(const hub::WorkerReported& reported);
+  void Reported(const hub::WorkerReported& reported, absl::Time now);
+  bool OutlastedTimeout(const Lease& lease, absl::Time now) const;
   void Welcomed(const hub::WorkerWelcome& welcome, absl::Time now);
-  void Renewed(uint64_t stream, const hub::HeldLease& held);
+  void Renewed(uint64_t stream, const hub::HeldLease& held, absl::Time now);
   void Dropped(uint64_t lease, absl::Time now);
   void Took(const TakenOutcome& outcome);
   void Granted(const hub::GrantGroup& group, size_t row, absl::Time now);

@@ -24,7 +24,8 @@ Config MakeConfig(uint64_t seed) {
   config.workers = 1 + static_cast<uint32_t>(random.Below(4));
   config.plans = 1 + static_cast<uint32_t>(random.Below(5));
   config.plan_size = {.tasks_max = 20 + random.Below(130), .range_max = 2 + random.Below(7)};
-  if (random.Chance(6)) config.plan_size.big_percent = 60;
+  const bool big = random.Chance(6);
+  if (big) config.plan_size.big_percent = 60;
   config.faults_for = random.Between(absl::Seconds(5), absl::Seconds(40));
   const auto sometimes = [&](absl::Duration* mean) {
     if (random.Chance(45)) *mean = random.Between(absl::Milliseconds(800), absl::Seconds(12));
@@ -43,12 +44,13 @@ Config MakeConfig(uint64_t seed) {
   if (random.Chance(40)) config.give_back_percent = 4;
   if (random.Chance(50)) config.control_percent = 50;
   if (random.Chance(40))
-    config.latency_max = random.Between(absl::Milliseconds(1), absl::Seconds(1));
+    config.latency_max =
+        random.Between(absl::Milliseconds(1), big ? absl::Milliseconds(20) : absl::Seconds(1));
   if (random.Chance(40))
-    config.sync_max = random.Between(absl::Milliseconds(1), absl::Milliseconds(400));
+    config.sync_max = random.Between(absl::Milliseconds(1), absl::Milliseconds(big ? 20 : 400));
   if (random.Chance(30)) config.clock_jump_max = absl::Seconds(20);
   config.scheduler.reserve_block = 2 + random.Below(9);
-  config.scheduler.begun_items_max = random.Chance(30) ? 1 + random.Below(5) : 65536;
+  config.scheduler.begun_items_max = random.Chance(30) && !big ? 1 + random.Below(5) : 65536;
   config.scheduler.source_window = 2 + random.Below(12);
   config.scheduler.losses_max = random.Chance(15) ? 3 : 1000;
   config.checkpoint_bytes = random.Chance(30) ? 1 << 20 : 100 + random.Below(3000);

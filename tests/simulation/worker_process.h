@@ -51,6 +51,7 @@ class WorkerProcess {
     std::shared_ptr<const Plan> plan;
     uint64_t serial = 0;
     absl::Time started;
+    absl::Time began;  // Its step.
     size_t next_input = 0;
     std::vector<Content> contents;
     std::vector<uint64_t> inputs;
@@ -87,6 +88,7 @@ class WorkerProcess {
                  uint32_t node, std::shared_ptr<std::vector<Content>> list,
                  std::function<void(bool)> done);
   void Run(uint64_t lease);
+  void TellOfStart(uint64_t lease);
   void Produce(uint64_t lease);
   void Finish(uint64_t lease);
   void Succeed(uint64_t lease);

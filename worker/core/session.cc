@@ -74,7 +74,8 @@ std::vector<HeldLease> Session::Held(absl::Time now) const {
                     .pass = group.PassOf(record.row),
                     .attempt = group.AttemptOf(record.row),
                     .handbacks = group.HandbacksOf(record.row),
-                    .elapsed_ms = ElapsedMs(record.began, now),
+                    // What has ended waits for its acknowledgement, however long: no timeout runs.
+                    .elapsed_ms = IsRunning(record) ? ElapsedMs(record.began, now) : 0,
                     .pool = record.pool});
   }
   return held;

@@ -174,6 +174,17 @@ TEST_F(SessionTest, UnacknowledgedOutcomesAreSentAgainUnderNewNumbers) {
   EXPECT_EQ(message.rooms.size(), 4u);
 }
 
+TEST_F(SessionTest, WhatHasFinishedIsNotSaidToRun) {
+  session_.OnGrant(Group({1}));
+  Starts();
+  session_.OnStarted(1, kStart, kStart + absl::Seconds(1));
+  Succeed(1);
+  session_.OnDisconnected();
+  const std::vector<HeldLease> held = session_.Held(kStart + absl::Seconds(60));
+  ASSERT_EQ(held.size(), 1u);
+  EXPECT_EQ(held[0].elapsed_ms, 0u);
+}
+
 TEST_F(SessionTest, AReconnectListsWhatWaitsRunsAndFinished) {
   session_.OnGrant(Group({1, 2, 3}));
   Starts();
