@@ -49,18 +49,9 @@ void KeptValues::Set(uint64_t index, bool succeeded, absl::Span<const uint64_t> 
   open_.erase(number);
 }
 
-void KeptValues::Unset(uint64_t index, uint64_t items) {
-  const uint64_t number = index / kBlockItems;
+void KeptValues::Unset(uint64_t index) {
   const uint64_t i = index % kBlockItems;
-  Block& block = open_[number];
-  if (Packed(number) != nullptr) {
-    CHECK(Unpack(packed_[number], &block));
-    packed_[number].clear();
-    std::erase(new_blocks_, number);
-    const uint64_t ended = std::min(kBlockItems, items - number * kBlockItems);
-    for (uint64_t k = 0; k < ended; ++k) SetBit(&block.ended, k);
-    block.ended_count = static_cast<uint32_t>(ended);
-  }
+  Block& block = OpenBlock(index / kBlockItems, kBlockItems);
   CHECK(Bit(block.ended, i));
   ClearBit(&block.ended, i);
   --block.ended_count;
@@ -80,10 +71,35 @@ uint64_t KeptValues::OpenEnd() const {
   return number * kBlockItems + i;
 }
 
+void KeptValues::Reopen(uint64_t items) {
+  if (items % kBlockItems != 0) OpenBlock(items / kBlockItems, items % kBlockItems);
+}
+
+// The block, unpacked if it was packed: then its first `ended` items have ended.
+KeptValues::Block& KeptValues::OpenBlock(uint64_t number, uint64_t ended) {
+  Block& block = open_[number];
+  if (Packed(number) == nullptr) return block;
+  CHECK(Unpack(packed_[number], &block));
+  packed_[number].clear();
+  std::erase(new_blocks_, number);
+  for (uint64_t i = 0; i < ended; ++i) SetBit(&block.ended, i);
+  block.ended_count = static_cast<uint32_t>(ended);
+  return block;
+}
+
 bool KeptValues::Has(uint64_t index) const {
   if (Packed(index / kBlockItems) != nullptr) return true;
   const auto found = open_.find(index / kBlockItems);
   return found != open_.end() && Bit(found->second.ended, index % kBlockItems);
+}
+
+bool KeptValues::Succeeded(uint64_t index) const {
+  bool succeeded = false;
+  Visit(index, [&](uint64_t at, absl::Span<const uint64_t>) {
+    succeeded = at == index;
+    return false;
+  });
+  return succeeded;
 }
 
 const std::string* KeptValues::Packed(uint64_t number) const {

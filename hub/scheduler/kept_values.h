@@ -30,18 +30,20 @@ class KeptValues {
   // Item `index` ended; `values` (one per column) count if it succeeded. Once per item.
   void Set(uint64_t index, bool succeeded, absl::Span<const uint64_t> values);
 
-  // Item `index`, which had ended, runs again; `items` are all that ended before a Close, if there
-  // was one.
-  void Unset(uint64_t index, uint64_t items);
+  // Item `index`, which had ended, runs again. Not when closed.
+  void Unset(uint64_t index);
 
   // No more items: packs what is still open.
   void Close();
+  // There are more after all; `items` have ended so far, those with the lowest numbers.
+  void Reopen(uint64_t items);
 
   // One more than the last item that has ended of those that are not packed yet; 0: none.
   uint64_t OpenEnd() const;
 
-  // Whether item `index` has ended.
+  // Whether item `index` has ended; whether it has, and succeeded.
   bool Has(uint64_t index) const;
+  bool Succeeded(uint64_t index) const;
 
   // Visits succeeded items from `start` on, in order, until `visit` returns false.
   using Visitor = std::function<bool(uint64_t index, absl::Span<const uint64_t> values)>;
@@ -69,6 +71,7 @@ class KeptValues {
   };
 
   void Pack(uint64_t number, const Block& block);
+  Block& OpenBlock(uint64_t number, uint64_t ended);
   bool Unpack(absl::string_view bytes, Block* block) const;
   const std::string* Packed(uint64_t number) const;
 

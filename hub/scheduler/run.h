@@ -263,7 +263,7 @@ class Run {
   Instance* ReopenSource(Item* item, uint32_t loop);
   void ReopenItem(Item* item);
   void ReopenInstance(Instance* instance);
-  bool DropKept(Instance* instance, uint64_t index);
+  void DropKept(Instance* instance, uint64_t index);
   void StartOver(Item* item, uint32_t v);
   void ClearVertex(Item* item, uint32_t v);
   void CountMissing(Item* item);

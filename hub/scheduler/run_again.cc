@@ -115,7 +115,8 @@ Instance* Run::ReopenSource(Item* item, uint32_t loop) {
     vertex.state = VertexState::kOpen;
   }
   if (std::exchange(vertex.settled, false)) --regions_[instance->region].settled;
-  instance->closed = instance->source_done = instance->source_failed = false;
+  if (std::exchange(instance->closed, false)) instance->kept.Reopen(instance->next);
+  instance->source_done = instance->source_failed = false;
   return instance;
 }
 
@@ -123,9 +124,14 @@ Instance* Run::ReopenSource(Item* item, uint32_t loop) {
 
 bool Run::Untaken(const Item& item, uint32_t v) const {
   const uint32_t region = item.instance->region;
-  const auto went_on = [&](uint32_t d) {
+  const auto is_over = [&](uint32_t d) {
     const VertexState state = item.vertices[d].state;
     return state == VertexState::kOpen || (IsTerminal(state) && state != VertexState::kSkipped);
+  };
+  // A source that is still running may have given elements to its loops already.
+  const auto went_on = [&](uint32_t d) {
+    const auto loops = graph_.loops_over(region, d);
+    return is_over(d) || std::any_of(loops.begin(), loops.end(), is_over);
   };
   const auto dependents = graph_.dependents(region, v);
   const auto loops = graph_.loops_over(region, v);
@@ -170,24 +176,22 @@ bool Run::ApplyRestart(const Change& change) {
     item->unit.failed = item->unit.filtered = false;
     for (uint32_t v = 0; v < item->vertices.size(); ++v) ClearVertex(item, v);
   } else {
-    if (!DropKept(instance, change.item)) return false;
-    item = NewItem(instance, change.item);
+    if (!instance->kept.Succeeded(change.item)) return false;
     ReopenInstance(instance);
+    DropKept(instance, change.item);
+    item = NewItem(instance, change.item);
   }
   CountMissing(item);
   ActivateWaiting(item);
   return true;
 }
 
-// Forgets that an item which is not there any more has succeeded. False: it has not.
-bool Run::DropKept(Instance* instance, uint64_t index) {
+// Forgets that an item which is not there any more has succeeded.
+void Run::DropKept(Instance* instance, uint64_t index) {
   const uint32_t region = instance->region;
   const std::vector<uint32_t>& columns = graph_.region(region).kept_columns;
-  bool succeeded = false;
   std::vector<uint64_t> inner;
-  instance->kept.Visit(index, [&](uint64_t at, absl::Span<const uint64_t> values) {
-    if (at != index) return false;
-    succeeded = true;
+  instance->kept.Visit(index, [&](uint64_t, absl::Span<const uint64_t> values) {
     for (size_t i = 0; i < columns.size(); ++i) {
       if (graph_.vertex(region, columns[i]).is_loop) {
         inner.push_back(values[i]);
@@ -197,7 +201,6 @@ bool Run::DropKept(Instance* instance, uint64_t index) {
     }
     return false;
   });
-  if (!succeeded) return false;
   for (const uint64_t id : inner) {
     if (Instance* opened = FindInstance(id)) Destroy(opened);
   }
@@ -209,10 +212,9 @@ bool Run::DropKept(Instance* instance, uint64_t index) {
       --steps_[graph_.program().nodes[info.index].step].done;
     }
   }
-  instance->kept.Unset(index, instance->next);
+  instance->kept.Unset(index);
   --instance->done;
   --regions_[region].done;
-  return true;
 }
 
 // --------------------------------------------------------------------------- what opens again
@@ -236,13 +238,14 @@ void Run::ReopenItem(Item* item) {
   item->ended = false;
   ++instance->live;
   ++counts.live;
-  instance->kept.Unset(item->index, instance->next);
   ReopenInstance(instance);
+  instance->kept.Unset(item->index);
 }
 
 void Run::ReopenInstance(Instance* instance) {
   if (!instance->closed) return;
   instance->closed = false;
+  instance->kept.Reopen(instance->next);
   Item* opener = instance->opener;
   ReopenItem(opener);
   const uint32_t v = graph_.region(instance->region).vertex_in_parent;

@@ -57,14 +57,46 @@ TEST(KeptValuesTest, SurvivesASnapshot) {
   for (uint64_t i = 0; i < 1500; ++i)
     kept.Set(i, i % 3 != 0, std::vector<uint64_t>(i % 3 ? 2 : 0, i));
   KeptValues restored(2);
-  for (const KeptValues::PackedBlock& block : kept.TakeNewBlocks()) {
-    ASSERT_TRUE(restored.RestoreBlock(block.number, *block.bytes));
-  }
   std::string open;
   kept.EncodeOpen(&open);
   VarintReader in(open);
   ASSERT_TRUE(restored.DecodeOpen(&in));
+  for (const KeptValues::PackedBlock& block : kept.TakeNewBlocks()) {
+    ASSERT_TRUE(restored.RestoreBlock(block.number, *block.bytes));
+  }
   EXPECT_EQ(All(restored), All(kept));
+}
+
+TEST(KeptValuesTest, ItemsRunAgainAfterAClose) {
+  KeptValues kept(1);
+  for (uint64_t i = 0; i < 1500; ++i) kept.Set(i, true, {i});
+  kept.Close();
+  std::vector<std::string> rows;
+  for (const auto& block : kept.TakeNewBlocks()) rows.push_back(*block.bytes);
+  kept.Reopen(1500);
+  EXPECT_FALSE(kept.Has(1500));
+  kept.Unset(3);
+  kept.Unset(1499);
+  EXPECT_FALSE(kept.Has(3));
+  EXPECT_FALSE(kept.Succeeded(1499));
+  EXPECT_EQ(All(kept).size(), 1498u);
+  // What a checkpoint wrote of the blocks before does not hide what is open now.
+  std::string open;
+  kept.EncodeOpen(&open);
+  KeptValues restored(1);
+  VarintReader in(open);
+  ASSERT_TRUE(restored.DecodeOpen(&in));
+  for (uint64_t number = 0; number < rows.size(); ++number) {
+    ASSERT_TRUE(restored.RestoreBlock(number, rows[number]));
+  }
+  EXPECT_EQ(All(restored), All(kept));
+  restored.Set(3, false, {});
+  restored.Set(1499, true, {7});
+  restored.Set(1500, true, {8});
+  restored.Close();
+  EXPECT_EQ(All(restored).size(), 1500u);
+  EXPECT_EQ(All(restored, 1499),
+            (std::vector<std::pair<uint64_t, uint64_t>>{{1499, 7}, {1500, 8}}));
 }
 
 TEST(KeptValuesTest, MalformedBlocksAreRefused) {

@@ -1,6 +1,9 @@
 // Random programs, random outcomes, workers that come and go, restarts at any moment: whatever
 // happens, every run ends, its counts add up, no task is granted while somebody holds it, and a
-// restart changes nothing. A failure names its seed and its program.
+// restart changes nothing. A failure names its seed and its program. BUE_SEEDS_FROM=N in the
+// environment tries other seeds than the first 20,000, BUE_TRACE=1 prints all that happens.
+#include <cstdio>
+#include <cstdlib>
 #include <deque>
 #include <random>
 #include <set>
@@ -34,7 +37,7 @@ class RandomRun {
       ASSERT_LT(round, 8) << absl::StrJoin(last_, "\n");
       lucky_ = round >= 2;
       ended_ = false;
-      last_.push_back("-- retry");
+      Note("-- retry");
       driver_.Control(1, ControlRun::Action::kRetry);
       Continue();
       if (testing::Test::HasFatalFailure()) return;
@@ -84,6 +87,12 @@ class RandomRun {
     }
   }
 
+  void Note(const std::string& line) {
+    if (getenv("BUE_TRACE") != nullptr) fprintf(stderr, "%s\n", line.c_str());
+    last_.push_back(line);
+    if (last_.size() > 60) last_.pop_front();
+  }
+
   uint32_t Draw(uint32_t below) { return random_() % below; }
   bool Chance(uint32_t percent) { return Draw(100) < percent; }
 
@@ -130,14 +139,14 @@ class RandomRun {
     }
     if (Chance(2)) return SteerTheRun();
     if (Chance(4)) {
-      last_.push_back("-- restart");
+      Note("-- restart");
       return Restart();
     }
     if (Chance(4)) return LoseAWorker();
     if (Chance(10) || held.empty()) return driver_.Advance(absl::Seconds(Chance(20) ? 6 : 1));
     const auto [worker, task] = held[Draw(held.size())];
     const uint32_t fate = lucky_ ? 20 + Draw(80) : Draw(100);
-    last_.push_back(absl::StrCat("-- ", task, " ", fate));
+    Note(absl::StrCat("-- ", task, " ", fate));
     if (fate < 6) {
       driver_.Report(worker, task, Outcome::Kind::kFailed, "no luck");
     } else if (fate < 10) {
@@ -166,7 +175,7 @@ class RandomRun {
   // Pauses it, retries what has failed so far, or cancels and then goes on after all.
   void SteerTheRun() {
     const auto control = [&](ControlRun::Action action) {
-      last_.push_back(absl::StrCat("-- control ", static_cast<int>(action)));
+      Note(absl::StrCat("-- control ", static_cast<int>(action)));
       driver_.Control(1, action, absl::Seconds(3));
     };
     if (Chance(40)) return control(ControlRun::Action::kRetry);
@@ -203,7 +212,7 @@ class RandomRun {
   void LoseAWorker() {
     const std::string worker = *std::next(workers_.begin(), Draw(workers_.size()));
     driver_.Break(worker);
-    last_.push_back(absl::StrCat("-- break ", worker));
+    Note(absl::StrCat("-- break ", worker));
     if (Chance(50)) {
       if (Chance(50)) driver_.Advance(absl::Seconds(1));
       driver_.Return(worker);
@@ -217,9 +226,8 @@ class RandomRun {
 
   void Read() {
     for (const std::string& line : driver_.TakeLines()) {
-      last_.push_back(line);
+      Note(line);
       ASSERT_FALSE(absl::StrContains(line, "(granted twice")) << absl::StrJoin(last_, "\n") << "\n";
-      if (last_.size() > 40) last_.pop_front();
       ASSERT_FALSE(absl::StrContains(line, "deleted")) << absl::StrJoin(last_, "\n") << "\n";
       ended_ = ended_ || line == "run r1 succeeded" || line == "run r1 failed";
     }
@@ -242,7 +250,9 @@ class RandomRun {
 class RandomRunTest : public testing::TestWithParam<uint32_t> {};
 
 TEST_P(RandomRunTest, Ends) {
-  for (uint32_t seed = GetParam(); seed < GetParam() + 100; ++seed) {
+  const char* const from = getenv("BUE_SEEDS_FROM");
+  const uint32_t first = GetParam() + (from == nullptr ? 0 : atoi(from));
+  for (uint32_t seed = first; seed < first + 100; ++seed) {
     SCOPED_TRACE(absl::StrCat("seed ", seed));
     RandomRun(seed).Play();
     if (HasFatalFailure()) return;
