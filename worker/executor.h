@@ -109,7 +109,7 @@ struct CallResult {
 
 struct StartedCall {
   uint64_t lease = 0;
-  absl::Time started;
+  absl::Time started;  // InfiniteFuture: one told of before does not run (now).
 };
 
 // How executors answer. Called from their threads; never blocks; outlives the executor.

@@ -73,6 +73,9 @@ void Scheduler::Impl::RetryRun(Run* run, const ControlRun& command) {
     }
     step = static_cast<uint32_t>(found - steps.begin());
   }
+  if (run->state() == RunState::kStopping) {
+    return RefuseControl(command, "is stopping; once it has, retry lets it go on");
+  }
   if (run->expired()) return RefuseControl(command, "ended so long ago that its values are gone");
   const uint64_t tasks = failed ? run->CountFailed(step) : 0;
   const bool cancelled = run->state() == RunState::kCancelled;

@@ -6,31 +6,57 @@
 #include "hub/scheduler/scheduler_impl.h"
 
 namespace bue::hub {
+namespace {
 
-// The worker says that the lease's task has been running for `elapsed`.
+constexpr absl::Duration kAskAgain = absl::Seconds(1);  // Workers say something that often.
+
+}  // namespace
+
+// The worker says that the lease's task has been running for `elapsed`; zero: that it is not
+// running (any more).
 void Scheduler::Impl::Started(struct Lease* lease, absl::Duration elapsed) {
-  lease->started = now_ - elapsed;
-  overdue_.emplace(Overdue(*lease), lease->id);
+  lease->started = elapsed > absl::ZeroDuration() ? now_ - elapsed : absl::InfiniteFuture();
+  SetOverdue(lease);
+}
+
+// A streaming source has moved: its worker's clock for it stands still whenever it waits for
+// readers.
+void Scheduler::Impl::SourceMoved(struct Lease* lease) {
+  if (lease->started == absl::InfiniteFuture()) return;
+  lease->started = now_;
+  SetOverdue(lease);
 }
 
 // Later than any worker takes to end the task by itself.
-absl::Time Scheduler::Impl::Overdue(const struct Lease& lease) const {
-  if (lease.paused) return absl::InfiniteFuture();
+absl::Time Scheduler::Impl::DueAt(const struct Lease& lease) const {
   const Step& step = lease.run->StepOf(*lease.item, lease.vertex);
   return lease.started + absl::Seconds(step.timeout_s) + options_.timeout_backstop;
 }
 
-// An entry may be of a lease that has ended or moved on since; it is looked at when its time comes.
+void Scheduler::Impl::SetOverdue(struct Lease* lease) {
+  ClearOverdue(lease);
+  if (lease->started == absl::InfiniteFuture() || lease->paused) return;
+  lease->overdue_at = DueAt(*lease);
+  overdue_.emplace(lease->overdue_at, lease->slot);
+}
+
+void Scheduler::Impl::ClearOverdue(struct Lease* lease) {
+  if (lease->overdue_at == absl::InfiniteFuture()) return;
+  overdue_.erase({lease->overdue_at, lease->slot});
+  lease->overdue_at = absl::InfiniteFuture();
+}
+
 void Scheduler::Impl::EndOverdue() {
   while (!overdue_.empty() && overdue_.begin()->first <= now_) {
-    const uint64_t id = overdue_.begin()->second;
-    overdue_.erase(overdue_.begin());
-    struct Lease* lease = leases_.Find(id);
-    if (lease == nullptr) continue;
-    if (const absl::Time due = Overdue(*lease); due > now_) {
-      if (due != absl::InfiniteFuture()) overdue_.emplace(due, id);
+    struct Lease* lease = leases_.at(overdue_.begin()->second);
+    // A hub that stood still has not read yet what its workers have said meanwhile.
+    if (lease->worker->last_heard < DueAt(*lease)) {
+      overdue_.erase(overdue_.begin());
+      lease->overdue_at = now_ + kAskAgain;
+      overdue_.emplace(lease->overdue_at, lease->slot);
       continue;
     }
+    const uint64_t id = lease->id;
     Run* run = lease->run;
     Item* item = lease->item;
     const uint32_t v = lease->vertex;

@@ -33,6 +33,7 @@ struct Lease {
   Lease* next = nullptr;
   // When its worker said that it had started; for a streaming source, when it last moved.
   absl::Time started = absl::InfiniteFuture();
+  absl::Time overdue_at = absl::InfiniteFuture();  // Its entry among the scheduler's deadlines.
   bool paused = false;  // A streaming source that has used its credit up: its time stands still.
   uint64_t credit = 0;  // Elements that a streaming source was last allowed.
 };
@@ -55,6 +56,7 @@ class LeaseTable {
     lease.use = (lease.use + 1) & 0xffffff;
     lease.credit = 0;
     lease.started = absl::InfiniteFuture();
+    lease.overdue_at = absl::InfiniteFuture();
     lease.paused = false;
     lease.id = epoch_ << 48 | uint64_t{lease.use} << 24 | slot;
     if (adopted != 0) {

@@ -59,7 +59,8 @@ void Scheduler::Impl::Match(absl::Time now, Effects* effects) {
   BeginLoopsOfLoops();
   GrantAll();
   for (const uint64_t run : std::exchange(ended_, {})) {
-    if (Run* ended = FindRun(run)) ended->ReleaseMemory();
+    Run* ended = FindRun(run);  // Unless it was retried at once: queues may name its items.
+    if (ended != nullptr && !ended->active()) ended->ReleaseMemory();
   }
   effects_ = nullptr;
 }
@@ -333,7 +334,7 @@ void Scheduler::Impl::GiveSourceCredit(Run* run, Item* item, uint32_t source) {
   lease->credit = credit;
   if (lease->paused) {
     lease->paused = false;
-    if (lease->started != absl::InfiniteFuture()) Started(lease, absl::ZeroDuration());
+    SourceMoved(lease);
   }
   effects_->outgoing.credits.push_back(
       SourceCredit{.worker = lease->worker->id, .lease = lease->id, .elements = credit});

@@ -72,9 +72,7 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
     }
     WorkerTable::Unlink(lease);
     WorkerTable::Link(worker, lease);
-    lease->started = absl::InfiniteFuture();  // It may have ended: then its outcome follows.
-    if (held.elapsed > absl::ZeroDuration()) Started(lease, held.elapsed);
-    RenewCredit(lease);
+    Renew(lease, held.elapsed);
     return true;
   }
   Run* run = FindRun(held.run);
@@ -101,19 +99,22 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   lease->item = item;
   lease->vertex = v;
   lease->pool = held.pool;
-  if (held.elapsed > absl::ZeroDuration()) Started(lease, held.elapsed);
   run->Lease(item, v, lease->slot);
   WorkerTable::Link(worker, lease);
-  RenewCredit(lease);
+  Renew(lease, held.elapsed);
   return true;
 }
 
-// What was said of a source's credit may have been lost with the stream.
-void Scheduler::Impl::RenewCredit(struct Lease* lease) {
+// What was said of a source's credit may have been lost with the stream. A source's elapsed time
+// holds the time in which it waited for readers.
+void Scheduler::Impl::Renew(struct Lease* lease, absl::Duration elapsed) {
+  const bool source =
+      lease->run->graph().vertex(lease->item->instance->region, lease->vertex).is_source;
+  Started(lease, elapsed);
+  if (!source) return;
+  SourceMoved(lease);
   lease->credit = 0;
-  if (lease->run->graph().vertex(lease->item->instance->region, lease->vertex).is_source) {
-    GiveSourceCredit(lease->run, lease->item, lease->vertex);
-  }
+  GiveSourceCredit(lease->run, lease->item, lease->vertex);
 }
 
 void Scheduler::Impl::Handle(WorkerGone& command) {
@@ -183,6 +184,7 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
 }
 
 void Scheduler::Impl::FreeLease(struct Lease* lease) {
+  ClearOverdue(lease);
   lease->item->vertices[lease->vertex].lease = 0;  // Leased still, until its outcome is taken in.
   WorkerTable::Unlink(lease);
   leases_.Free(lease);
@@ -337,9 +339,8 @@ void Scheduler::Impl::HandleProgress(const Worker* worker, const SourceProgress&
       !lease->run->graph().vertex(lease->item->instance->region, lease->vertex).is_source) {
     return;
   }
-  // Its timeout stands still while it waits for readers, so the hub counts from its last move.
-  if (lease->started != absl::InfiniteFuture()) lease->started = now_;
   lease->paused = progress.elements >= lease->credit;
+  SourceMoved(lease);
   Change change = TaskChange(Change::Kind::kProgress, lease->run, lease->item, lease->vertex);
   change.a = progress.address;
   change.b = progress.elements;

@@ -345,6 +345,7 @@ void Run::ResumeAfterLoad() {
   // What was read is on disk. An ended run may be revived, and begin items, later.
   for (const auto& [id, instance] : instances_) {
     instance->durable = instance->foreign = instance->reserved;
+    for (Item* item = instance->first_item; item != nullptr; item = item->next) item->loaded = true;
   }
   if (!active()) return;
   resuming_ = true;
@@ -366,7 +367,6 @@ void Run::Announce(bool after_load) {
     if (!instance->closed) {
       for (Item* item = instance->first_item; item != nullptr;) {
         Item* next = item->next;
-        item->loaded = item->loaded || after_load;
         const uint64_t serial = item->serial;
         for (uint32_t v = 0; v < item->vertices.size() && item->serial == serial; ++v) {
           const Vertex& vertex = item->vertices[v];

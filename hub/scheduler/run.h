@@ -257,10 +257,16 @@ class Run {
   void Reset(Item* item, uint32_t v);
 
   // run_again.cc
+  struct ItemToRetry {
+    uint64_t instance = 0;
+    uint64_t index = 0;
+    std::vector<uint32_t> units;  // In which something failed.
+  };
   bool IsFailureOf(const Item& item, uint32_t v, uint32_t step) const;
-  void RetryItem(Item* item, uint32_t step);
-  void RetryUnit(Item* item, uint32_t unit, uint32_t step);
-  Instance* ReopenSource(Item* item, uint32_t loop);
+  std::vector<ItemToRetry> FindItemsToRetry(uint32_t step) const;
+  void ClearFailures(Item* item, uint32_t unit, uint32_t step);
+  void GoOn(Item* item);
+  void ReopenSource(Item* item, uint32_t loop);
   void ReopenItem(Item* item);
   void ReopenInstance(Instance* instance);
   void DropKept(Instance* instance, uint64_t index);
@@ -268,6 +274,7 @@ class Run {
   void ClearVertex(Item* item, uint32_t v);
   void CountMissing(Item* item);
   void ActivateWaiting(Item* item);
+  void SkipBehindFailures(Item* item);
   bool AnyFailed(const Item& item, uint32_t unit) const;
   void OpenUnit(Item* item, uint32_t v);
 
@@ -301,7 +308,7 @@ class Run {
   void DeleteFannedIn(Instance* instance);  // Values taken by fan-ins that have run.
   // The loop that an ended item of `outer` kept; null if it is gone.
   Instance* FindKept(uint64_t id, const Instance& outer);
-  bool HasRetained(const Item& item);  // A loop of it keeps failed items.
+  bool HasRetained(const Item& item, uint32_t unit);  // A loop of the unit keeps failed items.
   void DropValue(Vertex* vertex);
   void CountTask(const Item& item, uint32_t v, VertexState state, int64_t by);
   std::vector<uint32_t> ResetSet(const Item& item, uint32_t v) const;

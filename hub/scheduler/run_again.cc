@@ -4,6 +4,7 @@
 // What ended around them opens again: the loop is not over any more, so its item is not either, and
 // what was made from the whole loop is made anew.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "common/check.h"
@@ -28,65 +29,69 @@ uint64_t Run::CountFailed(uint32_t step) const {
   return count;
 }
 
+// All is cleared before anything goes on: clearing a loop's item may drop what was made from that
+// loop, with the items in it.
 bool Run::ApplyRetry(const Change& change) {
   if (expired_ || !active() || change.a > graph_.program().steps.size()) return false;
   const uint32_t step = change.a == 0 ? kNoStep : static_cast<uint32_t>(change.a - 1);
-  // Inner ones first: what opens an outer loop again may drop what was made from it.
-  std::vector<std::vector<std::pair<uint64_t, uint64_t>>> by_depth;
-  for (const auto& [id, instance] : instances_) {
-    const uint32_t depth = graph_.region(instance->region).depth;
-    if (by_depth.size() <= depth) by_depth.resize(depth + 1);
-    for (const Item* item = instance->first_item; item != nullptr; item = item->next) {
-      for (uint32_t v = 0; v < item->vertices.size(); ++v) {
-        if (!IsFailureOf(*item, v, step)) continue;
-        by_depth[depth].emplace_back(id, item->index);
-        break;
-      }
-    }
+  const std::vector<ItemToRetry> items = FindItemsToRetry(step);
+  for (const ItemToRetry& failed : items) {
+    Item* item = FindItem(failed.instance, failed.index);
+    if (item == nullptr) continue;
+    ReopenItem(item);
+    for (const uint32_t unit : failed.units) ClearFailures(item, unit, step);
+    CountMissing(item);
   }
-  for (auto depth = by_depth.rbegin(); depth != by_depth.rend(); ++depth) {
-    for (const auto& [instance, index] : *depth) {
-      Item* item = FindItem(instance, index);
-      if (item != nullptr) RetryItem(item, step);
-    }
+  for (const ItemToRetry& failed : items) {
+    if (Item* item = FindItem(failed.instance, failed.index)) GoOn(item);
   }
   return true;
 }
 
-void Run::RetryItem(Item* item, uint32_t step) {
-  std::vector<uint32_t> units;
-  for (uint32_t v = 0; v < item->vertices.size(); ++v) {
-    if (!IsFailureOf(*item, v, step)) continue;
-    const uint32_t unit = graph_.vertex(item->instance->region, v).unit;
-    if (std::find(units.begin(), units.end(), unit) == units.end()) units.push_back(unit);
+// Inner ones first.
+std::vector<Run::ItemToRetry> Run::FindItemsToRetry(uint32_t step) const {
+  std::vector<std::vector<ItemToRetry>> by_depth;
+  for (const auto& [id, instance] : instances_) {
+    const uint32_t depth = graph_.region(instance->region).depth;
+    if (by_depth.size() <= depth) by_depth.resize(depth + 1);
+    for (const Item* item = instance->first_item; item != nullptr; item = item->next) {
+      ItemToRetry found{.instance = id, .index = item->index};
+      for (uint32_t v = 0; v < item->vertices.size(); ++v) {
+        if (!IsFailureOf(*item, v, step)) continue;
+        found.units.push_back(graph_.vertex(instance->region, v).unit);
+      }
+      if (found.units.empty()) continue;
+      std::sort(found.units.begin(), found.units.end());
+      found.units.erase(std::unique(found.units.begin(), found.units.end()), found.units.end());
+      by_depth[depth].push_back(std::move(found));
+    }
   }
-  for (const uint32_t unit : units) RetryUnit(item, unit, step);
+  std::vector<ItemToRetry> items;
+  for (auto depth = by_depth.rbegin(); depth != by_depth.rend(); ++depth) {
+    std::move(depth->begin(), depth->end(), std::back_inserter(items));
+  }
+  return items;
 }
 
 // Failed tasks start over; what was skipped or dropped with them waits again. Other failures of the
-// unit stay, and keep what depends on them from running.
-void Run::RetryUnit(Item* item, uint32_t unit, uint32_t step) {
+// unit stay, and will keep what depends on them from running.
+void Run::ClearFailures(Item* item, uint32_t unit, uint32_t step) {
   const uint32_t region = item->instance->region;
-  ReopenItem(item);
-  std::vector<Instance*> reopened;  // Loops whose source failed while they went over it.
   bool fails_still = false;
   uint32_t any = kNoVertex;
-  for (uint32_t v = 0; v < item->vertices.size(); ++v) {
-    const RunGraph::Vertex& info = graph_.vertex(region, v);
-    if (info.unit != unit) continue;
+  for (const uint32_t v : graph_.unit_vertices(region, unit)) {
     any = v;
-    const Vertex& vertex = item->vertices[v];
-    const bool failed = vertex.state == VertexState::kFailed;
-    if (failed && !IsFailureOf(*item, v, step)) {
+    Vertex& vertex = item->vertices[v];
+    if (vertex.state == VertexState::kFailed && !IsFailureOf(*item, v, step)) {
       fails_still = true;
-    } else if (failed) {
+    } else if (vertex.state == VertexState::kFailed) {
       ClearVertex(item, v);
-      for (const uint32_t loop : graph_.loops_over(region, v)) {
-        if (Instance* instance = ReopenSource(item, loop)) reopened.push_back(instance);
-      }
+      vertex.recomputes = 0;
+      for (const uint32_t loop : graph_.loops_over(region, v)) ReopenSource(item, loop);
     } else if (vertex.state == VertexState::kSkipped || vertex.state == VertexState::kFiltered) {
       // A loop that had begun when its source failed goes on with that.
-      const bool begun = info.is_loop && vertex.value != 0 && FindInstance(vertex.value) != nullptr;
+      const bool begun = graph_.vertex(region, v).is_loop && vertex.value != 0 &&
+                         FindInstance(vertex.value) != nullptr;
       if (!begun) ClearVertex(item, v);
     }
   }
@@ -96,20 +101,27 @@ void Run::RetryUnit(Item* item, uint32_t unit, uint32_t step) {
     state.failed = false;
     --failed_units_;
   }
+}
+
+// What was cleared runs, as far as nothing that still failed is in its way.
+void Run::GoOn(Item* item) {
+  const uint32_t region = item->instance->region;
   CountMissing(item);
+  SkipBehindFailures(item);
   for (uint32_t v = 0; v < item->vertices.size(); ++v) {
-    if (graph_.vertex(region, v).unit != unit) continue;
-    if (item->vertices[v].state == VertexState::kFailed) SkipDependents(item, v);
+    if (!graph_.vertex(region, v).is_loop || item->vertices[v].state != VertexState::kOpen)
+      continue;
+    Instance* instance = FindInstance(item->vertices[v].value);
+    if (!instance->source_done) Grow(instance, instance->elements, /*done=*/false);
   }
-  for (Instance* instance : reopened) Grow(instance, instance->elements, /*done=*/false);
   ActivateWaiting(item);
 }
 
-// The loop over a source that failed, and runs again, may grow. Null: it never opened.
-Instance* Run::ReopenSource(Item* item, uint32_t loop) {
+// The loop over a source that failed, and runs again, may grow.
+void Run::ReopenSource(Item* item, uint32_t loop) {
   Vertex& vertex = item->vertices[loop];
   Instance* instance = vertex.value == 0 ? nullptr : FindInstance(vertex.value);
-  if (instance == nullptr || !instance->source_failed) return nullptr;
+  if (instance == nullptr || !instance->source_failed) return;
   if (IsTerminal(vertex.state)) {
     OpenUnit(item, loop);
     vertex.state = VertexState::kOpen;
@@ -117,7 +129,6 @@ Instance* Run::ReopenSource(Item* item, uint32_t loop) {
   if (std::exchange(vertex.settled, false)) --regions_[instance->region].settled;
   if (std::exchange(instance->closed, false)) instance->kept.Reopen(instance->next);
   instance->source_done = instance->source_failed = false;
-  return instance;
 }
 
 // ----------------------------------------------------------------------------------- lost values
@@ -275,6 +286,11 @@ void Run::StartOver(Item* item, uint32_t v) {
     for (const uint32_t loop : graph_.loops_over(region, w)) clear(loop);
   }
   CountMissing(item);
+  SkipBehindFailures(item);
+}
+
+// What waits for something that will have no value will never run.
+void Run::SkipBehindFailures(Item* item) {
   for (uint32_t w = 0; w < item->vertices.size(); ++w) {
     const VertexState state = item->vertices[w].state;
     if (IsTerminal(state) && state != VertexState::kSucceeded) SkipDependents(item, w);
@@ -282,11 +298,8 @@ void Run::StartOver(Item* item, uint32_t v) {
 }
 
 bool Run::AnyFailed(const Item& item, uint32_t unit) const {
-  for (uint32_t v = 0; v < item.vertices.size(); ++v) {
-    if (item.vertices[v].state == VertexState::kFailed &&
-        graph_.vertex(item.instance->region, v).unit == unit) {
-      return true;
-    }
+  for (const uint32_t v : graph_.unit_vertices(item.instance->region, unit)) {
+    if (item.vertices[v].state == VertexState::kFailed) return true;
   }
   return false;
 }

@@ -9,7 +9,7 @@ namespace bue::hub {
 
 void Run::EndUnit(Item* item, uint32_t unit) {
   const UnitState& state = item->instance->region == 0 ? units_[unit] : item->unit;
-  if (!state.failed && !HasRetained(*item)) DeleteIntermediates(item, unit);
+  if (!state.failed && !HasRetained(*item, unit)) DeleteIntermediates(item, unit);
   if (item->instance->region != 0) {
     EndItem(item);
     return;
@@ -40,7 +40,7 @@ void Run::EndItem(Item* item) {
   ++(failed ? counts.failed : filtered ? counts.filtered : counts.done);
   --instance->live;
   --counts.live;
-  if (failed || HasRetained(*item)) {
+  if (failed || HasRetained(*item, /*unit=*/0)) {
     item->ended = true;  // Everything needed to run it again stays.
   } else {
     FreeItem(item);
@@ -129,9 +129,8 @@ void Run::DropValue(Vertex* vertex) {
 void Run::DeleteIntermediates(Item* item, uint32_t unit) {
   const uint32_t region = item->instance->region;
   const bool filtered = region == 0 ? units_[unit].filtered : item->unit.filtered;
-  for (uint32_t v = 0; v < item->vertices.size(); ++v) {
+  for (const uint32_t v : graph_.unit_vertices(region, unit)) {
     const RunGraph::Vertex& info = graph_.vertex(region, v);
-    if (info.unit != unit) continue;
     Vertex& vertex = item->vertices[v];
     if (vertex.state != VertexState::kSucceeded) continue;
     if (!info.is_loop) {
@@ -172,8 +171,8 @@ Instance* Run::FindKept(uint64_t id, const Instance& outer) {
   return inner != nullptr && inner->parent == &outer ? inner : nullptr;
 }
 
-bool Run::HasRetained(const Item& item) {
-  for (uint32_t v = 0; v < item.vertices.size(); ++v) {
+bool Run::HasRetained(const Item& item, uint32_t unit) {
+  for (const uint32_t v : graph_.unit_vertices(item.instance->region, unit)) {
     if (!graph_.vertex(item.instance->region, v).is_loop || item.vertices[v].value == 0) continue;
     const Instance* instance = FindInstance(item.vertices[v].value);
     if (instance != nullptr && instance->first_item != nullptr) return true;

@@ -145,6 +145,22 @@ void RunGraph::FindUnits(const std::vector<Edge>& edges, const std::vector<Edge>
     vertices_[v].unit = unit;
   }
   regions_[0].units = units;
+  unit_begin_.assign(units + 1, 0);
+  for (uint32_t v = 0; v < parent.size(); ++v) ++unit_begin_[vertices_[v].unit + 1];
+  std::partial_sum(unit_begin_.begin(), unit_begin_.end(), unit_begin_.begin());
+  unit_vertices_.resize(parent.size());
+  std::vector<uint32_t> next(unit_begin_.begin(), unit_begin_.end() - 1);
+  for (uint32_t v = 0; v < parent.size(); ++v) unit_vertices_[next[vertices_[v].unit]++] = v;
+  uint32_t largest = 0;
+  for (uint32_t r = 1; r < regions_.size(); ++r) largest = std::max(largest, regions_[r].count);
+  all_vertices_.resize(largest);
+  std::iota(all_vertices_.begin(), all_vertices_.end(), 0);
+}
+
+absl::Span<const uint32_t> RunGraph::unit_vertices(uint32_t region, uint32_t unit) const {
+  if (region != 0) return absl::MakeConstSpan(all_vertices_).first(regions_[region].count);
+  return absl::MakeConstSpan(unit_vertices_)
+      .subspan(unit_begin_[unit], unit_begin_[unit + 1] - unit_begin_[unit]);
 }
 
 // Kept: what a fan-in takes, and what the run's end leaves to look at.

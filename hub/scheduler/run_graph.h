@@ -72,6 +72,9 @@ class RunGraph {
   // Loops of the same item that iterate over task `v`.
   absl::Span<const uint32_t> loops_over(uint32_t region, uint32_t v) const;
 
+  // The vertices of a unit: of a connected component at the top level, else (unit 0) all.
+  absl::Span<const uint32_t> unit_vertices(uint32_t region, uint32_t unit) const;
+
   // The loop vertex, in an item of `outer`, that leads towards `inner`, a region inside it.
   uint32_t loop_towards(uint32_t outer, uint32_t inner) const;
 
@@ -113,6 +116,9 @@ class RunGraph {
   std::vector<uint32_t> vertex_of_node_;
   Adjacency dependents_;
   Adjacency loops_over_;
+  std::vector<uint32_t> unit_begin_;  // Into unit_vertices_, by unit of the top level.
+  std::vector<uint32_t> unit_vertices_;
+  std::vector<uint32_t> all_vertices_;  // 0, 1, … as many as the largest body has.
   std::vector<StepCount> step_counts_;
   bool acyclic_ = true;
 };

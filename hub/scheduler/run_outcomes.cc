@@ -46,8 +46,7 @@ void Run::Filter(Item* item, uint32_t v) {
   const uint32_t unit = graph_.vertex(region, v).unit;
   UnitState& state = UnitOf(item, v);
   state.filtered = true;
-  for (uint32_t w = 0; w < item->vertices.size(); ++w) {
-    if (graph_.vertex(region, w).unit != unit) continue;
+  for (const uint32_t w : graph_.unit_vertices(region, unit)) {
     Vertex& vertex = item->vertices[w];
     if (IsTerminal(vertex.state)) continue;
     RevokeLease(item, w);
@@ -122,10 +121,7 @@ void Run::Reset(Item* item, uint32_t v) {
   }
   CountMissing(item);
   // What failed outside the set still keeps what depends on it from running.
-  for (uint32_t w = 0; w < item->vertices.size(); ++w) {
-    const VertexState state = item->vertices[w].state;
-    if (IsTerminal(state) && state != VertexState::kSucceeded) SkipDependents(item, w);
-  }
+  SkipBehindFailures(item);
   for (const uint32_t w : set) {
     Vertex& vertex = item->vertices[w];
     if (vertex.state == VertexState::kWaiting && vertex.missing == 0) Activate(item, w);

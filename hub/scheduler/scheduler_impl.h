@@ -94,7 +94,7 @@ class Scheduler::Impl final : public RunListener {
   void Handle(WorkerReported& command);
   void Handle(WorkerGone& command);
   bool Adopt(Worker* worker, const HeldLease& held);
-  void RenewCredit(struct Lease* lease);
+  void Renew(struct Lease* lease, absl::Duration elapsed);
   void HandleOutcome(Worker* worker, Outcome& outcome);
   void HandleProgress(const Worker* worker, const SourceProgress& progress);
   void HandleStepError(const Worker& worker, const StepError& error);
@@ -111,7 +111,10 @@ class Scheduler::Impl final : public RunListener {
 
   // deadlines.cc
   void Started(struct Lease* lease, absl::Duration elapsed);
-  absl::Time Overdue(const struct Lease& lease) const;
+  void SourceMoved(struct Lease* lease);
+  absl::Time DueAt(const struct Lease& lease) const;
+  void SetOverdue(struct Lease* lease);
+  void ClearOverdue(struct Lease* lease);
   void EndOverdue();
   void StopRuns();
 
@@ -161,8 +164,8 @@ class Scheduler::Impl final : public RunListener {
   WorkerTable workers_;
   TimerQueue timers_;
   absl::btree_set<std::pair<absl::Time, uint64_t>> expiries_;  // When a run's values go.
-  // Leases of tasks that run for long, by when the hub ends them at the earliest.
-  absl::btree_set<std::pair<absl::Time, uint64_t>> overdue_;
+  // Slots of leases whose tasks run for long, by when the hub ends them at the earliest.
+  absl::btree_set<std::pair<absl::Time, uint32_t>> overdue_;
   absl::btree_set<uint64_t> stopping_;    // Runs that end once nothing of them runs.
   std::deque<Reservation> reservations_;  // Written, not known to be on disk.
   std::vector<LoopRef> loops_of_loops_;   // Cursors that no root task begins.

@@ -252,6 +252,12 @@ void SchedulerDriver::Break(const std::string& worker) {
 
 void SchedulerDriver::Return(const std::string& worker) { SendJoin(&workers_.at(worker), worker); }
 
+void SchedulerDriver::Say(const std::string& worker) {
+  std::vector<Command> commands;
+  commands.push_back(WorkerReported{.worker = workers_.at(worker).stream});
+  Turn(std::move(commands));
+}
+
 void SchedulerDriver::Stop(const std::string& worker) {
   std::vector<Command> commands;
   commands.push_back(WorkerReported{.worker = workers_.at(worker).stream, .goodbye = true});

@@ -41,6 +41,7 @@ class SchedulerDriver {
   void Break(const std::string& worker);   // Its stream ends; the process lives on.
   void Return(const std::string& worker);  // A new stream, saying what it holds.
   void Stop(const std::string& worker);    // Goodbye.
+  void Say(const std::string& worker);     // It is alive.
 
   // Outcomes of a task named as in the transcript: "double[3]", "total".
   void Succeed(const std::string& worker, const std::string& task, int64_t list_elements = -1);

@@ -165,6 +165,10 @@ std::optional<TaskRef> Session::OnExecuted(uint64_t lease, absl::Duration run_ti
   if (index == LeaseTable::kNone || !IsRunning(table_.at(index))) return std::nullopt;
   LeaseRecord& record = table_.at(index);
   SetPaused(index, false);
+  if (record.began != absl::InfiniteFuture()) {
+    record.began = absl::InfiniteFuture();
+    started_unsent_.push_back({.lease = lease, .elapsed_ms = 0});
+  }
   PoolState& pool = PoolOf(record);
   --pool.running;
   ++pool.held_beside;

@@ -77,6 +77,7 @@ class Session {
   bool OnOutcome(Outcome outcome);
   void OnProgress(const Progress& progress);
   // The task has run since `began`; the executor says so once it has run for a while.
+  // InfiniteFuture: after all it does not run (now).
   void OnStarted(uint64_t lease, absl::Time began, absl::Time now);
   // How many attempts go on that nobody waits for any more.
   void OnGhosts(uint32_t ghosts);

@@ -29,9 +29,13 @@ void Dispatcher::HandleLookOver() {
   uint32_t ghosts = 0;
   for (const auto& [lease, in_flight] : calls_) {
     if (in_flight->cancelled && in_flight->runner != nullptr) ++ghosts;
-    if (in_flight->told_started || in_flight->started > now_ - kLong) continue;
-    in_flight->told_started = true;
-    started.push_back({.lease = lease, .started = in_flight->started});
+    // Not while its value is being finished, nor while it waits to run again apart.
+    const absl::Time since =
+        in_flight->closing.has_value() ? absl::InfiniteFuture() : in_flight->started;
+    if (in_flight->told_started == (since <= now_ - kLong)) continue;
+    in_flight->told_started = !in_flight->told_started;
+    started.push_back(
+        {.lease = lease, .started = in_flight->told_started ? since : absl::InfiniteFuture()});
   }
   for (const auto& runner : runners_) ghosts += runner->stuck;
   ghosts_ = ghosts;
@@ -319,7 +323,6 @@ void Dispatcher::Requeue(InFlight* in_flight) {
   in_flight->printed = false;
   in_flight->deadline = absl::InfiniteFuture();
   in_flight->started = absl::InfiniteFuture();
-  in_flight->told_started = false;
   in_flight->timed_out = false;
   in_flight->probed = false;
   in_flight->elements = 0;

@@ -2,7 +2,7 @@
 //
 //   run [weight=N]             the following indented lines are the program (program_text.h)
 //   join W [threads=N] [async=N] [sql=N] [ahead=N] [scopes=a,b] [priority_first] [reverse]
-//   break W | return W | stop W
+//   break W | return W | stop W | say W
 //   ok W TASK [list=N]         the task succeeded
 //   fail|pending|reset|cancel|back W TASK [message]
 //   fail-unheard W TASK        the worker never hears that its failure was taken in
@@ -55,6 +55,8 @@ class Scenario {
       driver_.Return(words_.at(1));
     } else if (verb == "stop") {
       driver_.Stop(words_.at(1));
+    } else if (verb == "say") {
+      driver_.Say(words_.at(1));
     } else if (verb == "ok") {
       driver_.Succeed(words_.at(1), words_.at(2), Option("list", -1));
     } else if (verb == "progress") {
