@@ -72,6 +72,7 @@ struct RunAdded {
   std::string key;   // The client's, for repeated uploads.
   std::string name;  // The script's path as given.
   uint32_t weight = 1;
+  uint64_t epoch = 0;  // Of the hub process that took it in.
   absl::Time added;
   std::string program;  // bue.v1.Program, serialised.
 };

@@ -66,6 +66,11 @@ class LeaseTable {
     return &lease;
   }
 
+  // Whether the lease is of a hub process before that of `epoch`.
+  static bool IsBefore(uint64_t id, uint64_t epoch) {
+    return static_cast<int16_t>(static_cast<uint16_t>(id >> 48) - static_cast<uint16_t>(epoch)) < 0;
+  }
+
   // Null: not current.
   Lease* Find(uint64_t id) {
     if (id == 0) return nullptr;

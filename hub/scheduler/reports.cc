@@ -77,6 +77,8 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   }
   Run* run = FindRun(held.run);
   if (run == nullptr || !run->active()) return false;
+  // A run that a power cut took back may have had the number before.
+  if (LeaseTable::IsBefore(held.lease, run->added().epoch)) return false;
   Item* item = run->FindItem(held.instance, held.item);
   if (item == nullptr || item->ended || held.node >= run->graph().program().nodes.size() ||
       run->graph().program().nodes[held.node].region != item->instance->region) {

@@ -116,6 +116,7 @@ void Scheduler::Impl::Handle(SubmitRun& command) {
                  .key = std::move(command.key),
                  .name = std::move(command.name),
                  .weight = std::max<uint32_t>(1, command.weight),
+                 .epoch = options_.epoch,
                  .added = now_,
                  .program = std::move(command.program_bytes)};
   RunAdded kept = added;

@@ -162,6 +162,7 @@ std::string EncodeRun(const RunAdded& run) {
   PutBytes(run.key, &out);
   PutBytes(run.name, &out);
   PutVarint(run.weight, &out);
+  PutVarint(run.epoch, &out);
   PutTime(run.added, &out);
   PutBytes(run.program, &out);
   return out;
@@ -175,6 +176,7 @@ absl::StatusOr<RunAdded> DecodeRun(absl::string_view bytes) {
   run.key = ReadString(&reader);
   run.name = ReadString(&reader);
   run.weight = ReadUint32(&reader);
+  run.epoch = reader.Varint();
   run.added = ReadTime(&reader);
   run.program = ReadString(&reader);
   RETURN_IF_ERROR(CheckEnd("run", reader));
