@@ -46,14 +46,14 @@ def rss_bytes(pid):
 class Role:
     """One process of a role, with its ready line."""
 
-    def __init__(self, arguments, cwd, env=None):
+    def __init__(self, arguments, cwd, env=None, prefix=()):
         self.arguments = arguments
         self.log_path = tempfile.NamedTemporaryFile(
             prefix=f'{arguments[0]}-', suffix='.log', dir=cwd, delete=False).name
         with open(self.log_path, 'w') as log:
             self.process = subprocess.Popen(
-                [BUE, *arguments], cwd=cwd, env=clean_environment(env), stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=log)
+                [*prefix, BUE, *arguments], cwd=cwd, env=clean_environment(env),
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
         self.pid = self.process.pid
         self.ready_line = self._read_line(START_S)
         self.address = self.ready_line.split(' ')[-1]
@@ -129,10 +129,11 @@ class ClusterTest(unittest.TestCase):
             file.write(text)
         return path
 
-    def start(self, *arguments, cwd=None, env=None):
+    def start(self, *arguments, cwd=None, env=None, prefix=()):
+        """`prefix`: a command that becomes the role, such as nsenter."""
         cwd = cwd or self.folder
         os.makedirs(cwd, exist_ok=True)
-        role = Role([str(argument) for argument in arguments], cwd, env)
+        role = Role([str(argument) for argument in arguments], cwd, env, prefix)
         self.roles.append(role)
         return role
 
