@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <random>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -32,6 +33,11 @@ constexpr size_t kBatchBytesKept = 1 << 20;
 // Beyond a run's byte limit a final error is kept without its traceback, up to this many times it.
 constexpr uint64_t kFinalErrorsFactor = 4;
 
+std::string NewId() {
+  std::random_device random;
+  return absl::StrCat(absl::Hex(random(), absl::kZeroPad8), absl::Hex(random(), absl::kZeroPad8));
+}
+
 }  // namespace
 
 class RocksdbHubStore::Impl {
@@ -42,6 +48,7 @@ class RocksdbHubStore::Impl {
 
   absl::Status OpenDatabase();
   uint64_t epoch() const { return epoch_; }
+  const std::string& id() const { return id_; }
 
   absl::StatusOr<HubSnapshot> Load();
   absl::Status Commit(uint64_t turn, const TurnRecord& record);
@@ -86,6 +93,7 @@ class RocksdbHubStore::Impl {
   rocksdb::ColumnFamilyHandle* journal_ = nullptr;
   std::unique_ptr<RowLoader> loader_;
   uint64_t epoch_ = 0;
+  std::string id_;
 
   // Used by the thread that commits only.
   rocksdb::WriteBatch batch_;
@@ -111,9 +119,9 @@ absl::Status RocksdbHubStore::Impl::OpenDatabase() {
   rocksdb::DB* db = nullptr;
   rocksdb::DBOptions options = DatabaseOptions();
   if (options_.env != nullptr) options.env = options_.env;
-  RETURN_IF_ERROR(Done(
-      rocksdb::DB::Open(options, DatabasePath(directory_->path()), Families(), &handles, &db),
-      "open"));
+  RETURN_IF_ERROR(
+      Done(rocksdb::DB::Open(options, DatabasePath(directory_->path()), Families(), &handles, &db),
+           "open"));
   db_.reset(db);
   rows_ = handles[0];
   journal_ = handles[1];
@@ -127,9 +135,18 @@ absl::Status RocksdbHubStore::Impl::BeginEpoch() {
   epoch_ = last + 1;
   std::string bytes;
   PutVarint(epoch_, &bytes);
+  rocksdb::WriteBatch batch;
+  batch.Put(kEpochKey, bytes);
+  const rocksdb::Status known = db_->Get({}, kIdKey, &id_);
+  if (known.IsNotFound()) {
+    id_ = NewId();
+    batch.Put(kIdKey, id_);
+  } else if (!known.ok()) {
+    return Done(known, "read");
+  }
   rocksdb::WriteOptions durable;
   durable.sync = true;
-  RETURN_IF_ERROR(Done(db_->Put(durable, kEpochKey, bytes), "write to"));
+  RETURN_IF_ERROR(Done(db_->Write(durable, &batch), "write to"));
   return directory_->RecordEpoch(epoch_);
 }
 
@@ -325,6 +342,7 @@ absl::StatusOr<std::unique_ptr<RocksdbHubStore>> RocksdbHubStore::Open(
 }
 
 uint64_t RocksdbHubStore::epoch() const { return impl_->epoch(); }
+const std::string& RocksdbHubStore::id() const { return impl_->id(); }
 uint64_t RocksdbHubStore::first_turn() const { return (impl_->epoch() << kTurnBits) + 1; }
 
 absl::StatusOr<HubSnapshot> RocksdbHubStore::Load() { return impl_->Load(); }

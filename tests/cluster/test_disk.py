@@ -109,7 +109,7 @@ class DiskTest(ClusterTest):
     def end_of(self, run):
         """Waits for the run; it must have succeeded, each task once."""
         self.bue('wait', run, '--reconnect', 120, limit_s=240)
-        self.assertEqual(self.bue('errors', run).stdout, '')
+        self.assertEqual(self.json_lines('errors', run), [])
 
     def said(self, role, text):
         return [line for line in role.log().splitlines() if text in line]

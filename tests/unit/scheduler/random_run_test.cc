@@ -1,6 +1,7 @@
 // Random programs, random outcomes, workers that come and go, restarts at any moment: whatever
 // happens, every run ends, its counts add up, no task is granted while somebody holds it, and a
-// restart changes nothing. A failure names its seed and its program.
+// restart changes nothing, and no value that may still be read is disowned. A failure names its
+// seed and its program.
 #include <deque>
 #include <random>
 #include <set>
@@ -48,6 +49,7 @@ class RandomRun {
     for (const int end = step_ + 5000; step_ < end && !ended_; ++step_) {
       Act();
       Read();
+      if (step_ % 7 == 0) CheckOwnership();
       if (testing::Test::HasFatalFailure()) return;
     }
   }
@@ -197,6 +199,17 @@ class RandomRun {
     EXPECT_EQ(before.tasks.filtered, after.tasks.filtered);
     EXPECT_EQ(before.tasks.skipped, after.tasks.skipped);
     EXPECT_LE(before.items.total, after.items.total);
+  }
+
+  // A sweep takes what the hub disowns: nothing that it has not given up itself.
+  void CheckOwnership() {
+    const std::vector<QueryOwnership::Object> values = driver_.Values();
+    const std::vector<Ownership> verdicts = driver_.AskOwnership(values);
+    for (size_t i = 0; i < values.size(); ++i) {
+      ASSERT_TRUE(verdicts[i] == Ownership::kWanted || verdicts[i] == Ownership::kAskAgain)
+          << "v" << values[i].address << " of node " << values[i].node << "\n"
+          << absl::StrJoin(last_, "\n");
+    }
   }
 
   // Breaks a stream; the worker is back at once, later, or never (another one comes).
