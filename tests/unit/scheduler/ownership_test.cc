@@ -99,7 +99,7 @@ TEST_F(OwnershipTest, OneQuestionUnpacksABoundedNumberOfBlocks) {
   }
   const std::vector<Ownership> verdicts = driver_.AskOwnership(objects);
   EXPECT_EQ(verdicts.front(), Ownership::kWanted);
-  EXPECT_EQ(verdicts.back(), Ownership::kAskAgain);
+  EXPECT_EQ(verdicts[198], Ownership::kAskAgain);  // Not the block that was read last.
 }
 
 TEST_F(OwnershipTest, ASourceThatWasTriedAgainKeepsTheElementsOfBothObjects) {
