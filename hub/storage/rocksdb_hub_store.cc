@@ -5,6 +5,7 @@
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <random>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "common/varint.h"
@@ -52,13 +54,17 @@ class RocksdbHubStore::Impl {
 
   absl::StatusOr<HubSnapshot> Load();
   absl::Status Commit(uint64_t turn, const TurnRecord& record);
-  absl::Status Sync() { return Done(db_->SyncWAL(), "sync"); }
+  absl::Status Sync() {
+    RETURN_IF_ERROR(CheckWritable());
+    return Wrote(db_->SyncWAL(), "sync");
+  }
   absl::Status Checkpoint(uint64_t turn, const std::vector<RunSnapshot>& runs, uint64_t drop_to);
   uint64_t JournalBytes() const { return journal_weight_; }
   absl::Status CheckSpace() { return directory_->CheckSpace(options_.free_bytes_min); }
 
   absl::Status PutFile(absl::string_view sha256, absl::string_view content) {
-    return Done(db_->Put({}, ToSlice(FileKey(sha256)), ToSlice(content)), "write to");
+    RETURN_IF_ERROR(CheckWritable());
+    return Wrote(db_->Put({}, ToSlice(FileKey(sha256)), ToSlice(content)), "write to");
   }
   absl::StatusOr<std::string> GetFile(absl::string_view sha256);
   absl::StatusOr<bool> HasFile(absl::string_view sha256);
@@ -74,6 +80,22 @@ class RocksdbHubStore::Impl {
   absl::Status Done(const rocksdb::Status& status, absl::string_view doing) const {
     return ToStatus(status, doing, directory_->path());
   }
+  // As Done, for what writes: its first failure is the last. What is on disk is unknown then, and
+  // RocksDB would abort the process, without a word of ours, on a sync of a log it could not write.
+  absl::Status Wrote(const rocksdb::Status& status, absl::string_view doing)
+      ABSL_LOCKS_EXCLUDED(failure_mutex_) {
+    if (status.ok()) return absl::OkStatus();
+    absl::MutexLock lock(&failure_mutex_);
+    if (failure_.ok()) failure_ = Done(status, doing);
+    failed_ = true;
+    return failure_;
+  }
+  absl::Status CheckWritable() ABSL_LOCKS_EXCLUDED(failure_mutex_) {
+    if (!failed_) return absl::OkStatus();
+    absl::MutexLock lock(&failure_mutex_);
+    return failure_;
+  }
+
   absl::Status BeginEpoch();
   absl::Status DropUnusedFiles(const HubSnapshot& snapshot);
 
@@ -94,6 +116,10 @@ class RocksdbHubStore::Impl {
   std::unique_ptr<RowLoader> loader_;
   uint64_t epoch_ = 0;
   std::string id_;
+
+  std::atomic<bool> failed_{false};
+  absl::Mutex failure_mutex_;
+  absl::Status failure_ ABSL_GUARDED_BY(failure_mutex_);
 
   // Used by the thread that commits only.
   rocksdb::WriteBatch batch_;
@@ -187,7 +213,8 @@ absl::Status RocksdbHubStore::Impl::Commit(uint64_t turn, const TurnRecord& reco
 
 // A large program's memory is not kept for the next turn.
 absl::Status RocksdbHubStore::Impl::WriteBatch() {
-  const absl::Status status = Done(db_->Write({}, &batch_), "write to");
+  RETURN_IF_ERROR(CheckWritable());
+  const absl::Status status = Wrote(db_->Write({}, &batch_), "write to");
   if (batch_.GetDataSize() > kBatchBytesKept) batch_ = rocksdb::WriteBatch();
   return status;
 }

@@ -179,7 +179,7 @@ class DiskTest(ClusterTest):
             self.bue('upload', '-f', 'large.bue', '--timeout', '2', code=None)
             if not self.hub.alive():
                 break
-        self.assertEqual(self.hub.process.wait(30), 1)
+        self.assertEqual(self.hub.process.wait(30), 1, self.hub.log())
         (line,) = self.said(self.hub, 'hub cannot go on')
         self.assertIn('No space left', line)
         address = self.hub.address

@@ -284,11 +284,12 @@ void SchedulerDriver::Succeed(const std::string& worker, const std::string& task
   const auto source = fake.sources.find(lease);
   const bool begun = source != fake.sources.end() && source->second.first != 0;
   if (const auto held = fake.held.find(lease); held != fake.held.end()) {
-    reported_[{reported.worker, reported.report}] = {.address = begun ? source->second.first : next_value_,
-                                                     .run = held->second.run,
-                                                     .instance = held->second.instance,
-                                                     .item = held->second.item,
-                                                     .node = held->second.node};
+    reported_[{reported.worker, reported.report}] = {
+        .address = begun ? source->second.first : next_value_,
+        .run = held->second.run,
+        .instance = held->second.instance,
+        .item = held->second.item,
+        .node = held->second.node};
   }
   reported.outcomes.push_back(Outcome{.lease = lease,
                                       .address = begun ? source->second.first : next_value_++,
