@@ -70,8 +70,6 @@ class SchedulerDriver {
   // deleted, by address.
   std::vector<Ownership> AskOwnership(std::vector<QueryOwnership::Object> objects);
   std::vector<QueryOwnership::Object> Values() const;
-  // The next value's number goes to something that is never reported.
-  void SkipValue() { ++next_value_; }
 
   RunStatus Status(uint64_t run);
   ReplyBody Ask(Command command);
