@@ -32,7 +32,7 @@ struct Flags {
 };
 
 absl::StatusOr<int> ServeBucket(const Flags& flags) {
-  StopSignal::Install();
+  StopSignal::Install(kExitOk);
   SetUpLogging("bucket", flags.role.log_level);
   BucketOptions options;
   options.binding = flags.binding;
@@ -45,6 +45,7 @@ absl::StatusOr<int> ServeBucket(const Flags& flags) {
   const absl::StatusOr<std::unique_ptr<Bucket>> bucket = Bucket::Start(options);
   if (absl::IsCancelled(bucket.status())) return kExitOk;  // Stopped before it had started.
   RETURN_IF_ERROR(bucket.status());
+  StopSignal::Started();
   PrintReady(absl::StrCat("listening on ", (*bucket)->address()));
   StopSignal::Wait(absl::InfiniteDuration());
   (*bucket)->Shutdown();

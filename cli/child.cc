@@ -20,8 +20,9 @@ constexpr char kSelf[] = "/proc/self/exe";
 constexpr absl::Duration kLook = absl::Milliseconds(20);
 
 // In the child, after fork.
-[[noreturn]] void Become(std::vector<char*>& arguments, int output) {
+[[noreturn]] void Become(std::vector<char*>& arguments, int output, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(127);  // It died before that.
   setpgid(0, 0);
   dup2(output, STDOUT_FILENO);
   execv(kSelf, arguments.data());
@@ -41,8 +42,9 @@ absl::StatusOr<std::unique_ptr<Child>> Child::Start(const std::vector<std::strin
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
+  const pid_t parent = getpid();
   const pid_t pid = fork();
-  if (pid == 0) Become(pointers, ends[1]);
+  if (pid == 0) Become(pointers, ends[1], parent);
   close(ends[1]);
   if (pid < 0) {
     close(ends[0]);

@@ -97,11 +97,12 @@ void StopRoles(Roles* roles) {
 }
 
 absl::StatusOr<int> Demo(const Flags& flags) {
-  StopSignal::Install();
+  StopSignal::Install(kExitOk);
   Roles roles;
   const absl::StatusOr<std::string> hub = StartRoles(flags, &roles);
   absl::Status status = hub.status();
   if (hub.ok()) {
+    StopSignal::Started();
     PrintUsage(*hub, flags);
     status = Stay(roles);
   }

@@ -23,10 +23,14 @@ struct Flags {
 };
 
 std::string ForPeople(const v1::ErrorRecord& error) {
-  std::string text = Paint(Colour::kRed, absl::StrCat(RunName(error.run()), " ", error.step()));
+  const bool of_task = error.attempt() > 0;  // Else a hook's, after the tasks.
+  std::string text =
+      Paint(Colour::kRed, absl::StrCat(RunName(error.run()), of_task ? " " : "", error.step()));
   if (!error.item().empty()) absl::StrAppend(&text, " item ", error.item());
-  absl::StrAppend(&text, ", attempt ", error.attempt(), error.final() ? "" : " (was retried)", ", ",
-                  error.action());
+  if (of_task) {
+    absl::StrAppend(&text, ", attempt ", error.attempt(), error.final() ? "" : " (was retried)");
+  }
+  absl::StrAppend(&text, ", ", error.action());
   if (!error.worker().empty()) absl::StrAppend(&text, " on ", error.worker());
   absl::StrAppend(&text, ": ", error.type(), error.type().empty() ? "" : ": ", error.error(), "\n");
   if (!error.traceback().empty()) absl::StrAppend(&text, error.traceback(), "\n");
@@ -63,7 +67,8 @@ void AddErrors(CLI::App* app, Action* action) {
   AddHubFlags(command, &flags->connection);
   command->footer(
       "  bue errors r17\n"
-      "JSON: run, step, item (\"4\", in a nested loop \"4.17\", at the top level \"\"), attempt, "
+      "JSON: run, step, item (\"4\", in a nested loop \"4.17\", at the top level \"\"), attempt "
+      "(0: a hook's, nobody's), "
       "action\n"
       "(what was under way: load, start, input, run, store, finalize, timeout, worker_lost), "
       "worker,\n"

@@ -12,7 +12,7 @@ constexpr size_t kLinesPerStep = 10;
 constexpr size_t kErrorCharacters = 500;
 
 std::string Line(const v1::ErrorRecord& error) {
-  std::string line = absl::StrCat("failed: ", error.step());
+  std::string line = absl::StrCat("failed: ", error.step().empty() ? error.action() : error.step());
   if (!error.item().empty()) absl::StrAppend(&line, " item ", error.item());
   absl::StrAppend(&line, ": ");
   if (!error.type().empty()) absl::StrAppend(&line, error.type(), ": ");

@@ -44,7 +44,7 @@ absl::Status ReadTime(const char* option, const std::string& text, absl::Duratio
 }
 
 absl::StatusOr<int> ServeHub(const Flags& flags) {
-  StopSignal::Install();
+  StopSignal::Install(kExitOk);
   SetUpLogging("hub", flags.role.log_level);
   hub::HubOptions options;
   options.binding = flags.binding;
@@ -61,6 +61,7 @@ absl::StatusOr<int> ServeHub(const Flags& flags) {
   const absl::StatusOr<std::unique_ptr<hub::Hub>> hub = hub::Hub::Start(options);
   if (absl::IsCancelled(hub.status())) return kExitOk;  // Stopped before it had started.
   RETURN_IF_ERROR(hub.status());
+  StopSignal::Started();
   PrintReady(absl::StrCat("listening on ", (*hub)->address()));
   StopSignal::Wait(absl::InfiniteDuration());
   (*hub)->Shutdown();

@@ -104,7 +104,8 @@ absl::StatusOr<int> Run(const Flags& flags) {
   ASSIGN_OR_RETURN(const CompiledScript script, CompileScript(flags.script));
   absl::FPrintF(stderr, "%s", FormatScript(script));
   if (!script.result.program.has_value()) return kExitRefused;
-  StopSignal::Install();
+  StopSignal::Install(kExitInterrupted);
+  StopSignal::Started();
   SetUpLogging("run", flags.log_level);
   ASSIGN_OR_RETURN(const std::string state, MakeStateDirectory());
   const absl::StatusOr<int> code = RunIn(state, script, flags);

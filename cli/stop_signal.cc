@@ -18,10 +18,12 @@ namespace {
 // A signal handler can reach nothing but process-wide state.
 int signal_pipe[2] = {-1, -1};
 std::atomic<int> signals_received = 0;
+std::atomic<bool> started = false;
+int exit_code_at_once = 0;
 
-void OnSignal(int number) {
+void OnSignal(int) {
   const int saved_errno = errno;
-  if (signals_received.fetch_add(1) > 0) _exit(128 + number);
+  if (!started || signals_received.fetch_add(1) > 0) _exit(exit_code_at_once);
   const char byte = 0;
   [[maybe_unused]] const ssize_t written = write(signal_pipe[1], &byte, 1);
   errno = saved_errno;
@@ -29,7 +31,8 @@ void OnSignal(int number) {
 
 }  // namespace
 
-void StopSignal::Install() {
+void StopSignal::Install(int exit_code) {
+  exit_code_at_once = exit_code;
   CHECK(pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) == 0);
   struct sigaction action = {};
   action.sa_handler = OnSignal;
@@ -41,6 +44,8 @@ void StopSignal::Install() {
   ignore.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &ignore, nullptr);
 }
+
+void StopSignal::Started() { started = true; }
 
 bool StopSignal::Wait(absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;

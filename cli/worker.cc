@@ -41,8 +41,9 @@ struct Flags {
   double timeout_s = 30;
 };
 
-// A directory of this process's own: two workers in one folder do not meet.
-std::string OwnDirectory() { return absl::StrCat(".bue/worker-", HostName(), "-", getpid()); }
+// Of this host's workers in this folder; each makes one of its own in it, and removes those of the
+// dead. Other hosts that share the folder have theirs: not every file system locks across hosts.
+std::string SharedDirectory() { return absl::StrCat(".bue/workers-", HostName()); }
 
 worker::WorkerOptions ToOptions(const Flags& flags) {
   worker::WorkerOptions options;
@@ -51,7 +52,7 @@ worker::WorkerOptions ToOptions(const Flags& flags) {
   options.scopes = SplitList(flags.scopes);
   options.name = flags.name.empty() ? absl::StrCat(HostName(), "-", getpid()) : flags.name;
   options.python = flags.python;
-  options.state_dir = flags.data.empty() ? OwnDirectory() : flags.data;
+  options.state_dir = flags.data.empty() ? SharedDirectory() : flags.data;
   options.priority_first = flags.order == "priority";
   options.reverse = flags.reverse;
   options.slots = flags.slots;
@@ -66,21 +67,21 @@ worker::WorkerOptions ToOptions(const Flags& flags) {
 
 absl::StatusOr<int> Work(const worker::WorkerOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<worker::Worker> worker, worker::Worker::Start(options));
+  StopSignal::Started();
   PrintReady(absl::StrCat("connected to ", options.hub));
   StopSignal::Wait(absl::InfiniteDuration());
+  log::info("worker stopping grace={}", options.stop_grace);
   worker->Stop();
   return kExitOk;
 }
 
 absl::StatusOr<int> ServeWorker(const Flags& flags) {
-  StopSignal::Install();
+  StopSignal::Install(kExitOk);
   SetUpLogging("worker", flags.role.log_level);
   worker::WorkerOptions options = ToOptions(flags);
   ASSIGN_OR_RETURN(options.token, ReadToken(flags.role.token_file));
   RETURN_IF_ERROR(MakeDirectory(options.state_dir));
-  absl::StatusOr<int> code = Work(options);
-  if (flags.data.empty()) RemoveDirectory(options.state_dir);
-  return code;
+  return Work(options);
 }
 
 // N_WORKER_PROCESSES, when it is a number that makes sense.
@@ -134,9 +135,10 @@ void AddWorker(CLI::App* app, Action* action) {
                    "python3")
       ->type_name("EXE");
   command
-      ->add_option("--data", flags->data,
-                   "Directory for uploaded files; default: one of its own under .bue/, removed at "
-                   "the end")
+      ->add_option(
+          "--data", flags->data,
+          "Directory for uploaded files, of which the worker uses and removes a part of its "
+          "own; default: .bue/workers-HOST")
       ->type_name("DIR");
   command
       ->add_option("--stop-grace", flags->stop_grace_s,

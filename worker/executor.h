@@ -123,6 +123,8 @@ class ExecutorEvents {
   virtual void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) = 0;
   // Calls that have run for a while, and since when: see Executor::ReportStarted.
   virtual void OnStarted(std::vector<StartedCall> calls) = 0;
+  // A finalize hook failed, after the run's calls; `step` is one of its module.
+  virtual void OnHookFailed(uint64_t run, uint32_t step, const CallError& error) = 0;
 };
 
 // Thread-safe.

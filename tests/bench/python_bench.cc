@@ -47,6 +47,7 @@ class CountingEvents final : public ExecutorEvents {
   void OnProgress(uint64_t, uint64_t, uint64_t) override {}
   void OnLearnedMode(uint64_t, uint32_t, Pool) override {}
   void OnStarted(std::vector<StartedCall>) override {}
+  void OnHookFailed(uint64_t, uint32_t, const CallError&) override {}
 
   void WaitFor(uint64_t count) {
     absl::MutexLock lock(&mutex_);

@@ -108,6 +108,8 @@ class Role:
 class ClusterTest(unittest.TestCase):
     """A test with a folder of its own (`self.folder`); what it started is ended with it."""
 
+    prefix = ()  # What client commands begin with.
+
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix='bue-test-')
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
@@ -165,7 +167,7 @@ class ClusterTest(unittest.TestCase):
         if hub and self.hub_address and '-b' not in words:
             words += ['-b', self.hub_address]
         done = subprocess.run(
-            [BUE, *words], cwd=cwd or self.folder, env=clean_environment(env),
+            [*self.prefix, BUE, *words], cwd=cwd or self.folder, env=clean_environment(env),
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit_s)
         if code is not None:
             self.assertEqual(

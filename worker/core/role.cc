@@ -22,6 +22,7 @@ constexpr size_t kStoringBytesMax = 16 << 20;
 constexpr absl::Duration kLongestWait = absl::Seconds(1);
 // How often the hub is told what has come to run for long.
 constexpr absl::Duration kLookEvery = absl::Seconds(1);
+constexpr size_t kFailedHooksMax = 100;  // Waiting to be said.
 
 void WriteToStandardError(absl::string_view text) {
   while (!text.empty()) {
@@ -61,6 +62,11 @@ void ExecutorPost::OnLearnedMode(uint64_t run, uint32_t step, Pool pool) {
 void ExecutorPost::OnStarted(std::vector<StartedCall> calls) {
   inbox_->Post(
       [receiver = receiver_, calls = std::move(calls)] { receiver->OnCallsStarted(calls); });
+}
+
+void ExecutorPost::OnHookFailed(uint64_t run, uint32_t step, const CallError& error) {
+  inbox_->Post(
+      [receiver = receiver_, run, step, error] { receiver->OnHookFailure(run, step, error); });
 }
 
 Role::Role(RoleOptions options, std::shared_ptr<grpc::Channel> channel)
@@ -145,7 +151,11 @@ void Role::Advance(absl::Time now) {
   stream_->Tick(now);
 }
 
+// What was revoked or given back while its inputs came, or since, does not start.
 void Role::HandOver() {
+  for (std::vector<Call>* ready : {&ready_python_, &ready_sql_}) {
+    std::erase_if(*ready, [this](const Call& call) { return !session_.Holds(call.lease); });
+  }
   if (!ready_python_.empty()) python_->Start(std::exchange(ready_python_, {}));
   if (!ready_sql_.empty()) sql_->Start(std::exchange(ready_sql_, {}));
 }
@@ -158,11 +168,14 @@ void Role::LookOverCalls(absl::Time now) {
 }
 
 void Role::SendNews(absl::Time now) {
-  if (!stream_->writable() || (!session_.HasNews() && log_replies_.empty())) return;
+  const bool asides = !log_replies_.empty() || !failed_hooks_.empty();
+  if (!stream_->writable() || (!session_.HasNews() && !asides)) return;
   v1::FromWorker* message = stream_->NewMessage();
   ToProto(session_.TakeMessage(), message);
   for (v1::LogReply& reply : log_replies_) *message->add_logs() = std::move(reply);
   log_replies_.clear();
+  for (v1::StepError& hook : failed_hooks_) *message->add_errors() = std::move(hook);
+  failed_hooks_.clear();
   stream_->Send(now);
 }
 
@@ -333,6 +346,17 @@ void Role::OnStepMode(const LearnedMode& learned) { session_.OnLearnedMode(learn
 void Role::OnCallsStarted(const std::vector<StartedCall>& calls) {
   const absl::Time now = Clock::Real()->Now();
   for (const StartedCall& call : calls) session_.OnStarted(call.lease, call.started, now);
+}
+
+void Role::OnHookFailure(uint64_t run, uint32_t step, const CallError& error) {
+  if (failed_hooks_.size() >= kFailedHooksMax) return;  // The worker's log has them all.
+  v1::StepError& hook = failed_hooks_.emplace_back();
+  hook.set_run(run);
+  hook.set_step(step);
+  hook.mutable_error()->set_action(error.action);
+  hook.mutable_error()->set_type(error.type);
+  hook.mutable_error()->set_message(error.message);
+  hook.mutable_error()->set_traceback(error.traceback);
 }
 
 }  // namespace bue::worker

@@ -41,6 +41,7 @@ class ExecutorPost final : public ExecutorEvents {
     virtual void OnSourceProgress(const Progress& progress) = 0;
     virtual void OnStepMode(const LearnedMode& learned) = 0;
     virtual void OnCallsStarted(const std::vector<StartedCall>& calls) = 0;
+    virtual void OnHookFailure(uint64_t run, uint32_t step, const CallError& error) = 0;
   };
 
   ExecutorPost(std::shared_ptr<Inbox> inbox, Receiver* receiver)
@@ -50,6 +51,7 @@ class ExecutorPost final : public ExecutorEvents {
   void OnProgress(uint64_t lease, uint64_t address, uint64_t elements) override;
   void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) override;
   void OnStarted(std::vector<StartedCall> calls) override;
+  void OnHookFailed(uint64_t run, uint32_t step, const CallError& error) override;
 
  private:
   const std::shared_ptr<Inbox> inbox_;
@@ -129,6 +131,7 @@ class Role final : public HubStreamListener,
   void OnSourceProgress(const Progress& progress) override;
   void OnStepMode(const LearnedMode& learned) override;
   void OnCallsStarted(const std::vector<StartedCall>& calls) override;
+  void OnHookFailure(uint64_t run, uint32_t step, const CallError& error) override;
 
   void Cancel(const std::vector<uint64_t>& leases);
 
@@ -152,6 +155,7 @@ class Role final : public HubStreamListener,
   std::vector<Call> ready_sql_;
   std::vector<StartBatch> batches_;
   std::vector<v1::LogReply> log_replies_;
+  std::vector<v1::StepError> failed_hooks_;
   Phase phase_ = Phase::kRunning;
   absl::Time stop_deadline_ = absl::InfiniteFuture();
   absl::Time next_look_ = absl::InfinitePast();  // For calls that run for long.

@@ -55,6 +55,10 @@ absl::Status CannotWrite(const std::string& path, const std::string& why) {
                                                   why, "; choose another directory with --data"));
 }
 
+// Between its making and its locking a directory looks abandoned: then another worker, which starts
+// at the same moment, may remove it.
+constexpr int kTries = 10;
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<StateDir>> StateDir::Make(const std::string& given) {
@@ -65,11 +69,17 @@ absl::StatusOr<std::unique_ptr<StateDir>> StateDir::Make(const std::string& give
   RemoveAbandoned(root);
   const std::string absolute = fs::absolute(root, error).string();
   if (error) return CannotWrite(root, error.message());
-  std::string path = absl::StrCat(absolute, "/", kPrefix, getpid(), "-XXXXXX");
-  if (mkdtemp(path.data()) == nullptr) return CannotWrite(root, std::strerror(errno));
-  const int lock = TryLock(path, O_CREAT);
-  if (lock < 0) return CannotWrite(path, std::strerror(errno));
-  return std::unique_ptr<StateDir>(new StateDir(std::move(path), lock));
+  for (int tries = 0; tries < kTries; ++tries) {
+    std::string path = absl::StrCat(absolute, "/", kPrefix, getpid(), "-XXXXXX");
+    if (mkdtemp(path.data()) == nullptr) return CannotWrite(root, std::strerror(errno));
+    const int lock = TryLock(path, O_CREAT);
+    if (lock < 0) continue;
+    if (fs::exists(path + kLockName, error)) {
+      return std::unique_ptr<StateDir>(new StateDir(std::move(path), lock));
+    }
+    close(lock);
+  }
+  return CannotWrite(root, std::strerror(errno));
 }
 
 StateDir::~StateDir() {

@@ -144,7 +144,7 @@ void Dispatcher::WaitForEvents() {
         if (events[i].events & ~EPOLLOUT) OnSocket(runner);
         break;
       case kLog:
-        runner->process->ReadLog();
+        ReadLog(runner);
         if (events[i].events == EPOLLHUP) Watch(runner->process->log_fd(), 0, 0);
         break;
       case kExit:
@@ -273,6 +273,7 @@ void Dispatcher::PlaceProcessCalls() {
       continue;
     }
     chosen->run = in_flight->call.task.run;
+    chosen->lease = in_flight->call.lease;
     Send(in_flight, chosen);
   }
 }
@@ -347,10 +348,15 @@ uint32_t Dispatcher::StepNumber(const LoadedStep& step) {
 
 // --- Runners
 
+bool Dispatcher::TakesCalls(const Runner& runner) {
+  return runner.role == Role::kGeneral && !runner.retiring && !runner.stopping &&
+         runner.blocker == 0;
+}
+
 Dispatcher::Runner* Dispatcher::LeastBusy() {
   Runner* best = nullptr;
   for (const auto& runner : runners_) {
-    if (runner->role != Role::kGeneral || runner->retiring || runner->stopping) continue;
+    if (!TakesCalls(*runner)) continue;
     if (best == nullptr || runner->ready > best->ready ||
         (runner->ready == best->ready && runner->calls < best->calls)) {
       best = runner.get();
@@ -364,7 +370,7 @@ void Dispatcher::GrowGeneral(size_t arriving) {
   int count = 0;
   bool idle = false;
   for (const auto& runner : runners_) {
-    if (runner->role != Role::kGeneral || runner->retiring || runner->stopping) continue;
+    if (!TakesCalls(*runner)) continue;
     ++count;
     idle = idle || runner->calls == 0;
   }

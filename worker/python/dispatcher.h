@@ -75,8 +75,11 @@ class Dispatcher final : public TransferEvents {
     bool stopping = false;  // Was told to exit.
     bool watching_writes = false;
     int calls = 0;
-    int stuck = 0;                                 // Calls that failed and go on.
-    uint64_t run = 0;                              // Process mode: whose modules it has.
+    int stuck = 0;         // Calls that failed and go on.
+    uint64_t run = 0;      // Process mode: whose modules it has,
+    uint64_t lease = 0;    // and which call it runs, or ran last.
+    uint64_t blocker = 0;  // The call that has its event loop's thread and does not give it back.
+    bool frozen = false;   // Killed because it answered nothing any more.
     absl::Time deadline = absl::InfiniteFuture();  // Of starting, retiring or exiting.
     absl::flat_hash_set<uint32_t> steps;           // Steps that it knows.
     CallsFrame frame;                              // Calls of this turn.
@@ -89,9 +92,9 @@ class Dispatcher final : public TransferEvents {
     bool told_started = false;
     absl::Time deadline = absl::InfiniteFuture();
     bool timed_out = false;  // Its cancellation was sent, or its process killed.
+    bool probed = false;     // And it was asked why that did not end it.
     bool cancelled = false;
     bool printed = false;
-    bool crashed_before = false;  // Runs in isolation.
     std::vector<uint32_t> readers;
     // A large or growing result.
     uint32_t writer = 0;
@@ -132,6 +135,7 @@ class Dispatcher final : public TransferEvents {
   void Send(InFlight* in_flight, Runner* runner);
   void StartInputs(InFlight* in_flight);
   uint32_t StepNumber(const LoadedStep& step);
+  static bool TakesCalls(const Runner& runner);
   Runner* LeastBusy();
   void GrowGeneral(size_t arriving);
   Runner* Spawn(Role role);
@@ -149,8 +153,10 @@ class Dispatcher final : public TransferEvents {
   absl::Status OnChunk(Runner* runner, const RunnerMessage& message);
   void OnInputAck(Runner* runner, const RunnerMessage& message);
   void OnLearned(const RunnerMessage& message);
+  void OnNote(const RunnerMessage& message);
   void OnReady(Runner* runner);
   void OnStuck(Runner* runner, const RunnerMessage& message);
+  void ReadLog(Runner* runner);
   void HandleChunkRead(uint32_t reader, absl::StatusOr<std::optional<std::string>> chunk);
   void HandleClosed(uint32_t writer, absl::StatusOr<ValueWriter::Written> written);
   void HandleCredit(uint64_t lease, uint64_t elements);
@@ -169,7 +175,10 @@ class Dispatcher final : public TransferEvents {
   void HandleCancel(uint64_t lease);
   void TimeOut(InFlight* in_flight);
   void FailTimedOut(InFlight* in_flight, std::string traceback);
+  void Overdue(InFlight* in_flight);
+  void Freeze(InFlight* in_flight);
   void StuckCall(InFlight* in_flight);
+  void HeldUpCall(InFlight* in_flight, uint64_t blocker);
   void GiveBack(InFlight* in_flight);
   void Fail(InFlight* in_flight, std::string action, std::string message);
   void Retire(Runner* runner);

@@ -51,7 +51,7 @@ void Dispatcher::HandleTimers() {
   }
   for (InFlight* in_flight : late) {
     if (in_flight->timed_out) {
-      StuckCall(in_flight);
+      Overdue(in_flight);
     } else {
       TimeOut(in_flight);
     }
@@ -117,6 +117,56 @@ void Dispatcher::FailTimedOut(InFlight* in_flight, std::string traceback) {
   Complete(in_flight, std::move(result));
 }
 
+// It was cancelled and has not ended. Its runner knows why; one that does not even answer is ended,
+// and what ran in it runs again apart until the one is found that did it.
+void Dispatcher::Overdue(InFlight* in_flight) {
+  Runner* runner = in_flight->runner;
+  if (!in_flight->probed) {
+    in_flight->probed = true;
+    in_flight->deadline = now_ + options_.stuck_after;
+    NextDeadline(in_flight->deadline);
+    AppendProbe(in_flight->call.lease, runner->process->outgoing());
+    return;
+  }
+  Freeze(in_flight);
+}
+
+// One of its runner's calls is in the way of all, and nobody knows which.
+void Dispatcher::Freeze(InFlight* in_flight) {
+  Runner* runner = in_flight->runner;
+  if (runner->calls == 1) {
+    StuckCall(in_flight);
+    return;
+  }
+  in_flight->deadline = absl::InfiniteFuture();
+  runner->frozen = true;
+  dying_.push_back(runner->number);
+}
+
+// Not its fault: another call, or something, has taken the event loop and with it this call's time.
+// It begins again elsewhere; here its cancellation stays.
+void Dispatcher::HeldUpCall(InFlight* in_flight, uint64_t blocker) {
+  Runner* runner = in_flight->runner;
+  if (blocker == kUnknownBlocker) {
+    Freeze(in_flight);
+    return;
+  }
+  if (runner->blocker == 0 && Find(blocker, runner) != nullptr) {
+    runner->blocker = blocker;
+    const Call& call = calls_.at(blocker)->call;
+    log::warn("step holds others up run={} step={} item={} pid={} action=run_them_elsewhere",
+              call.task.run, call.step->step.name, call.task.item, runner->process->pid());
+  }
+  if (in_flight->progressed) {
+    GiveBack(in_flight);
+    return;
+  }
+  Release(in_flight);
+  Requeue(in_flight);
+  if (LeastBusy() == nullptr) Spawn(Role::kGeneral);
+  PlaceGeneral({in_flight});
+}
+
 // Its time is over and nothing interrupts it: the call has failed, and its runner, which can not be
 // rid of it, takes no more calls.
 void Dispatcher::StuckCall(InFlight* in_flight) {
@@ -170,6 +220,7 @@ void Dispatcher::OnDeath(Runner* runner) {
        {runner->process->socket_fd(), runner->process->log_fd(), runner->process->exit_fd()}) {
     if (fd >= 0) Watch(fd, 0, 0);
   }
+  ReadLog(runner);
   runner->process->Kill();
   // Values that runners no longer have a part in, the bucket alone finishes.
   std::vector<InFlight*> calls = CallsOf(runner);
@@ -197,7 +248,9 @@ void Dispatcher::OnDeathBeforeReady(const Runner& runner, std::vector<InFlight*>
              options_.python, runner.process->HowItEnded(), runner.process->last_words());
   std::vector<InFlight*> again;
   for (InFlight* in_flight : calls) {
-    if (failed_starts_ >= kFailedStartsMax) {
+    if (in_flight->cancelled) {
+      GiveBack(in_flight);
+    } else if (failed_starts_ >= kFailedStartsMax) {
       Fail(in_flight, "load",
            absl::StrCat("the Python runner does not start (", options_.python, ", ",
                         runner.process->HowItEnded(), "): ", runner.process->last_words()));
@@ -225,9 +278,14 @@ void Dispatcher::OnDeathBeforeReady(const Runner& runner, std::vector<InFlight*>
 
 // Whoever was alone has killed it. Of several anybody may have: they run again by halves.
 void Dispatcher::OnCrash(const Runner& runner, std::vector<InFlight*> calls) {
-  const std::string ended = runner.process->HowItEnded();
+  const std::string ended =
+      runner.frozen ? "it answered nothing any more" : runner.process->HowItEnded();
   log::warn("runner died pid={} ended={} calls={} action={}", runner.process->pid(), ended,
             calls.size(), calls.size() > 1 ? "run_again_apart" : "fail_it");
+  if (calls.size() == 1 && calls.front()->timed_out) {
+    FailTimedOut(calls.front(), "");
+    return;
+  }
   if (calls.size() == 1) {
     std::string message = absl::StrCat("the step ended its runner: ", ended);
     const std::string words = runner.process->last_words();
@@ -239,7 +297,7 @@ void Dispatcher::OnCrash(const Runner& runner, std::vector<InFlight*> calls) {
   for (size_t i = 0; i < calls.size(); ++i) {
     if (calls[i]->progressed) {
       GiveBack(calls[i]);  // The hub knows of its elements: it starts the source again.
-    } else if (calls[i]->timed_out) {
+    } else if (calls[i]->timed_out && !runner.frozen) {
       FailTimedOut(calls[i], "");
     } else if (calls[i]->cancelled) {
       GiveBack(calls[i]);
@@ -262,6 +320,8 @@ void Dispatcher::Requeue(InFlight* in_flight) {
   in_flight->deadline = absl::InfiniteFuture();
   in_flight->started = absl::InfiniteFuture();
   in_flight->told_started = false;
+  in_flight->timed_out = false;
+  in_flight->probed = false;
   in_flight->elements = 0;
   in_flight->may_send = 0;
   in_flight->paused.reset();

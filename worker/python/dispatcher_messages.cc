@@ -69,8 +69,7 @@ absl::Status Dispatcher::TakeMessage(Runner* runner, absl::string_view data) {
       OnReady(runner);
       break;
     case MessageType::kNote:
-      log::warn("hook failed action={} module={} traceback={}", message.texts[0], message.texts[1],
-                message.texts[2]);
+      OnNote(message);
       break;
     case MessageType::kStuck:
       OnStuck(runner, message);
@@ -81,9 +80,23 @@ absl::Status Dispatcher::TakeMessage(Runner* runner, absl::string_view data) {
   return absl::OkStatus();
 }
 
+// A runner that runs one call at a time says nothing but what that call wrote past sys.stdout.
+void Dispatcher::ReadLog(Runner* runner) {
+  InFlight* in_flight = runner->role == Role::kProcess ? Find(runner->lease, runner) : nullptr;
+  if (in_flight == nullptr) {
+    runner->process->ReadLog();
+    return;
+  }
+  runner->process->ReadLog([this, in_flight](absl::string_view text) {
+    in_flight->printed = true;
+    output_.Add(in_flight->call.lease, 0, text);
+  });
+}
+
 absl::Status Dispatcher::OnResult(Runner* runner, const RunnerMessage& message) {
   InFlight* in_flight = Find(message.numbers[0], runner);
   if (in_flight == nullptr) return absl::OkStatus();
+  ReadLog(runner);
   CallResult result;
   RETURN_IF_ERROR(ReadResult(message, &result));
   Answer(in_flight, std::move(result));
@@ -100,6 +113,16 @@ void Dispatcher::OnOutput(Runner* runner, const RunnerMessage& message) {
   }
   in_flight->printed = true;
   output_.Add(message.numbers[0], message.numbers[1], message.texts[0]);
+}
+
+void Dispatcher::OnNote(const RunnerMessage& message) {
+  log::warn("hook failed run={} action={} error=\"{}: {}\"", message.numbers[0], message.texts[0],
+            message.texts[1], message.texts[2]);
+  events_->OnHookFailed(message.numbers[0], static_cast<uint32_t>(message.numbers[1]),
+                        CallError{.action = std::string(message.texts[0]),
+                                  .type = std::string(message.texts[1]),
+                                  .message = std::string(message.texts[2]),
+                                  .traceback = std::string(message.texts[3])});
 }
 
 void Dispatcher::OnLearned(const RunnerMessage& message) {
@@ -121,7 +144,16 @@ void Dispatcher::OnReady(Runner* runner) {
 
 void Dispatcher::OnStuck(Runner* runner, const RunnerMessage& message) {
   InFlight* in_flight = Find(message.numbers[0], runner);
-  if (in_flight != nullptr && in_flight->timed_out) StuckCall(in_flight);
+  if (in_flight == nullptr || !in_flight->timed_out) return;
+  const uint64_t blocker = message.numbers[1];
+  if (blocker != 0 && blocker != in_flight->call.lease) {
+    HeldUpCall(in_flight, blocker);
+    return;
+  }
+  StuckCall(in_flight);
+  // Nothing else on its event loop will ever end.
+  if (blocker != 0) runner->deadline = std::min(runner->deadline, now_ + options_.stuck_after);
+  NextDeadline(runner->deadline);
 }
 
 // --- Large arguments
@@ -334,6 +366,7 @@ void Dispatcher::Release(InFlight* in_flight) {
   Runner* runner = std::exchange(in_flight->runner, nullptr);
   if (runner == nullptr) return;
   --runner->calls;
+  if (runner->blocker == in_flight->call.lease) runner->blocker = 0;
   if (runner->calls > 0) return;
   if (runner->retiring) {
     dying_.push_back(runner->number);

@@ -27,6 +27,7 @@ namespace bue::worker {
 namespace {
 
 constexpr int kRunnerSocket = 3;
+constexpr int kRunnerTether = 4;
 constexpr int kSocketBufferBytes = 1 << 20;
 constexpr size_t kReadBytes = 1 << 20;
 constexpr size_t kReceiveBytesMax = 4 << 20;  // Per call, so that one runner starves nobody.
@@ -73,13 +74,14 @@ class Environment {
 
 // Starts the interpreter with `socket` and `log` in their places, in a process group of its own, so
 // that the terminal's Ctrl-C does not reach it and that it can be killed with its children.
-absl::StatusOr<pid_t> SpawnPython(const RunnerOptions& options, int socket, int log) {
+absl::StatusOr<pid_t> SpawnPython(const RunnerOptions& options, int socket, int log, int tether) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, log, 1);
   posix_spawn_file_actions_adddup2(&actions, log, 2);
   posix_spawn_file_actions_adddup2(&actions, socket, kRunnerSocket);
+  posix_spawn_file_actions_adddup2(&actions, tether, kRunnerTether);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes,
@@ -105,6 +107,15 @@ absl::StatusOr<pid_t> SpawnPython(const RunnerOptions& options, int socket, int 
   return pid;
 }
 
+// However this process ends, the kernel then kills the runner and what it started: the last writer
+// of the pipe closing it is an event for which the reader's owner, the runner's process group, is
+// sent SIGKILL. A runner that is well ends by itself when its socket closes; this is for one whose
+// threads get no turn. The runner holds the reading end too, so that it is there when the event is.
+bool TieTo(pid_t group, int reader) {
+  return fcntl(reader, F_SETOWN, -group) == 0 && fcntl(reader, F_SETSIG, SIGKILL) == 0 &&
+         fcntl(reader, F_SETFL, fcntl(reader, F_GETFL) | O_ASYNC) == 0;
+}
+
 void SetNonBlocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
 }  // namespace
@@ -127,13 +138,22 @@ absl::StatusOr<std::unique_ptr<RunnerProcess>> RunnerProcess::Spawn(const Runner
   }
   runner->log_ = OutOfTheWay(pipe_fds[0]);
   const int far_log = OutOfTheWay(pipe_fds[1]);
-  const absl::StatusOr<pid_t> pid = SpawnPython(options, far_socket, far_log);
+  int tether[2];
+  if (pipe2(tether, O_CLOEXEC) != 0) {
+    close(far_socket);
+    close(far_log);
+    return SystemError("pipe");
+  }
+  runner->far_tether_ = OutOfTheWay(tether[0]);
+  runner->tether_ = OutOfTheWay(tether[1]);
+  const absl::StatusOr<pid_t> pid = SpawnPython(options, far_socket, far_log, runner->far_tether_);
   close(far_socket);
   close(far_log);
   RETURN_IF_ERROR(pid.status());
   runner->pid_ = *pid;
   // Not by glibc's wrapper: its header lacks extern "C" in Debian 12. -1 on old kernels.
   runner->exit_ = static_cast<int>(syscall(SYS_pidfd_open, *pid, 0));
+  if (!TieTo(*pid, runner->far_tether_)) log::warn("runner not tied pid={}", *pid);
   SetNonBlocking(runner->socket_);
   SetNonBlocking(runner->log_);
   return runner;
@@ -141,7 +161,7 @@ absl::StatusOr<std::unique_ptr<RunnerProcess>> RunnerProcess::Spawn(const Runner
 
 RunnerProcess::~RunnerProcess() {
   Kill();
-  for (const int fd : {socket_, log_, exit_}) {
+  for (const int fd : {socket_, log_, exit_, tether_, far_tether_}) {
     if (fd >= 0) close(fd);
   }
 }
@@ -199,7 +219,7 @@ bool RunnerProcess::TakeBatches(const std::function<bool(absl::string_view messa
   return true;
 }
 
-void RunnerProcess::ReadLog() {
+void RunnerProcess::ReadLog(const std::function<void(absl::string_view text)>& sink) {
   char buffer[16 << 10];
   for (int reads = 0; reads < 16; ++reads) {
     const ssize_t got = read(log_, buffer, sizeof(buffer));
@@ -207,6 +227,10 @@ void RunnerProcess::ReadLog() {
     const absl::string_view text(buffer, static_cast<size_t>(got));
     log_tail_.append(buffer, static_cast<size_t>(got));
     if (log_tail_.size() > kLogTailBytes) log_tail_.erase(0, log_tail_.size() - kLogTailBytes);
+    if (sink) {
+      sink(text);
+      continue;
+    }
     size_t start = 0;
     for (size_t end; (end = text.find('\n', start)) != absl::string_view::npos; start = end + 1) {
       absl::StrAppend(&log_line_, text.substr(start, end - start));

@@ -50,12 +50,13 @@ class RunnerProcess {
   // closed, or what came makes no sense.
   bool Receive(const std::function<bool(absl::string_view message)>& on_message);
 
-  // Reads the log; the last lines are kept for `last_words`.
-  void ReadLog();
+  // Reads the log. With `sink` the text goes there, else its lines go to the worker's log; the last
+  // ones are kept for `last_words` either way.
+  void ReadLog(const std::function<void(absl::string_view text)>& sink = nullptr);
   // What the process wrote last, for people. Empty if nothing.
   std::string last_words() const;
 
-  // Ends the process and those it started. Idempotent.
+  // Ends the process and those it started, but for those that left its process group. Idempotent.
   void Kill();
   // Why Receive's `on_message` returned false, for people; then that is how it ended.
   void Distrust(std::string fault) { fault_ = std::move(fault); }
@@ -71,6 +72,8 @@ class RunnerProcess {
   int socket_ = -1;
   int log_ = -1;
   int exit_ = -1;
+  int tether_ = -1;  // Both ends of a pipe: see TieTo.
+  int far_tether_ = -1;
   bool ended_ = false;
   int wait_status_ = 0;
   std::string fault_;  // What it said that makes no sense.

@@ -18,7 +18,16 @@ using value::Type;
 using value::Writer;
 
 enum FrameType : uint8_t { kCalls = 1, kControl = 2, kInputChunk = 3 };
-enum Operation : uint8_t { kAddStep = 1, kCancel, kCredit, kGrant, kForget, kStop, kDropResult };
+enum Operation : uint8_t {
+  kAddStep = 1,
+  kCancel,
+  kCredit,
+  kGrant,
+  kForget,
+  kStop,
+  kDropResult,
+  kProbe,
+};
 
 constexpr uint32_t kBatchBytesMax = 1u << 30;  // More is nonsense.
 constexpr int kCallFields = 8;
@@ -140,11 +149,13 @@ void AppendAddStep(uint32_t number, const LoadedStep& step, std::string* out) {
   };
   writer.ArrayHeader(2);
   writer.Uint(kAddStep);
-  writer.MapHeader(11);
+  writer.MapHeader(12);
   writer.String("number");
   writer.Uint(number);
   writer.String("run");
   writer.Uint(step.run);
+  writer.String("index");
+  writer.Uint(step.index);
   writer.String("mode");
   writer.Uint(static_cast<uint64_t>(step.step.mode));
   text("name", step.step.name);
@@ -191,6 +202,8 @@ void AppendStop(std::string* out) { AppendNumbers(kStop, {}, out); }
 void AppendDropResult(uint64_t lease, std::string* out) {
   AppendNumbers(kDropResult, {lease}, out);
 }
+
+void AppendProbe(uint64_t lease, std::string* out) { AppendNumbers(kProbe, {lease}, out); }
 
 void AppendInputChunk(uint32_t stream, StreamEnd end, absl::string_view data, std::string* out) {
   const size_t at = BeginFrame(kInputChunk, out);
@@ -263,13 +276,13 @@ bool ReadFields(Reader* reader, RunnerMessage* message) {
       return ReadNumbers(reader, 2, message) &&
              message->numbers[1] <= static_cast<uint64_t>(Pool::kProcess);
     case MessageType::kInputAck:
+    case MessageType::kStuck:
     case MessageType::kBye:
       return ReadNumbers(reader, 2, message);
     case MessageType::kReady:
-    case MessageType::kStuck:
       return ReadNumbers(reader, 1, message);
     case MessageType::kNote:
-      return ReadTexts(reader, 3, message);
+      return ReadNumbers(reader, 2, message) && ReadTexts(reader, 4, message);
   }
   return false;
 }

@@ -43,6 +43,7 @@ void AppendGrant(uint64_t lease, uint64_t bytes, std::string* out);
 void AppendForget(const std::vector<uint32_t>& steps, std::string* out);
 void AppendStop(std::string* out);
 void AppendDropResult(uint64_t lease, std::string* out);
+void AppendProbe(uint64_t lease, std::string* out);
 
 enum class StreamEnd : uint8_t { kMore, kComplete, kBroken };
 void AppendInputChunk(uint32_t stream, StreamEnd end, absl::string_view data, std::string* out);
@@ -63,13 +64,16 @@ enum class MessageType : uint8_t {
   kBye = 10,
 };
 
+// kStuck's second number when something holds the event loop up and nobody knows what.
+inline constexpr uint64_t kUnknownBlocker = ~uint64_t{0};
+
 // A message; its views point into the data it was parsed from.
 struct RunnerMessage {
   MessageType type = MessageType::kSuccess;
   // The message's leading numbers as protocol.md lists them: lease and so on.
   uint64_t numbers[3] = {0, 0, 0};
-  // kOutput: the text. kChunk: the bytes. kNote: action, module, traceback. kOutcome: action, type,
-  // message, traceback, item id.
+  // kOutput: the text. kChunk: the bytes. kNote: action, type, message, traceback. kOutcome: those,
+  // item id.
   absl::string_view texts[5];
   int64_t total = -1;       // kOutcome
   absl::string_view value;  // kSuccess, kOutcome: packed; empty if there is none.

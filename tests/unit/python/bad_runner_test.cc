@@ -19,8 +19,10 @@ using testing::HasSubstr;
 
 constexpr char kSteps[] = R"(
 import os, time
-def says(what):
-    os.write(3, bytes.fromhex(what))
+def says(what):  # On the runner's own socket: the first one out of steps' way.
+    is_socket = lambda fd: os.readlink(f'/proc/self/fd/{fd}').startswith('socket:')
+    numbers = sorted(int(fd) for fd in os.listdir('/proc/self/fd') if int(fd) >= 500)
+    os.write(next(fd for fd in numbers if is_socket(fd)), bytes.fromhex(what))
     time.sleep(60)
 def one(x): return x
 )";

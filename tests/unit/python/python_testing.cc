@@ -119,6 +119,18 @@ void WaitingEvents::OnProgress(uint64_t lease, uint64_t address, uint64_t elemen
   progress_[lease] = {address, elements};
 }
 
+void WaitingEvents::OnHookFailed(uint64_t run, uint32_t, const CallError& error) {
+  absl::MutexLock lock(&mutex_);
+  hook_failures_[run] = error;
+}
+
+CallError WaitingEvents::WaitForHookFailure(uint64_t run) {
+  absl::MutexLock lock(&mutex_);
+  const auto known = [&] { return hook_failures_.contains(run); };
+  EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&known), absl::Minutes(1)));
+  return hook_failures_[run];
+}
+
 void WaitingEvents::OnLearnedMode(uint64_t run, uint32_t step, Pool pool) {
   absl::MutexLock lock(&mutex_);
   modes_[{run, step}] = pool;

@@ -65,6 +65,7 @@ class WaitingEvents final : public ExecutorEvents {
   void OnProgress(uint64_t lease, uint64_t address, uint64_t elements) override;
   void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) override;
   void OnStarted(std::vector<StartedCall> calls) override;
+  void OnHookFailed(uint64_t run, uint32_t step, const CallError& error) override;
 
   // Waits for the result of `lease` and takes it. Fails the test after a minute.
   CallResult Wait(uint64_t lease);
@@ -73,6 +74,7 @@ class WaitingEvents final : public ExecutorEvents {
   Pool WaitForMode(uint64_t run, uint32_t step);
   uint64_t Progress(uint64_t lease);
   absl::Time StartedAt(uint64_t lease);  // InfiniteFuture: not told.
+  CallError WaitForHookFailure(uint64_t run);
 
  private:
   absl::Mutex mutex_;
@@ -80,6 +82,7 @@ class WaitingEvents final : public ExecutorEvents {
   std::map<uint64_t, CallResult> results_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, std::pair<uint64_t, uint64_t>> progress_ ABSL_GUARDED_BY(mutex_);
   std::map<std::pair<uint64_t, uint32_t>, Pool> modes_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, CallError> hook_failures_ ABSL_GUARDED_BY(mutex_);
 };
 
 // A step of inline code; steps with equal code share a module.

@@ -6,6 +6,7 @@ another one goes on with the rest. The call sees a real current task from its fi
 """
 import asyncio
 import contextvars
+import os
 import sys
 import time
 import traceback
@@ -14,11 +15,13 @@ from collections import deque
 
 from buelon import _streams
 from buelon import _values
+from buelon import _wire
 from buelon._results import PLAIN
 from buelon._task import ARGS, FLAGS, LEASE, STEP, current_call
 
 
 _DRIVERS_MAX = 256
+UNKNOWN = (1 << 64) - 1
 
 
 class AsyncLane:
@@ -34,9 +37,13 @@ class AsyncLane:
         self._steps = steps
         self._encoder = _values.Encoder()
         self._tasks = {}     # lease -> task, of calls that suspended
+        self._abandoned = False
         self._scheduled = False
         self._drivers = 1
         self._flush_scheduled = False
+        self._current = 0    # Lease of the call that has the loop's thread; 0: none.
+        self._asked = 0      # Whether the loop goes on: what was asked of it last, and
+        self._answered = 0   # what it answered.
 
     def submit_many(self, calls):
         self.inbox.extend(calls)
@@ -45,12 +52,41 @@ class AsyncLane:
             self.loop.call_soon_threadsafe(self._start)
 
     def cancel(self, lease):
-        """False: the call has no task (yet)."""
-        task = self._tasks.get(lease)
-        if task is None:
+        """False: the call is none of the loop's, or has the loop's thread, and nothing ends it."""
+        if lease == self._current or not self._has(lease):
             return False
-        self.loop.call_soon_threadsafe(task.cancel)
+        self._asked += 1
+        self.loop.call_soon_threadsafe(self._answer, self._asked)
+        task = self._tasks.get(lease)
+        if task is not None:
+            self.loop.call_soon_threadsafe(task.cancel)
         return True
+
+    def blocker(self, lease):
+        """Who keeps a call that was cancelled from ending: the lease of the call that has the
+        loop's thread, be it this one; UNKNOWN, if something else has; 0: nobody, or the call is
+        none of the loop's."""
+        current = self._current
+        if lease == current:
+            return lease
+        if self._answered == self._asked or not self._has(lease):
+            return 0
+        return current or UNKNOWN
+
+    def _has(self, lease):
+        return lease in self._tasks or any(call[LEASE] == lease for call in self.inbox.copy())
+
+    def _answer(self, number):
+        self._answered = number
+
+    def abandon(self):
+        """In a forked child: the loop, whose epoll is the parent's too, does not go on."""
+        self.inbox.clear()
+        self._tasks.clear()
+        self._abandoned = True
+        selector = getattr(self.loop, '_selector', None)
+        if selector is not None:
+            selector.close()
 
     def run_for(self, call, coroutine):
         """Runs a coroutine that answers `call` itself."""
@@ -73,7 +109,13 @@ class AsyncLane:
         while True:
             try:
                 self.loop.run_forever()
+            except Exception as error:  # The loop itself: it can not go on.
+                if self._abandoned:
+                    os._exit(0)
+                _wire.give_up(f'a step broke the event loop, or closed its descriptors: {error}\n')
             except BaseException:  # SystemExit raised in a task that a step left behind.
+                if self._abandoned:
+                    raise
                 traceback.print_exc(file=sys.stderr)
 
     # --- On the loop's thread
@@ -94,7 +136,9 @@ class AsyncLane:
         pack, cancels = encoder.pack, self.returns.cancels
         started = time.monotonic()
         while inbox:
-            call = inbox.popleft()
+            call = inbox[0]
+            self._current = call[LEASE]  # First: a call is always in one of the two places.
+            inbox.popleft()
             if messages and not pool.waking and not pool.wake():
                 self._outbox.flush()  # This call may block the loop: what is done leaves first.
             if cancels and self.returns.stop_early(call):
@@ -139,6 +183,7 @@ class AsyncLane:
                 self._flush_soon()
                 yield from self._run_suspended(call, context, coroutine, pending, started)
                 return
+        self._current = 0
         self._outbox.flush()
 
     @types.coroutine
@@ -150,17 +195,21 @@ class AsyncLane:
         run, send = context.run, coroutine.send
         try:
             while True:
+                self._current = 0
                 try:
                     sent = yield pending
                 except BaseException as error:
+                    self._current = lease
                     pending = run(coroutine.throw, error)
                 else:
+                    self._current = lease
                     pending = run(send, sent)
         except StopIteration as stop:
             self._finish(call, stop.value, started)
         except BaseException as error:
             self.returns.fail(call, error, started)
         finally:
+            self._current = 0
             del self._tasks[lease]
             self._flush_soon()
 

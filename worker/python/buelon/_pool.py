@@ -46,6 +46,13 @@ class Pool:
         self._threads += 1
         self._run()
 
+    def abandon(self):
+        """In a forked child, which has no other thread: nothing more is run."""
+        self.jobs.clear()
+        self._idle.clear()
+        self._threads_max = 0
+        self.waking = False
+
     def _grow(self):
         if self._threads >= self._threads_max:
             return False

@@ -181,9 +181,11 @@ class Returns:
     def _element_stream(self, call):
         lease = call[LEASE]
         is_source = bool(call[FLAGS] & IS_SOURCE)
-        stream = _streams.OutStream(self._outbox, lease, _streams.LIST,
-                                    self.credits.pop(lease, None) if is_source else None)
+        # Known before the credit is looked at: from then on credit reaches the stream itself.
+        stream = _streams.OutStream(self._outbox, lease, _streams.LIST, 0 if is_source else None)
         self.streams[lease] = stream
+        if is_source:
+            stream.allow(self.credits.pop(lease, 0))
         return _streams.ElementStream(stream, _values.Encoder(), self._ticker, is_source)
 
     def _close(self, call, elements, extra, started):

@@ -19,6 +19,7 @@ import traceback
 
 from msgpack import Unpacker
 
+from buelon import _guards
 from buelon import _loop
 from buelon import _modules
 from buelon import _output
@@ -31,7 +32,9 @@ from buelon import _values
 from buelon import _wire
 from buelon._task import ARGS, FLAGS, LEASE, STEP, current_call
 
+# As the worker gives them; see runner_process.cc.
 SOCKET_FD = 3
+TETHER_FD = 4
 _HEADER_FIELDS = 8
 
 
@@ -45,13 +48,12 @@ class Runner:
         self._pool = _pool.Pool(self._outbox, lambda: _Worker(self).run,
                                 1 if in_process else threads_max)
         self._capture = _output.Capture(self._outbox, self._send_soon)
-        self._lane = None if in_process else _loop.AsyncLane(
-            self._outbox, self._capture, self._pool, self._steps)
+        self._lane = None if in_process else _guards.with_high_descriptors(
+            lambda: _loop.AsyncLane(self._outbox, self._capture, self._pool, self._steps))
         self.returns = _results.Returns(self._outbox, self._capture, self._pool,
                                         self._lane and self._lane.run_for, self._steps)
         if self._lane:
             self._lane.returns = self.returns
-        self._forked = False
         # Calls of the frames being read, by where they run.
         self._for_pool = []
         self._for_loop = []
@@ -60,6 +62,7 @@ class Runner:
         faulthandler.enable(file=2, all_threads=False)  # A crash's last words.
         _modules.install()
         _output.install(self._capture)
+        _guards.install(self._in_process)
         os.register_at_fork(after_in_child=self._after_fork)
         self._outbox.put(_wire.message(_wire.READY, os.getpid(), sys.version.split()[0], 0))
         self._outbox.flush()
@@ -76,8 +79,7 @@ class Runner:
         try:
             _wire.read_frames(self._sock, self._on_frame, self._on_idle)
         except BaseException:
-            _output._write_all(2, traceback.format_exc().encode())
-            os._exit(70)
+            _wire.give_up(traceback.format_exc())
         _end()
 
     def _on_frame(self, kind, frame):
@@ -161,6 +163,8 @@ class Runner:
             self._on_credit(*rest)
         elif operation == _wire.CANCEL:
             self._on_cancel(*rest)
+        elif operation == _wire.PROBE:
+            self._on_probe(*rest)
         elif operation == _wire.DROP_RESULT:
             stream = self.returns.streams.pop(rest[0], None)
             if stream is not None:
@@ -192,7 +196,12 @@ class Runner:
             stream.stop()
         else:
             # Not begun, or a function, which can not be interrupted.
-            self._outbox.put(_wire.message(_wire.STUCK, lease, reason, 0))
+            self._on_probe(lease)
+
+    def _on_probe(self, lease):
+        """Says who is in the way of a call that does not end: itself, or another one."""
+        blocker = self._lane.blocker(lease) if self._lane else 0
+        self._outbox.put(_wire.message(_wire.STUCK, lease, blocker, 0))
 
     # --- On the pool's threads
 
@@ -246,15 +255,18 @@ class Runner:
         current_call.set(call)
         try:
             at = reader.tell()
+            wrong = None
             for i in range(fields - _HEADER_FIELDS):
+                reader.skip()
+                end = reader.tell()
                 try:
-                    reader.skip()
-                    end = reader.tell()
                     call.append(_values.decode(data[at:end], self._argument))
-                    at = end
-                except BaseException as error:
+                except BaseException as error:  # The others are claimed nevertheless.
                     error.buelon_input = i + 1
-                    raise
+                    wrong = wrong or error
+                at = end
+            if wrong is not None:
+                raise wrong
             self._complete(call)
         except BaseException as error:
             self.returns.fail(call, error, started, action='input')
@@ -304,19 +316,21 @@ class Runner:
             step = self._steps.pop(number, None)
             _task.run_of_step.pop(number, None)
             if step is not None and _modules.leave(step.files, number):
-                _steps.finalize(step.files, self._wait_for, self._note)
+                _steps.finalize(step.files, self._wait_for,
+                                functools.partial(self._note, step))
 
     def _stop(self):
-        for files in {step.files for step in self._steps.values()}:
-            _steps.finalize(files, self._wait_for, self._note)
+        for files, step in {step.files: step for step in self._steps.values()}.items():
+            _steps.finalize(files, self._wait_for, functools.partial(self._note, step))
         self._outbox.put(_wire.message(_wire.BYE, 0, 0, 0))
         self._outbox.flush()
         sys.stdout.flush()
         os._exit(0)
 
-    def _note(self, module, error):
-        text = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
-        self._outbox.put(_wire.message(_wire.NOTE, 'finalize', module, text[-8192:]))
+    def _note(self, step, error):
+        kind, message, trace = _results.describe(error, step)
+        self._outbox.put(_wire.message(_wire.NOTE, step.run, step.index, 'finalize',
+                                       kind, message, trace))
 
     # --- Anywhere
 
@@ -325,10 +339,14 @@ class Runner:
             self._outbox.flush()
 
     def _after_fork(self):
-        """A step forked: the child is not a runner, and its output is nobody's attempt."""
-        if not self._forked:
-            self._forked = True
-            os.close(SOCKET_FD)
+        """A step forked: the child is no runner, runs nothing but the rest of that step, ends where
+        a runner would go on, and its output is nobody's attempt."""
+        self._outbox.abandon()
+        self._capture.abandon()
+        self._pool.abandon()
+        if self._lane:
+            self._lane.abandon()
+        _guards.after_fork()
         current_call.set(None)
 
 
@@ -356,6 +374,7 @@ class _Worker:
         encoder, pack = self._encoder, self._encoder.pack
         cancels, plain = self._returns.cancels, _results.PLAIN
         copy_context, now = contextvars.copy_context, time.monotonic
+        disturbed = _guards.disturbed
         started = now()
         while True:
             try:
@@ -376,9 +395,13 @@ class _Worker:
                     self._iterate(call, steps[call[STEP]])
                 value = copy_context().run(steps[call[STEP]].call, *call[ARGS:])
             except BaseException as error:
+                if disturbed or sys.stdout is None or sys.stderr is None:
+                    _guards.mend()
                 self._returns.fail(call, error, started)
                 started = now()
                 continue
+            if disturbed or sys.stdout is None or sys.stderr is None:
+                _guards.mend()
             ended = now()
             if type(value) in plain and not call[FLAGS]:
                 try:
@@ -421,5 +444,6 @@ def main():
     # Where this package lies stays first; the worker's directory comes behind everything else.
     sys.path[:] = [entry for entry in sys.path if entry] + [os.getcwd()]
     sys.setswitchinterval(0.001)
-    os.set_inheritable(SOCKET_FD, False)
-    Runner(socket.socket(fileno=SOCKET_FD), options.threads, options.process).run()
+    _guards.out_of_the_way(TETHER_FD)
+    sock = socket.socket(fileno=_guards.out_of_the_way(SOCKET_FD))
+    Runner(sock, options.threads, options.process).run()

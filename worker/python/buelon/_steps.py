@@ -32,6 +32,7 @@ class Step:
     def __init__(self, info, in_process):
         self.number = info['number']
         self.run = info['run']
+        self.index = info['index']
         self.name = info['name']
         self.relation = info['function']
         self.path = info['path']
@@ -143,7 +144,7 @@ def finalize(files, await_in_loop, on_error):
             if inspect.isawaitable(result):
                 await_in_loop(result)
         except BaseException as error:
-            on_error(module.__name__, error)
+            on_error(error)
 
 
 def _hook(module, name):

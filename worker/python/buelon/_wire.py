@@ -3,6 +3,7 @@
 Outgoing messages gather in Outbox.messages; whoever flushes sends all of them with one write, and
 what arrives during that write is the next batch.
 """
+import errno
 import os
 import struct
 import threading
@@ -16,7 +17,7 @@ OUTCOME, OUTPUT, WANT, CHUNK, INPUT_ACK, LEARNED, READY, NOTE, STUCK, BYE = rang
 CALLS, CONTROL, INPUT_CHUNK = 1, 2, 3
 
 # Operations of CONTROL frames.
-ADD_STEP, CANCEL, CREDIT, GRANT, FORGET, STOP, DROP_RESULT = range(1, 8)
+ADD_STEP, CANCEL, CREDIT, GRANT, FORGET, STOP, DROP_RESULT, PROBE = range(1, 9)
 
 # Kinds of outcomes: CallResult::Kind of worker/executor.h.
 SUCCEEDED, FAILED, PENDING, RESET, CANCELLED, GIVEN_BACK = range(6)
@@ -27,8 +28,27 @@ CONTINUED, FLUSH = 1, 2
 _READ_BYTES = 1 << 20
 
 
+# What the worker's end of the socket being gone looks like.
+_GONE = (errno.EPIPE, errno.ECONNRESET)
+
+
 def message(*fields):
     return Packer().pack(fields)
+
+
+def give_up(words):
+    """Ends this process; the worker finds the reason in its last words."""
+    try:
+        os.write(2, words.encode('utf-8', 'replace'))
+    finally:
+        os._exit(70)
+
+
+def _lost(error):
+    """The socket does not work."""
+    if error.errno in _GONE:
+        os._exit(0)  # The worker is gone.
+    give_up(f'a step closed the descriptor that leads to the worker: {error}\n')
 
 
 class Outbox:
@@ -62,8 +82,17 @@ class Outbox:
         head = struct.pack(f'<II{len(batch)}I', 4 + 4 * len(batch) + sum(sizes), len(batch), *sizes)
         try:
             self._sock.sendall(b''.join([head, *batch]))
-        except OSError:
-            os._exit(0)  # The worker is gone.
+        except OSError as error:
+            _lost(error)
+
+    def abandon(self):
+        """In a forked child: it has nothing to say, and ends where a runner would send."""
+        self.messages.clear()
+        self.before_send = lambda: None
+        self._sending = threading.Lock()
+        self._sock.close()
+        self._send = lambda batch: os._exit(0)
+        self.messages.append(b'')  # So that the next flush, which ends it, has something to send.
 
 
 def read_frames(sock, on_frame, on_idle):
@@ -75,8 +104,10 @@ def read_frames(sock, on_frame, on_idle):
     while True:
         try:
             got = sock.recv_into(view[have:])
-        except OSError:
-            return
+        except OSError as error:
+            if error.errno in _GONE:
+                return
+            _lost(error)
         if got == 0:
             return
         have += got
