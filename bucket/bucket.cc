@@ -15,7 +15,8 @@ namespace bue {
 namespace {
 
 constexpr absl::Duration kShutdownGrace = absl::Milliseconds(500);
-constexpr absl::Duration kLookForSpaceEvery = absl::Seconds(5);
+constexpr absl::Duration kLookForSpaceEvery = absl::Milliseconds(200);
+constexpr absl::Duration kSayThatItWaitsEvery = absl::Minutes(1);
 
 void EndProcess(const absl::Status& status) {
   log::critical("bucket stops error={} action=exit", status);
@@ -33,11 +34,18 @@ bucket::RocksDbStoreOptions StoreOptionsOf(const BucketOptions& options) {
 
 absl::StatusOr<std::unique_ptr<bucket::ObjectStore>> OpenStore(const BucketOptions& options) {
   const absl::Time give_up = absl::Now() + options.wait_for_space;
+  absl::Time say_at = absl::InfinitePast();
   while (true) {
     absl::StatusOr<std::unique_ptr<bucket::ObjectStore>> store =
         bucket::RocksDbObjectStore::Open(StoreOptionsOf(options));
     if (!absl::IsResourceExhausted(store.status()) || absl::Now() >= give_up) return store;
-    log::warn("bucket waits for disk space error={}", store.status());
+    if (options.give_up && options.give_up()) {
+      return absl::CancelledError("stopped while it waited for disk space");
+    }
+    if (absl::Now() >= say_at) {
+      log::warn("bucket cannot start yet error={} action=wait", store.status());
+      say_at = absl::Now() + kSayThatItWaitsEvery;
+    }
     absl::SleepFor(kLookForSpaceEvery);
   }
 }

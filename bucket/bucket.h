@@ -26,8 +26,8 @@ struct BucketOptions {
   // true: leave it to the operating system when data reaches the disk. Faster; a power cut takes
   // the last seconds' values with it (they are computed again).
   bool sync_os = false;
-  // Puts are refused below this much free disk; gets and deletes go on. Unset: 1 GiB or 5 % of the
-  // disk, whichever is less.
+  // Below this much free disk values wait to be put; gets and deletes go on. Unset: 5 % of the
+  // disk, at least 64 MiB and at most 1 GiB.
   std::optional<uint64_t> low_water_bytes;
   int threads = 4;                        // That touch the disk.
   uint64_t put_bytes_max = 16 << 20;      // In memory on the way in, over all streams.
@@ -35,6 +35,8 @@ struct BucketOptions {
   uint64_t block_cache_bytes = 16 << 20;  // Of RocksDB.
   // How long Start waits for room if the disk is full to the last byte.
   absl::Duration wait_for_space = absl::InfiniteDuration();
+  // Asked while Start waits: whether to give up, with Cancelled. Unset: no.
+  std::function<bool()> give_up;
   // Called when a write failed, from any thread: nothing can be promised any more. Unset: logs it
   // and ends the process.
   std::function<void(const absl::Status&)> on_broken;

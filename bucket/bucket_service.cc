@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "bucket/get_stream.h"
 #include "bucket/put_stream.h"
 #include "bucket/stream_context.h"
@@ -37,6 +38,7 @@ class BucketService::Impl final : public v1::Bucket::CallbackService {
         put_budget_(options.put_bytes_max),
         get_budget_(options.get_bytes_max),
         sync_(store),
+        room_(store),
         pool_(options.threads) {}
 
   grpc::ServerBidiReactor<v1::PutRequest, v1::PutReply>* Put(
@@ -65,11 +67,10 @@ class BucketService::Impl final : public v1::Bucket::CallbackService {
       const std::vector<uint64_t> addresses(request->addresses().begin(),
                                             request->addresses().end());
       const absl::Status deleted = store_->Delete(addresses);
-      if (!deleted.ok()) {
-        call->Finish(ToGrpc(deleted));
-        return;
-      }
-      sync_.Wait([call](const absl::Status& status) { call->Finish(ToGrpc(status)); });
+      // Some addresses may be another store's: what could be deleted is to be durable all the same.
+      sync_.Wait([call, deleted](const absl::Status& status) {
+        call->Finish(ToGrpc(status.ok() ? deleted : status));
+      });
     });
     return call;
   }
@@ -111,6 +112,7 @@ class BucketService::Impl final : public v1::Bucket::CallbackService {
   absl::Status List(const v1::ListObjectsRequest& request, v1::ListObjectsReply* reply) {
     const size_t limit =
         request.limit() == 0 ? kListMax : std::min<size_t>(request.limit(), kListMax);
+    if (!request.hub().empty()) RETURN_IF_ERROR(store_->ClaimFor(request.hub()));
     ASSIGN_OR_RETURN(const std::vector<ListedObject> objects, store_->List(request.after(), limit));
     for (const ListedObject& object : objects) {
       v1::ListObjectsReply::Listed* const listed = reply->add_object();
@@ -121,6 +123,7 @@ class BucketService::Impl final : public v1::Bucket::CallbackService {
       listed->set_created_s(object.info.created_s);
     }
     reply->set_end(objects.size() < limit);
+    reply->set_now_s(static_cast<uint64_t>(absl::ToUnixSeconds(absl::Now())));
     return absl::OkStatus();
   }
 
@@ -128,6 +131,7 @@ class BucketService::Impl final : public v1::Bucket::CallbackService {
     return {.store = store_,
             .sync = &sync_,
             .pool = &pool_,
+            .room = &room_,
             .put_budget = &put_budget_,
             .get_budget = &get_budget_};
   }
@@ -137,6 +141,7 @@ class BucketService::Impl final : public v1::Bucket::CallbackService {
   ByteBudget put_budget_;
   ByteBudget get_budget_;
   GroupSync sync_;
+  RoomWatch room_;
   WorkPool pool_;  // Last: its jobs use the others.
 };
 

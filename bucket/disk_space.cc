@@ -11,12 +11,15 @@ namespace bue::bucket {
 namespace {
 
 constexpr uint64_t kLowWaterBytesMax = uint64_t{1} << 30;
+// What is in memory must still reach the disk, and deletions need room to give any back.
+constexpr uint64_t kLowWaterBytesMin = uint64_t{64} << 20;
 constexpr int64_t kLookEveryMs = 100;
 
 uint64_t DefaultLowWater(const std::string& path) {
   struct statvfs disk;
   if (statvfs(path.c_str(), &disk) != 0) return kLowWaterBytesMax;
-  return std::min<uint64_t>(kLowWaterBytesMax, uint64_t{disk.f_blocks} * disk.f_frsize / 20);
+  return std::clamp<uint64_t>(uint64_t{disk.f_blocks} * disk.f_frsize / 20, kLowWaterBytesMin,
+                              kLowWaterBytesMax);
 }
 
 }  // namespace
@@ -34,8 +37,9 @@ absl::Status DiskSpace::CheckRoom(absl::Time now) {
   const uint64_t free = free_bytes_.load(std::memory_order_relaxed);
   if (free >= low_water_bytes_) return absl::OkStatus();
   return absl::ResourceExhaustedError(absl::StrCat(
-      "the bucket's disk at '", path_, "' is nearly full: ", free >> 20,
-      " MiB are free, puts need ", low_water_bytes_ >> 20, " MiB; make room or delete runs"));
+      "the disk of the bucket's data directory '", path_, "' is nearly full: ", free >> 20,
+      " MiB are free, new values need ", low_water_bytes_ >> 20,
+      " MiB; make room there or delete runs (`bue delete`); values wait until then"));
 }
 
 uint64_t DiskSpace::FreeBytes() const {

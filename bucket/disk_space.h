@@ -15,7 +15,7 @@ namespace bue::bucket {
 
 class DiskSpace {
  public:
-  // `low_water_bytes` unset: 1 GiB or 5 % of the disk, whichever is less.
+  // `low_water_bytes` unset: 5 % of the disk, at least 64 MiB and at most 1 GiB.
   DiskSpace(std::string path, std::optional<uint64_t> low_water_bytes);
 
   // ResourceExhausted if less than the low-water mark is free. Looks at the disk ten times a

@@ -5,8 +5,8 @@
 // first, share one Sync, then answer.
 //
 // Errors: NotFound and DataLoss (a checksum does not match) mean that data is gone for good;
-// FailedPrecondition: the address names another store; ResourceExhausted: the disk is nearly full;
-// InvalidArgument: the caller asked for something that cannot be; anything else: an I/O error.
+// FailedPrecondition: the address names another store; InvalidArgument: the caller asked for
+// something that cannot be; anything else: an I/O error.
 //
 // Thread-safe; everything may block on the disk. A writer and a reader are for one thread at a
 // time.
@@ -111,11 +111,18 @@ class ObjectStore {
   // The upper bits of this store's addresses; never changes.
   virtual uint16_t store_id() const = 0;
 
+  // ResourceExhausted, with the remedy, if the disk is nearly full: nothing is to be put or
+  // appended then. Cheap: callers ask before every batch.
+  virtual absl::Status CheckRoom() = 0;
+  // Gives space of what was deleted back to the disk, as far as that takes little of it. May take
+  // seconds; does nothing unless something was deleted since the last time. One thread at a time.
+  virtual void Reclaim() = 0;
+
   // All or nothing. Addresses grow in the order given.
   virtual absl::StatusOr<std::vector<uint64_t>> Put(absl::Span<const NewObject> objects) = 0;
   virtual absl::StatusOr<std::unique_ptr<ObjectWriter>> OpenWriter(ObjectKind kind,
                                                                    const Origin& origin) = 0;
-  // Unknown addresses are fine, other stores' are not.
+  // Unknown addresses are fine. FailedPrecondition if some are other stores'; the rest is deleted.
   virtual absl::Status Delete(absl::Span<const uint64_t> addresses) = 0;
   // Returns once everything written before is durable.
   virtual absl::Status Sync() = 0;
@@ -125,7 +132,10 @@ class ObjectStore {
   // inside chunks; count 0: everything. Other kinds only have everything.
   virtual absl::StatusOr<std::unique_ptr<ObjectReader>> OpenReader(uint64_t address, uint64_t first,
                                                                    uint64_t count) = 0;
-  // At most `limit` objects with addresses above `after`, in order.
+  // From now on only this hub may sweep here; FailedPrecondition if another one came first.
+  virtual absl::Status ClaimFor(const std::string& hub) = 0;
+  // At most `limit` objects with addresses above `after`, in order. What is left of an object whose
+  // head is gone has no origin.
   virtual absl::StatusOr<std::vector<ListedObject>> List(uint64_t after, size_t limit) = 0;
   virtual StoreStats Stats() = 0;
 };

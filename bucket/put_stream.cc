@@ -2,9 +2,12 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +47,36 @@ struct Written {
 class PutJob {
  public:
   explicit PutJob(ObjectStore* store) : store_(store) {}
+
+  // Carries out the aborts among requests that wait for room, since they make room, and drops what
+  // was appended to the same objects. Returns the bytes of that.
+  uint64_t AbortAmong(const std::vector<std::unique_ptr<v1::PutRequest>>& requests) {
+    uint64_t dropped_bytes = 0;
+    std::set<uint64_t> aborted;
+    for (const auto& request : requests) {
+      for (const v1::PutRequest::Append& append : request->append()) {
+        if (append.abort()) aborted.insert(append.tag());
+      }
+    }
+    for (const uint64_t tag : aborted) {
+      const auto writer = writers_.find(tag);
+      if (writer == writers_.end()) continue;
+      (void)writer->second->Abort();
+      writers_.erase(writer);
+    }
+    for (const auto& request : requests) {
+      if (aborted.empty()) break;
+      auto* const appends = request->mutable_append();
+      for (int i = appends->size() - 1; i >= 0; --i) {
+        if (!aborted.contains(appends->Get(i).tag())) continue;
+        for (const v1::Chunk& chunk : appends->Get(i).chunks()) {
+          dropped_bytes += chunk.data().size();
+        }
+        appends->DeleteSubrange(i, 1);
+      }
+    }
+    return dropped_bytes;
+  }
 
   Written Write(const std::vector<std::unique_ptr<v1::PutRequest>>& requests) {
     Written written;
@@ -204,7 +237,7 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
   void OnCancel() override {
     absl::MutexLock lock(&mutex_);
     broken_ = true;
-    if (waiting_for_room_) {  // There is no read under way that would say that the stream ended.
+    if (waiting_for_room_ || !reading_) {  // No read is under way that would say it has ended.
       waiting_for_room_ = false;
       reading_ = false;
       ended_ = true;
@@ -213,6 +246,13 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
   }
 
   void OnDone() override {
+    uint64_t held_bytes = 0;
+    {
+      absl::MutexLock lock(&mutex_);
+      inbox_.clear();
+      std::swap(held_bytes, inbox_bytes_);
+    }
+    if (held_bytes > 0) context_.put_budget->Release(held_bytes);
     // Unfinished writers delete what they wrote: work for the pool.
     std::shared_ptr<PutJob> job(std::move(job_));
     context_.pool->Post([job = std::move(job)]() mutable { job.reset(); });
@@ -240,7 +280,11 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
     const bool room = context_.put_budget->HasRoom([weak = weak_from_this()] {
       if (const std::shared_ptr<PutStream> stream = weak.lock()) stream->ReadWhenThereIsRoom();
     });
-    if (!room) return;
+    if (!room) {
+      // Maybe because others wait for the disk: then so does this one, and is to know.
+      if (!context_.store->CheckRoom().ok()) AwaitDisk();
+      return;
+    }
     absl::MutexLock lock(&mutex_);
     if (!waiting_for_room_) return;  // Cancelled meanwhile.
     waiting_for_room_ = false;
@@ -267,6 +311,7 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
       requests.swap(inbox_);
       std::swap(bytes, inbox_bytes_);
     }
+    if (!context_.store->CheckRoom().ok()) return Hold(std::move(requests), bytes);
     Written written = job_->Write(requests);
     requests.clear();
     const bool to_sync = !written.durable.empty();
@@ -275,6 +320,7 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
       absl::MutexLock lock(&mutex_);
       // The next job may run while this one syncs.
       working_ = false;
+      told_to_wait_ = false;
       if (!inbox_.empty()) StartJob();
       if (to_sync) ++syncs_;
       Reply(&written.now, written.consumed_bytes);
@@ -284,6 +330,39 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
     context_.put_budget->Release(bytes);
     if (read_on) ReadWhenThereIsRoom();
     if (to_sync) AwaitSync(std::move(written.durable));
+  }
+
+  // The disk is nearly full: what has arrived waits, in bounded memory.
+  void Hold(std::vector<std::unique_ptr<v1::PutRequest>> requests, uint64_t bytes) {
+    std::vector<v1::PutReply::Done> none;
+    const uint64_t dropped_bytes = job_->AbortAmong(requests);
+    {
+      absl::MutexLock lock(&mutex_);
+      working_ = false;
+      std::move(inbox_.begin(), inbox_.end(), std::back_inserter(requests));
+      inbox_ = std::move(requests);
+      inbox_bytes_ += bytes;
+      Reply(&none, dropped_bytes);
+      FinishIfDone();
+    }
+    AwaitDisk();
+  }
+
+  // Tells the client to wait, and goes on with what has arrived when there is room, maybe at once.
+  void AwaitDisk() {
+    const absl::Status room = context_.room->Check(this, [weak = weak_from_this()] {
+      if (const std::shared_ptr<PutStream> stream = weak.lock()) stream->GoOn();
+    });
+    if (room.ok()) return GoOn();
+    absl::MutexLock lock(&mutex_);
+    if (std::exchange(told_to_wait_, true)) return;
+    replies_.set_waiting(std::string(room.message()));
+    WriteReplies();
+  }
+
+  void GoOn() {
+    absl::MutexLock lock(&mutex_);
+    if (!inbox_.empty() && !finished_) StartJob();
   }
 
   void AwaitSync(std::vector<v1::PutReply::Done> dones) {
@@ -308,8 +387,9 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
 
   void WriteReplies() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (broken_) replies_.Clear();
-    if (writing_ || finished_ || (replies_.done().empty() && replies_.consumed_bytes() == 0))
-      return;
+    const bool empty =
+        replies_.done().empty() && replies_.consumed_bytes() == 0 && replies_.waiting().empty();
+    if (writing_ || finished_ || empty) return;
     writing_ = true;
     outgoing_.Clear();
     outgoing_.Swap(&replies_);
@@ -318,6 +398,7 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
 
   void FinishIfDone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (finished_ || !ended_ || working_ || syncs_ > 0 || writing_) return;
+    if (!inbox_.empty() && !broken_) return;  // It waits for room.
     finished_ = true;
     Finish(broken_ ? grpc::Status(grpc::StatusCode::CANCELLED, "the stream broke")
                    : grpc::Status::OK);
@@ -339,6 +420,7 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;   // No more requests.
   bool broken_ ABSL_GUARDED_BY(mutex_) = false;  // Nobody listens.
+  bool told_to_wait_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
 
   std::shared_ptr<PutStream> self_;  // Until OnDone, for gRPC; jobs hold on to it, too.

@@ -109,6 +109,11 @@ absl::Status RocksDbEngine::Sync() {
   return status.ok() ? absl::OkStatus() : Break(absl::InternalError(status.ToString()));
 }
 
+absl::Status RocksDbEngine::ClaimFor(const std::string& hub) {
+  absl::MutexLock lock(&counter_mutex_);  // It also guards the directory's files.
+  return directory_->ClaimFor(hub);
+}
+
 absl::StatusOr<std::string> RocksDbEngine::Read(uint64_t sequence, const std::string& key,
                                                 bool cache) {
   rocksdb::ReadOptions options;
@@ -135,8 +140,10 @@ uint32_t RocksDbEngine::NowSeconds() const {
 
 // A write failed: what is on disk is unknown, so nothing is promised from here on.
 absl::Status RocksDbEngine::Break(const absl::Status& status) {
-  const absl::Status error = absl::InternalError(
-      absl::StrCat("data directory '", directory_->path(), "': cannot write: ", status.message()));
+  const absl::Status error = absl::InternalError(absl::StrCat(
+      "data directory '", directory_->path(), "': cannot write: ", status.message(),
+      "; mend what is named and start the bucket again (`bue bucket --verify` looks at ",
+      "its files): nothing that was acknowledged depends on this write"));
   if (!broken_.exchange(true) && options_.on_broken) options_.on_broken(error);
   return error;
 }

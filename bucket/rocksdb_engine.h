@@ -50,6 +50,7 @@ class RocksDbEngine {
   // Not durable until a Sync that begins later has returned.
   absl::Status Write(rocksdb::WriteBatch* batch);
   absl::Status Sync();
+  absl::Status ClaimFor(const std::string& hub);
 
   // A row of the object at `sequence`. `cache`: likely to be wanted again.
   absl::StatusOr<std::string> Read(uint64_t sequence, const std::string& key, bool cache);
@@ -64,6 +65,8 @@ class RocksDbEngine {
 
   void CountObjects(int64_t more) { objects_.fetch_add(more, std::memory_order_relaxed); }
   int64_t objects() const { return objects_.load(std::memory_order_relaxed); }
+  void CountDeletion() { deletions_.fetch_add(1, std::memory_order_relaxed); }
+  uint64_t deletions() const { return deletions_.load(std::memory_order_relaxed); }
 
  private:
   absl::Status CheckSequence();
@@ -75,6 +78,7 @@ class RocksDbEngine {
   DiskSpace space_;
   std::atomic<bool> broken_{false};
   std::atomic<int64_t> objects_{0};
+  std::atomic<uint64_t> deletions_{0};  // Writes that deleted something.
 
   absl::Mutex counter_mutex_;
   uint64_t next_counter_ ABSL_GUARDED_BY(counter_mutex_);

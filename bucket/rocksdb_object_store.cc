@@ -10,6 +10,7 @@
 #include "bucket/object_rows.h"
 #include "bucket/rocksdb_engine.h"
 #include "bucket/rocksdb_reader.h"
+#include "bucket/rocksdb_reclaim.h"
 #include "bucket/rocksdb_writer.h"
 #include "bucket/store_directory.h"
 #include "common/status_macros.h"
@@ -27,9 +28,14 @@ class Store final : public ObjectStore {
   absl::Status Open() { return engine_.Open(); }
 
   uint16_t store_id() const override { return engine_.store_id(); }
+  absl::Status CheckRoom() override { return engine_.CheckRoom(); }
+  void Reclaim() override {
+    if (reclaimed_ == engine_.deletions()) return;
+    reclaimed_ = engine_.deletions();
+    ReclaimSpace(&engine_);
+  }
 
   absl::StatusOr<std::vector<uint64_t>> Put(absl::Span<const NewObject> objects) override {
-    RETURN_IF_ERROR(engine_.CheckRoom());
     for (const NewObject& object : objects) RETURN_IF_ERROR(CheckChunkSize(object.data.size()));
     ASSIGN_OR_RETURN(const uint64_t counter, engine_.TakeCounters(objects.size()));
     std::vector<uint64_t> addresses;
@@ -54,18 +60,23 @@ class Store final : public ObjectStore {
 
   absl::Status Delete(absl::Span<const uint64_t> addresses) override {
     rocksdb::WriteBatch batch;
+    absl::Status foreign;  // Does not keep the others from being deleted.
     for (const uint64_t address : addresses) {
-      ASSIGN_OR_RETURN(const uint64_t sequence, engine_.SequenceFor(address));
-      if (IsChunked(sequence)) {
-        batch.DeleteRange(ObjectBegin(sequence), ObjectBegin(sequence + 1));
+      const absl::StatusOr<uint64_t> sequence = engine_.SequenceFor(address);
+      if (!sequence.ok()) {
+        foreign = sequence.status();
+      } else if (IsChunked(*sequence)) {
+        batch.DeleteRange(ObjectBegin(*sequence), ObjectBegin(*sequence + 1));
       } else {
         // Written exactly once, so the two rows annihilate as soon as they meet.
-        batch.SingleDelete(HeadKey(sequence));
+        batch.SingleDelete(HeadKey(*sequence));
       }
     }
+    if (batch.Count() == 0) return foreign;
     RETURN_IF_ERROR(engine_.Write(&batch));
-    engine_.CountObjects(-static_cast<int64_t>(addresses.size()));
-    return absl::OkStatus();
+    engine_.CountObjects(-static_cast<int64_t>(batch.Count()));
+    engine_.CountDeletion();
+    return foreign;
   }
 
   absl::Status Sync() override { return engine_.Sync(); }
@@ -82,6 +93,8 @@ class Store final : public ObjectStore {
     ASSIGN_OR_RETURN(const uint64_t sequence, engine_.SequenceFor(address));
     return OpenRocksDbReader(&engine_, sequence, first, count);
   }
+
+  absl::Status ClaimFor(const std::string& hub) override { return engine_.ClaimFor(hub); }
 
   absl::StatusOr<std::vector<ListedObject>> List(uint64_t after, size_t limit) override {
     std::vector<ListedObject> listed;
@@ -114,14 +127,16 @@ class Store final : public ObjectStore {
   }
 
  private:
-  // The head of the object whose first row `rows` is at; its marker if it was never flushed;
-  // nothing if neither can be read.
+  // The head of the object whose first row `rows` is at; its marker if it was never flushed.
+  // Without either it is what a writer left that went on after its object had been deleted:
+  // nobody's. Nothing if they cannot be read.
   std::optional<Head> HeadAt(uint64_t sequence, const rocksdb::Iterator& rows) {
     std::string row;
     if (IsChunked(sequence)) {
       const absl::StatusOr<Head> head = ReadHead(&engine_, sequence, &row);
       if (head.ok()) return *head;
-      if (!IsMarkerKey(ToView(rows.key()))) return std::nullopt;
+      if (!absl::IsNotFound(head.status())) return std::nullopt;
+      if (!IsMarkerKey(ToView(rows.key()))) return Head{};
     }
     row = rows.value().ToString();
     const absl::StatusOr<Head> head = DecodeHead(&row);
@@ -130,6 +145,7 @@ class Store final : public ObjectStore {
   }
 
   RocksDbEngine engine_;
+  uint64_t reclaimed_ = 0;  // Deletions as of the last Reclaim. Used by its caller only.
 };
 
 }  // namespace

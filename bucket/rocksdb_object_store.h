@@ -28,8 +28,8 @@ struct RocksDbStoreOptions {
   std::string data_dir;
   // false: Sync() leaves it to the operating system. A power cut then loses the last seconds.
   bool fsync = true;
-  // Puts and appends are refused below this much free space. Unset: 1 GiB or 5 % of the disk,
-  // whichever is less.
+  // CheckRoom refuses below this much free space. Unset: 5 % of the disk, at least 64 MiB (what the
+  // database needs to go on) and at most 1 GiB.
   std::optional<uint64_t> low_water_bytes;
   uint64_t block_cache_bytes = 16 << 20;
   // Three of these at most are in memory.

@@ -38,7 +38,6 @@ class ChunkWriter final : public ObjectWriter {
   }
 
   absl::Status Append(absl::Span<const NewChunk> chunks) override {
-    RETURN_IF_ERROR(engine_->CheckRoom());
     for (const NewChunk& chunk : chunks) {
       RETURN_IF_ERROR(CheckChunkSize(chunk.data.size()));
       RETURN_IF_ERROR(CheckContinued(chunk.continued, chunk.elements));
@@ -72,6 +71,7 @@ class ChunkWriter final : public ObjectWriter {
     closed_ = true;
     if (!marked_) return absl::OkStatus();
     engine_->CountObjects(-1);
+    engine_->CountDeletion();
     rocksdb::WriteBatch batch;
     batch.DeleteRange(ObjectBegin(sequence_), ObjectBegin(sequence_ + 1));
     return engine_->Write(&batch);

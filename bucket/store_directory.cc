@@ -29,6 +29,7 @@ namespace fs = std::filesystem;
 
 constexpr char kIdentityFile[] = "BUCKET";
 constexpr char kSequenceFile[] = "SEQUENCE";
+constexpr char kHubFile[] = "HUB";
 constexpr char kLockFile[] = "LOCK";
 constexpr char kMagic[] = "bue bucket";
 
@@ -198,6 +199,21 @@ absl::Status StoreDirectory::Create() {
 absl::Status StoreDirectory::Reserve(uint64_t below) {
   RETURN_IF_ERROR(WriteDurably(kSequenceFile, absl::StrCat(below)));
   reserved_ = below;
+  return absl::OkStatus();
+}
+
+absl::Status StoreDirectory::ClaimFor(const std::string& hub) {
+  if (hub_.empty()) hub_ = ReadFile(absl::StrCat(path_, "/", kHubFile)).value_or("");
+  if (hub_ == hub) return absl::OkStatus();
+  if (!hub_.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the values in data directory '", path_, "' belong to hub ", hub_, ", not to hub ", hub,
+        ", which must not sweep them; if that hub is gone for good, stop the bucket and remove "
+        "the ",
+        "file HUB there"));
+  }
+  RETURN_IF_ERROR(WriteDurably(kHubFile, hub));
+  hub_ = hub;
   return absl::OkStatus();
 }
 

@@ -5,6 +5,7 @@
 //   of
 //             use and durably, so that an address is never given out twice, whatever was deleted or
 //             torn off since
+//   HUB       id of the hub whose sweeps this bucket obeys, as text; none yet if it is not there
 //   LOCK      held by the process that uses the directory; its id, as text
 //   db/       RocksDB
 //
@@ -49,6 +50,9 @@ class StoreDirectory {
   uint64_t reserved() const { return reserved_; }
   // Durable when it returns.
   absl::Status Reserve(uint64_t below);
+  // Makes the directory `hub`'s, durably, if it is nobody's. FailedPrecondition, with the remedy:
+  // it is another one's.
+  absl::Status ClaimFor(const std::string& hub);
 
  private:
   explicit StoreDirectory(std::string path) : path_(std::move(path)) {}
@@ -64,6 +68,7 @@ class StoreDirectory {
   int lock_fd_ = -1;
   uint16_t store_id_ = 0;
   uint64_t reserved_ = 1;
+  std::string hub_;
 };
 
 }  // namespace bue::bucket

@@ -2,7 +2,9 @@
 #include "bucket/bucket.h"
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -24,6 +26,7 @@ struct Flags {
   std::string binding = BucketToBind();
   std::string data = ".bue/bucket";
   std::string sync = "disk";
+  std::optional<uint64_t> low_water;
   bool verify = false;
   bool json = false;
 };
@@ -36,12 +39,16 @@ absl::StatusOr<int> ServeBucket(const Flags& flags) {
   options.data_dir = flags.data;
   options.insecure = flags.role.insecure;
   options.sync_os = flags.sync == "os";
+  options.give_up = StopSignal::Received;
+  options.low_water_bytes = flags.low_water;
   ASSIGN_OR_RETURN(options.token, ReadToken(flags.role.token_file));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Bucket> bucket, Bucket::Start(options));
+  const absl::StatusOr<std::unique_ptr<Bucket>> bucket = Bucket::Start(options);
+  if (absl::IsCancelled(bucket.status())) return kExitOk;  // Stopped before it had started.
+  RETURN_IF_ERROR(bucket.status());
   StopSignal::Started();
-  PrintReady(absl::StrCat("listening on ", bucket->address()));
+  PrintReady(absl::StrCat("listening on ", (*bucket)->address()));
   StopSignal::Wait(absl::InfiniteDuration());
-  bucket->Shutdown();
+  (*bucket)->Shutdown();
   return kExitOk;
 }
 
@@ -62,6 +69,13 @@ void AddBucket(CLI::App* app, Action* action) {
                    "disk: what was stored survives a power cut; os: faster, survives kill -9 only")
       ->check(CLI::IsMember({"disk", "os"}))
       ->capture_default_str();
+  command
+      ->add_option(
+          "--low-water", flags->low_water,
+          "Below this much free disk values wait to be stored: 500MiB, 2GiB, ...; otherwise "
+          "5 % of the disk, at least 64 MiB and at most 1 GiB")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->type_name("SIZE");
   CLI::Option* const verify = command->add_flag(
       "--verify", flags->verify,
       "Start nothing: look at --data, change nothing, and say what is wrong with it");

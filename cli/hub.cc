@@ -2,7 +2,9 @@
 #include "hub/hub.h"
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,10 +29,19 @@ struct Flags {
   std::vector<std::string> buckets = {BucketToConnect()};
   std::string data = ".bue/hub";
   std::string sync = "disk";
+  std::optional<uint64_t> low_water;
   bool verify = false;
   bool json = false;
   std::string keep_results = "168h";
+  std::string sweep = "10m";
+  std::string sweep_grace = "10m";
 };
+
+absl::Status ReadTime(const char* option, const std::string& text, absl::Duration* time) {
+  if (absl::ParseDuration(text, time) && *time >= absl::ZeroDuration()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(option, " takes a time such as 168h, 30m or 0, not '", text, "'"));
+}
 
 absl::StatusOr<int> ServeHub(const Flags& flags) {
   StopSignal::Install(kExitOk);
@@ -41,17 +52,19 @@ absl::StatusOr<int> ServeHub(const Flags& flags) {
   options.data_dir = flags.data;
   options.insecure = flags.role.insecure;
   options.sync_os = flags.sync == "os";
-  if (!absl::ParseDuration(flags.keep_results, &options.keep_results) ||
-      options.keep_results < absl::ZeroDuration()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--keep-results takes a time such as 168h or 30m, not '", flags.keep_results, "'"));
-  }
+  options.give_up = StopSignal::Received;
+  if (flags.low_water.has_value()) options.free_bytes_min = *flags.low_water;
+  RETURN_IF_ERROR(ReadTime("--keep-results", flags.keep_results, &options.keep_results));
+  RETURN_IF_ERROR(ReadTime("--sweep", flags.sweep, &options.sweep_interval));
+  RETURN_IF_ERROR(ReadTime("--sweep-grace", flags.sweep_grace, &options.sweep_grace));
   ASSIGN_OR_RETURN(options.token, ReadToken(flags.role.token_file));
-  ASSIGN_OR_RETURN(const std::unique_ptr<hub::Hub> hub, hub::Hub::Start(options));
+  const absl::StatusOr<std::unique_ptr<hub::Hub>> hub = hub::Hub::Start(options);
+  if (absl::IsCancelled(hub.status())) return kExitOk;  // Stopped before it had started.
+  RETURN_IF_ERROR(hub.status());
   StopSignal::Started();
-  PrintReady(absl::StrCat("listening on ", hub->address()));
+  PrintReady(absl::StrCat("listening on ", (*hub)->address()));
   StopSignal::Wait(absl::InfiniteDuration());
-  hub->Shutdown();
+  (*hub)->Shutdown();
   return kExitOk;
 }
 
@@ -84,6 +97,20 @@ void AddHub(CLI::App* app, Action* action) {
                    "How long the values of an ended run can be read: 168h, 30m, ...")
       ->type_name("TIME")
       ->capture_default_str();
+  command
+      ->add_option("--sweep", flags->sweep,
+                   "How often the buckets are searched for what nobody wants any more; 0: never")
+      ->type_name("TIME")
+      ->capture_default_str();
+  command->add_option("--sweep-grace", flags->sweep_grace, "What is younger is left alone")
+      ->type_name("TIME")
+      ->capture_default_str();
+  command
+      ->add_option("--low-water", flags->low_water,
+                   "Below this much free disk uploads are refused and a start waits: 100MiB, ...; "
+                   "otherwise 64 MiB")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->type_name("SIZE");
   CLI::Option* const verify = command->add_flag(
       "--verify", flags->verify,
       "Start nothing: look at --data, change nothing, and say what is wrong with it");

@@ -5,6 +5,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "common/bucket_client/bucket_client.h"
 #include "common/clock.h"
@@ -17,6 +18,7 @@
 #include "hub/service/client_service.h"
 #include "hub/service/object_deleter.h"
 #include "hub/service/requests.h"
+#include "hub/service/sweeper.h"
 #include "hub/service/worker_service.h"
 #include "hub/storage/rocksdb_hub_store.h"
 #include "hub/turn_loop.h"
@@ -27,26 +29,53 @@ namespace {
 constexpr int kPoolThreads = 4;
 constexpr size_t kPoolJobsMax = 10000;
 constexpr absl::Duration kBucketTimeout = absl::Seconds(2);
+constexpr absl::Duration kLookForSpaceEvery = absl::Milliseconds(200);
+constexpr absl::Duration kSayThatItWaitsEvery = absl::Minutes(1);
 
 // Opens the store; a disk that is too full is waited for.
 absl::StatusOr<std::unique_ptr<RocksdbHubStore>> OpenStore(const HubOptions& options) {
   const HubStoreOptions store_options{.free_bytes_min = options.free_bytes_min};
   const absl::Time end = absl::Now() + options.wait_for_space;
+  absl::Time say_at = absl::InfinitePast();
   while (true) {
     auto store = RocksdbHubStore::Open(options.data_dir, store_options);
     if (!absl::IsResourceExhausted(store.status()) || absl::Now() >= end) return store;
-    log::warn("hub cannot start yet error={} action=wait", store.status());
-    absl::SleepFor(absl::Seconds(1));
+    if (options.give_up && options.give_up()) {
+      return absl::CancelledError("stopped while it waited for disk space");
+    }
+    if (absl::Now() >= say_at) {
+      log::warn("hub cannot start yet error={} action=wait", store.status());
+      say_at = absl::Now() + kSayThatItWaitsEvery;
+    }
+    absl::SleepFor(kLookForSpaceEvery);
   }
 }
 
-// Deletes through a client that is connected when it is first needed: the buckets may start later.
+// A client of the buckets that is connected when it is first needed: they may start later. For one
+// thread.
 class LazyBuckets {
  public:
   LazyBuckets(std::vector<std::string> buckets, std::string token)
       : buckets_(std::move(buckets)), token_(std::move(token)) {}
 
   absl::Status Delete(std::vector<uint64_t> addresses) {
+    RETURN_IF_ERROR(Connect());
+    return Checked(client_->Delete(std::move(addresses)));
+  }
+  absl::StatusOr<std::vector<BucketInfo>> Info() {
+    RETURN_IF_ERROR(Connect());
+    return client_->Info(kBucketTimeout);
+  }
+  absl::StatusOr<std::vector<ListedObject>> List(uint64_t after, size_t limit,
+                                                 const std::string& hub) {
+    RETURN_IF_ERROR(Connect());
+    absl::StatusOr<std::vector<ListedObject>> listed = client_->List(after, limit, hub);
+    RETURN_IF_ERROR(Checked(listed.status()));
+    return listed;
+  }
+
+ private:
+  absl::Status Connect() {
     if (buckets_.empty()) return absl::FailedPreconditionError("the hub knows no bucket");
     if (client_ == nullptr) {
       // Patience would hold a shutdown up; the deleter tries again by itself.
@@ -55,13 +84,18 @@ class LazyBuckets {
                                                        .connect_timeout = kBucketTimeout,
                                                        .patience = kBucketTimeout}));
     }
-    return client_->Delete(std::move(addresses));
+    return absl::OkStatus();
   }
 
- private:
+  // A bucket may have come back with another directory, and so with another store id.
+  absl::Status Checked(const absl::Status& status) {
+    if (absl::IsFailedPrecondition(status)) client_.reset();
+    return status;
+  }
+
   const std::vector<std::string> buckets_;
   const std::string token_;
-  std::unique_ptr<BucketClient> client_;  // Used by the deleter's thread only.
+  std::unique_ptr<BucketClient> client_;
 };
 
 // Hands each part of what a turn decided to whom it concerns.
@@ -105,6 +139,8 @@ class Hub::Impl {
 
  private:
   absl::Status LoadScheduler();
+  void MakeSweeper();
+  absl::StatusOr<OwnershipList> AskOwnership(QueryOwnership query);
   void MakeServices();
 
   absl::Status Post(Command command) { return loop_->Post(std::move(command)); }
@@ -123,6 +159,8 @@ class Hub::Impl {
   std::unique_ptr<ObjectDeleter> deleter_;
   std::unique_ptr<HubOutbox> outbox_;
   std::unique_ptr<TurnLoop> loop_;
+  std::unique_ptr<LazyBuckets> swept_buckets_;
+  std::unique_ptr<Sweeper> sweeper_;
   std::unique_ptr<RpcServer> server_;
 
   absl::Mutex mutex_;  // Lets one caller shut down.
@@ -137,6 +175,7 @@ absl::Status Hub::Impl::Start() {
   RETURN_IF_ERROR(LoadScheduler());
   MakeServices();
   loop_->Start();
+  MakeSweeper();
   ASSIGN_OR_RETURN(server_, RpcServer::Start({.binding = options_.binding,
                                               .token = options_.token,
                                               .insecure = options_.insecure},
@@ -193,6 +232,45 @@ void Hub::Impl::MakeServices() {
                                      scheduler_.get(), store_.get(), outbox_.get(), clock_);
 }
 
+void Hub::Impl::MakeSweeper() {
+  swept_buckets_ = std::make_unique<LazyBuckets>(options_.buckets, options_.token);
+  LazyBuckets* const buckets = swept_buckets_.get();
+  sweeper_ = std::make_unique<Sweeper>(
+      SweeperOptions{.interval = options_.sweep_interval, .grace = options_.sweep_grace},
+      SweeperParts{
+          .buckets = [buckets] { return buckets->Info(); },
+          .list = [this, buckets](
+                      uint64_t after,
+                      size_t limit) { return buckets->List(after, limit, store_->id()); },
+          .remove =
+              [buckets](std::vector<uint64_t> addresses) {
+                return buckets->Delete(std::move(addresses));
+              },
+          .ask = [this](QueryOwnership query) { return AskOwnership(std::move(query)); },
+          .outputs =
+              [this](uint64_t run, const std::function<void(uint64_t)>& visit) {
+                std::string cursor;
+                return store_->ReadLogs(run, &cursor, [&](const LogAdded& log) {
+                  visit(log.address);
+                  return true;
+                });
+              },
+      });
+  sweeper_->Start();
+}
+
+absl::StatusOr<OwnershipList> Hub::Impl::AskOwnership(QueryOwnership query) {
+  absl::Notification answered;
+  Reply answer;
+  requests_->Ask(std::move(query), [&](Reply reply) {
+    answer = std::move(reply);
+    answered.Notify();
+  });
+  answered.WaitForNotification();
+  RETURN_IF_ERROR(answer.status);
+  return std::get<OwnershipList>(std::move(answer.body));
+}
+
 // The last turn comes before the streams end: the store must go on naming the workers that were
 // connected, so that the next hub waits for them.
 void Hub::Impl::Shutdown() {
@@ -205,6 +283,7 @@ void Hub::Impl::Shutdown() {
     workers_->Stop();
   }
   if (server_ != nullptr) server_->Shutdown(absl::Seconds(1));
+  sweeper_.reset();
   pool_.reset();
   deleter_.reset();
   if (server_ != nullptr) log::info("hub stopped");

@@ -9,6 +9,7 @@
 #define BUE_HUB_HUB_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,12 +32,17 @@ struct HubOptions {
   // New work is refused below this much free disk, and a start waits for it.
   uint64_t free_bytes_min = 64 << 20;
   absl::Duration wait_for_space = absl::InfiniteDuration();
+  // Asked while Start waits: whether to give up, with Cancelled. Unset: no.
+  std::function<bool()> give_up;
   uint64_t checkpoint_bytes = 32 << 20;  // Weight of the journal at which a checkpoint is made.
   absl::Duration heartbeat = absl::Seconds(1);  // Between hub and workers.
   absl::Duration silence = absl::Seconds(5);    // A worker not heard of for this long is gone.
   // After a start, how long to wait for the workers of the last time.
   absl::Duration reattach_grace = absl::Seconds(5);
   absl::Duration keep_results = absl::Hours(7 * 24);  // The values of a run that has ended.
+  // How often the buckets are swept of what nobody wants (zero: never), and how old that must be.
+  absl::Duration sweep_interval = absl::Minutes(10);
+  absl::Duration sweep_grace = absl::Minutes(10);
 };
 
 class Hub {

@@ -19,6 +19,7 @@ add_library(bue_hub STATIC
   service/object_deleter.cc
   service/program_cache.cc
   service/requests.cc
+  service/sweeper.cc
   service/upload.cc
   service/watch.cc
   service/worker_service.cc

@@ -29,6 +29,7 @@ size_t Units(const Command& command) {
   return std::visit(
       Overloaded{
           [](const SubmitRun& submit) { return 1 + submit.program_bytes.size() / 64; },
+          [](const QueryOwnership& query) { return 1 + query.objects.size(); },
           [](const WorkerJoined& joined) { return 1 + joined.held.size(); },
           [](const WorkerReported& report) {
             return 1 + report.outcomes.size() + report.progress.size() + report.learned.size();

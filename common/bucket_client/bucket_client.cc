@@ -47,7 +47,8 @@ struct Connection {
     return {.bucket = bucket,
             .patience = options.patience,
             .append_bytes_max = options.append_bytes_max,
-            .read_bytes_max = options.read_bytes_max};
+            .read_bytes_max = options.read_bytes_max,
+            .on_waiting = options.on_waiting};
   }
 
   absl::Status Named(const absl::Status& status) const {
@@ -103,6 +104,7 @@ struct Connection {
   }
 
   absl::StatusOr<std::vector<ListedObject>> List(uint64_t after, size_t limit,
+                                                 const std::string& hub,
                                                  absl::Time deadline) const {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(deadline));
@@ -110,6 +112,7 @@ struct Connection {
     v1::ListObjectsRequest request;
     request.set_after(after);
     request.set_limit(static_cast<uint32_t>(std::min<size_t>(limit, UINT32_MAX)));
+    request.set_hub(hub);
     v1::ListObjectsReply reply;
     absl::Status status;
     absl::Notification answered;
@@ -125,7 +128,8 @@ struct Connection {
                          .origin = FromProto(listed.origin()),
                          .bytes = listed.bytes(),
                          .finished = listed.finished(),
-                         .created = absl::FromUnixSeconds(listed.created_s())});
+                         .age = absl::Seconds(static_cast<int64_t>(reply.now_s()) -
+                                              static_cast<int64_t>(listed.created_s()))});
     }
     return objects;
   }
@@ -238,14 +242,14 @@ class Client final : public BucketClient {
 
   absl::Status Delete(std::vector<uint64_t> addresses) override {
     absl::flat_hash_map<Connection*, std::vector<uint64_t>> groups;
-    absl::Status unknown;  // Does not keep the others from being deleted.
+    absl::Status failed;  // Does not keep the others from being deleted.
     for (const uint64_t address : addresses) {
       if (address == kNoObject) continue;
       const absl::StatusOr<Connection*> connection = OwnerOf(address);
       if (connection.ok()) {
         groups[*connection].push_back(address);
       } else {
-        unknown = connection.status();
+        failed = connection.status();
       }
     }
     const absl::Time deadline = absl::Now() + options_.patience;
@@ -254,15 +258,19 @@ class Client final : public BucketClient {
         const size_t end = std::min(group.size(), begin + kDeletesPerCall);
         v1::DeleteRequest request;
         request.mutable_addresses()->Add(group.begin() + begin, group.begin() + end);
-        RETURN_IF_ERROR(connection->Delete(request, deadline));
+        const absl::Status deleted = connection->Delete(request, deadline);
+        // Unavailable wins: it is worth another try.
+        if (!deleted.ok() && !absl::IsUnavailable(failed)) failed = deleted;
+        if (absl::IsUnavailable(deleted)) break;
       }
     }
-    return unknown;
+    return failed;
   }
 
-  absl::StatusOr<std::vector<ListedObject>> List(uint64_t after, size_t limit) override {
+  absl::StatusOr<std::vector<ListedObject>> List(uint64_t after, size_t limit,
+                                                 const std::string& hub) override {
     ASSIGN_OR_RETURN(Connection* const connection, OwnerOf(after));
-    return connection->List(after, limit, absl::Now() + options_.patience);
+    return connection->List(after, limit, hub, absl::Now() + options_.patience);
   }
 
   absl::StatusOr<std::vector<BucketInfo>> Info(absl::Duration timeout) override {
@@ -314,7 +322,7 @@ class Client final : public BucketClient {
 
 }  // namespace
 
-absl::StatusOr<std::vector<ListedObject>> BucketClient::List(uint64_t, size_t) {
+absl::StatusOr<std::vector<ListedObject>> BucketClient::List(uint64_t, size_t, const std::string&) {
   return absl::UnimplementedError("this client cannot list objects");
 }
 

@@ -1,10 +1,11 @@
 // BucketClient puts, gets, streams and deletes objects in one or several buckets. The writer's run
 // and item pick the bucket of a new object; after that its address names it.
 //
-// A bucket that restarts is waited for: unacknowledged puts and unanswered gets are sent again,
-// streaming reads go on where they were. Only streaming writes fail (Unavailable): the attempt that
-// writes is to be tried again. NotFound and DataLoss come from the bucket that owns the address and
-// mean that the data is gone for good; every other error means "not now".
+// A bucket whose disk is nearly full is waited for, without limit: puts and writers go on when it
+// has room again. A bucket that restarts is waited for: unacknowledged puts and unanswered gets are
+// sent again, streaming reads go on where they were. Only streaming writes fail (Unavailable): the
+// attempt that writes is to be tried again. NotFound and DataLoss come from the bucket that owns
+// the address and mean that the data is gone for good; every other error means "not now".
 //
 // Thread-safe. Callbacks run on threads of the client or of gRPC, at most once, never under a lock
 // of the client, and must not block.
@@ -103,6 +104,9 @@ struct BucketClientOptions {
   absl::Duration patience = absl::Minutes(5);
   // Appended bytes under way per bucket, over all writers.
   uint64_t append_bytes_max = 4 << 20;
+  // Called when a bucket's disk is nearly full, with its message, and with an empty one when there
+  // is room again: what is put waits in between. Each once.
+  std::function<void(const std::string& bucket, const std::string& why)> on_waiting;
   // Bytes that a reader may be sent ahead of Next().
   uint64_t read_bytes_max = 2 << 20;
 };
@@ -122,7 +126,7 @@ struct ListedObject {
   Origin origin;
   uint64_t bytes = 0;     // As of the last flush if it is not finished.
   bool finished = false;  // Complete, not still being written (or broken off).
-  absl::Time created;     // By the bucket's clock.
+  absl::Duration age;     // By the bucket's clock.
 };
 
 class BucketClient {
@@ -161,14 +165,17 @@ class BucketClient {
                                                                   uint64_t first = 0,
                                                                   uint64_t count = 0) = 0;
 
-  // Blocks until the deletion is durable. Unknown addresses of known buckets are fine; addresses of
-  // unknown buckets give FailedPrecondition once the others are deleted.
+  // Blocks until the deletion is durable. Unknown addresses of known buckets are fine. Addresses of
+  // unknown buckets and buckets that cannot be reached do not keep the others from being deleted:
+  // FailedPrecondition or Unavailable is the answer after that.
   virtual absl::Status Delete(std::vector<uint64_t> addresses) = 0;
 
   // At most `limit` objects (and at most 4096) of one bucket in the order of their addresses, those
-  // above `after`; begin with MakeAddress(its store, 0), end with an empty answer. For sweeps.
+  // above `after`; begin with MakeAddress(its store, 0), end with an empty answer. `hub`: the id of
+  // the hub that sweeps, which makes the bucket its own (bucket.proto); empty: only to look.
   // Blocks.
-  virtual absl::StatusOr<std::vector<ListedObject>> List(uint64_t after, size_t limit);
+  virtual absl::StatusOr<std::vector<ListedObject>> List(uint64_t after, size_t limit,
+                                                         const std::string& hub = "");
 
   // Asks every bucket, now. Blocks.
   virtual absl::StatusOr<std::vector<BucketInfo>> Info(absl::Duration timeout) = 0;

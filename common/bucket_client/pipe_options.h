@@ -3,6 +3,7 @@
 #define BUE_COMMON_BUCKET_CLIENT_PIPE_OPTIONS_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "absl/time/time.h"
@@ -14,6 +15,8 @@ struct PipeOptions {
   absl::Duration patience;
   uint64_t append_bytes_max = 0;
   uint64_t read_bytes_max = 0;
+  // As BucketClientOptions::on_waiting; may be unset.
+  std::function<void(const std::string& bucket, const std::string& why)> on_waiting;
 };
 
 }  // namespace bue

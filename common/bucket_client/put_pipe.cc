@@ -183,6 +183,8 @@ class PutPipe::Core final : public PipeOwner<v1::PutRequest, v1::PutReply>,
   void TakeReply(v1::PutReply* reply) override {
     mutex_.AssertHeld();
     for (v1::PutReply::Done& done : *reply->mutable_done()) TakeDone(done);
+    if (!reply->done().empty()) NoticeWaiting("");
+    if (!reply->waiting().empty()) NoticeWaiting(reply->waiting());
     append_bytes_ -= std::min(append_bytes_, reply->consumed_bytes());
     changed_.SignalAll();
   }
@@ -217,10 +219,13 @@ class PutPipe::Core final : public PipeOwner<v1::PutRequest, v1::PutReply>,
 
   void Deliver() override {
     std::vector<Answer> answers;
+    std::vector<std::string> notices;
     {
       absl::MutexLock lock(&mutex_);
       answers.swap(answers_);
+      notices.swap(notices_);
     }
+    for (const std::string& why : notices) options_.on_waiting(options_.bucket, why);
     for (Answer& answer : answers) answer.batch->Answer(answer.index, std::move(answer.address));
   }
 
@@ -237,6 +242,13 @@ class PutPipe::Core final : public PipeOwner<v1::PutRequest, v1::PutReply>,
     size_t index = 0;
     absl::StatusOr<uint64_t> address;
   };
+
+  // `why`: the bucket has no room; empty: it has.
+  void NoticeWaiting(const std::string& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (waiting_ == !why.empty()) return;
+    waiting_ = !why.empty();
+    if (options_.on_waiting) notices_.push_back(why);
+  }
 
   static absl::Status ClosedError() {
     return PipeStream<v1::PutRequest, v1::PutReply>::ClosedError();
@@ -343,10 +355,12 @@ class PutPipe::Core final : public PipeOwner<v1::PutRequest, v1::PutReply>,
   absl::flat_hash_map<uint64_t, Whole> puts_ ABSL_GUARDED_BY(mutex_);
   // Writers open, by tag.
   absl::flat_hash_map<uint64_t, std::shared_ptr<WriterState>> writers_ ABSL_GUARDED_BY(mutex_);
-  std::deque<Queued> queue_ ABSL_GUARDED_BY(mutex_);     // To be sent.
-  uint64_t append_bytes_ ABSL_GUARDED_BY(mutex_) = 0;    // Queued or sent, and not consumed.
-  std::vector<Answer> answers_ ABSL_GUARDED_BY(mutex_);  // To be delivered.
-  PipeStream<v1::PutRequest, v1::PutReply> stream_;      // Guarded by mutex_, but for Close.
+  std::deque<Queued> queue_ ABSL_GUARDED_BY(mutex_);          // To be sent.
+  uint64_t append_bytes_ ABSL_GUARDED_BY(mutex_) = 0;         // Queued or sent, and not consumed.
+  std::vector<Answer> answers_ ABSL_GUARDED_BY(mutex_);       // To be delivered.
+  bool waiting_ ABSL_GUARDED_BY(mutex_) = false;              // The bucket's disk is nearly full.
+  std::vector<std::string> notices_ ABSL_GUARDED_BY(mutex_);  // Of that, to be delivered.
+  PipeStream<v1::PutRequest, v1::PutReply> stream_;           // Guarded by mutex_, but for Close.
 };
 
 namespace {

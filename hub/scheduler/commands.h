@@ -71,6 +71,19 @@ struct QueryRunning {
   uint64_t request = 0;
   uint64_t run = 0;
 };
+// Which of these objects are still wanted. Cheapest in the order of their addresses.
+struct QueryOwnership {
+  struct Object {
+    uint64_t address = 0;
+    // Who wrote it.
+    uint64_t run = 0;
+    uint64_t instance = 0;
+    uint64_t item = 0;
+    uint32_t node = 0;
+  };
+  uint64_t request = 0;
+  std::vector<Object> objects;
+};
 
 // ------------------------------------------------------------------------------------- workers
 
@@ -177,7 +190,7 @@ struct WorkerGone {
 
 using Command =
     std::variant<SubmitRun, ControlRun, QueryRun, QueryRuns, QueryWorkers, QueryValues,
-                 QueryResults, QueryPlace, QueryRunning, WorkerJoined, WorkerReported, WorkerGone>;
+                 QueryResults, QueryPlace, QueryRunning, QueryOwnership, WorkerJoined, WorkerReported, WorkerGone>;
 
 }  // namespace bue::hub
 

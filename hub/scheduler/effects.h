@@ -271,13 +271,22 @@ struct RunningList {
   };
   std::vector<Entry> entries;
 };
+enum class Ownership : uint8_t {
+  kWanted,     // Held, or may still be reported.
+  kUnclaimed,  // Not a value of its run; if anything, captured output of it.
+  kGone,       // Its run was deleted, or never was.
+  kAskAgain,   // Too much to look up in one turn.
+};
+struct OwnershipList {
+  std::vector<Ownership> verdicts;  // One per object asked about.
+};
 struct Done {};
 struct Retried {
   uint64_t tasks = 0;
 };
 
 using ReplyBody = std::variant<Done, RunAccepted, RunStatus, RunList, WorkerList, ValuePage,
-                               ResultPage, ValuePlace, RunningList, Retried>;
+                               ResultPage, ValuePlace, RunningList, Retried, OwnershipList>;
 
 struct Reply {
   uint64_t request = 0;  // The command's.

@@ -213,6 +213,7 @@ class Run {
   const absl::btree_map<uint64_t, std::unique_ptr<Instance>>& instances() const {
     return instances_;
   }
+  uint64_t next_instance() const { return next_instance_; }  // No instance has had this number.
   const UnitState& unit(const Item& item, uint32_t vertex) const;
   RunStatus Status() const;
   uint64_t errors = 0;                   // Final error records.

@@ -153,6 +153,9 @@ class Scheduler::Impl final : public RunListener {
   void Handle(QueryRunning& command);
   absl::StatusOr<ValuePlace> Locate(Run* run, const std::string& name, const std::string& item);
 
+  // ownership.cc
+  void Handle(QueryOwnership& command);
+
   const SchedulerOptions options_;
   absl::btree_map<uint64_t, std::unique_ptr<Run>> runs_;
   absl::flat_hash_map<std::string, uint64_t> run_of_key_;

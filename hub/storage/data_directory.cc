@@ -187,10 +187,10 @@ absl::Status DataDirectory::CheckSpace(uint64_t bytes) const {
   if (statvfs(path_.c_str(), &disk) != 0) return Refused(path_, "look at", errno);
   const uint64_t left = static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize;
   if (left >= bytes) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "the disk of the hub's data directory ", path_, " is nearly full: ", left >> 20,
-      " MiB are free, new work needs ", bytes >> 20,
-      " MiB; free some space there or delete runs (`bue delete`); what is under way goes on"));
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the disk of the hub's data directory ", path_, " is nearly full: ", left >> 20,
+                   " MiB are free, new work needs ", bytes >> 20,
+                   " MiB; free some space there; what is under way goes on"));
 }
 
 }  // namespace bue::hub

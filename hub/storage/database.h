@@ -17,6 +17,7 @@
 namespace bue::hub {
 
 inline constexpr char kEpochKey[] = "mepoch";
+inline constexpr char kIdKey[] = "mid";
 inline constexpr char kNextRunKey[] = "mnext_run";
 inline constexpr char kWorkersKey[] = "mworkers";
 

@@ -5,13 +5,16 @@
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
+#include <random>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "common/varint.h"
@@ -32,6 +35,11 @@ constexpr size_t kBatchBytesKept = 1 << 20;
 // Beyond a run's byte limit a final error is kept without its traceback, up to this many times it.
 constexpr uint64_t kFinalErrorsFactor = 4;
 
+std::string NewId() {
+  std::random_device random;
+  return absl::StrCat(absl::Hex(random(), absl::kZeroPad8), absl::Hex(random(), absl::kZeroPad8));
+}
+
 }  // namespace
 
 class RocksdbHubStore::Impl {
@@ -42,16 +50,21 @@ class RocksdbHubStore::Impl {
 
   absl::Status OpenDatabase();
   uint64_t epoch() const { return epoch_; }
+  const std::string& id() const { return id_; }
 
   absl::StatusOr<HubSnapshot> Load();
   absl::Status Commit(uint64_t turn, const TurnRecord& record);
-  absl::Status Sync() { return Done(db_->SyncWAL(), "sync"); }
+  absl::Status Sync() {
+    RETURN_IF_ERROR(CheckWritable());
+    return Wrote(db_->SyncWAL(), "sync");
+  }
   absl::Status Checkpoint(uint64_t turn, const std::vector<RunSnapshot>& runs, uint64_t drop_to);
   uint64_t JournalBytes() const { return journal_weight_; }
   absl::Status CheckSpace() { return directory_->CheckSpace(options_.free_bytes_min); }
 
   absl::Status PutFile(absl::string_view sha256, absl::string_view content) {
-    return Done(db_->Put({}, ToSlice(FileKey(sha256)), ToSlice(content)), "write to");
+    RETURN_IF_ERROR(CheckWritable());
+    return Wrote(db_->Put({}, ToSlice(FileKey(sha256)), ToSlice(content)), "write to");
   }
   absl::StatusOr<std::string> GetFile(absl::string_view sha256);
   absl::StatusOr<bool> HasFile(absl::string_view sha256);
@@ -67,6 +80,22 @@ class RocksdbHubStore::Impl {
   absl::Status Done(const rocksdb::Status& status, absl::string_view doing) const {
     return ToStatus(status, doing, directory_->path());
   }
+  // As Done, for what writes: its first failure is the last. What is on disk is unknown then, and
+  // RocksDB would abort the process, without a word of ours, on a sync of a log it could not write.
+  absl::Status Wrote(const rocksdb::Status& status, absl::string_view doing)
+      ABSL_LOCKS_EXCLUDED(failure_mutex_) {
+    if (status.ok()) return absl::OkStatus();
+    absl::MutexLock lock(&failure_mutex_);
+    if (failure_.ok()) failure_ = Done(status, doing);
+    failed_ = true;
+    return failure_;
+  }
+  absl::Status CheckWritable() ABSL_LOCKS_EXCLUDED(failure_mutex_) {
+    if (!failed_) return absl::OkStatus();
+    absl::MutexLock lock(&failure_mutex_);
+    return failure_;
+  }
+
   absl::Status BeginEpoch();
   absl::Status DropUnusedFiles(const HubSnapshot& snapshot);
 
@@ -86,6 +115,11 @@ class RocksdbHubStore::Impl {
   rocksdb::ColumnFamilyHandle* journal_ = nullptr;
   std::unique_ptr<RowLoader> loader_;
   uint64_t epoch_ = 0;
+  std::string id_;
+
+  std::atomic<bool> failed_{false};
+  absl::Mutex failure_mutex_;
+  absl::Status failure_ ABSL_GUARDED_BY(failure_mutex_);
 
   // Used by the thread that commits only.
   rocksdb::WriteBatch batch_;
@@ -111,9 +145,9 @@ absl::Status RocksdbHubStore::Impl::OpenDatabase() {
   rocksdb::DB* db = nullptr;
   rocksdb::DBOptions options = DatabaseOptions();
   if (options_.env != nullptr) options.env = options_.env;
-  RETURN_IF_ERROR(Done(
-      rocksdb::DB::Open(options, DatabasePath(directory_->path()), Families(), &handles, &db),
-      "open"));
+  RETURN_IF_ERROR(
+      Done(rocksdb::DB::Open(options, DatabasePath(directory_->path()), Families(), &handles, &db),
+           "open"));
   db_.reset(db);
   rows_ = handles[0];
   journal_ = handles[1];
@@ -127,9 +161,18 @@ absl::Status RocksdbHubStore::Impl::BeginEpoch() {
   epoch_ = last + 1;
   std::string bytes;
   PutVarint(epoch_, &bytes);
+  rocksdb::WriteBatch batch;
+  batch.Put(kEpochKey, bytes);
+  const rocksdb::Status known = db_->Get({}, kIdKey, &id_);
+  if (known.IsNotFound()) {
+    id_ = NewId();
+    batch.Put(kIdKey, id_);
+  } else if (!known.ok()) {
+    return Done(known, "read");
+  }
   rocksdb::WriteOptions durable;
   durable.sync = true;
-  RETURN_IF_ERROR(Done(db_->Put(durable, kEpochKey, bytes), "write to"));
+  RETURN_IF_ERROR(Done(db_->Write(durable, &batch), "write to"));
   return directory_->RecordEpoch(epoch_);
 }
 
@@ -170,7 +213,8 @@ absl::Status RocksdbHubStore::Impl::Commit(uint64_t turn, const TurnRecord& reco
 
 // A large program's memory is not kept for the next turn.
 absl::Status RocksdbHubStore::Impl::WriteBatch() {
-  const absl::Status status = Done(db_->Write({}, &batch_), "write to");
+  RETURN_IF_ERROR(CheckWritable());
+  const absl::Status status = Wrote(db_->Write({}, &batch_), "write to");
   if (batch_.GetDataSize() > kBatchBytesKept) batch_ = rocksdb::WriteBatch();
   return status;
 }
@@ -325,6 +369,7 @@ absl::StatusOr<std::unique_ptr<RocksdbHubStore>> RocksdbHubStore::Open(
 }
 
 uint64_t RocksdbHubStore::epoch() const { return impl_->epoch(); }
+const std::string& RocksdbHubStore::id() const { return impl_->id(); }
 uint64_t RocksdbHubStore::first_turn() const { return (impl_->epoch() << kTurnBits) + 1; }
 
 absl::StatusOr<HubSnapshot> RocksdbHubStore::Load() { return impl_->Load(); }

@@ -45,6 +45,8 @@ class RocksdbHubStore final : public HubStore {
 
   // Of this opening: one more than that of the last.
   uint64_t epoch() const;
+  // Of the directory, for good: what tells this hub from others.
+  const std::string& id() const;
   // Turn numbers of this opening begin here: above those of all before.
   uint64_t first_turn() const;
 

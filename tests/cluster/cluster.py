@@ -52,8 +52,8 @@ class Role:
             prefix=f'{arguments[0]}-', suffix='.log', dir=cwd, delete=False).name
         with open(self.log_path, 'w') as log:
             self.process = subprocess.Popen(
-                [*prefix, BUE, *arguments], cwd=cwd, env=clean_environment(env), stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=log)
+                [*prefix, BUE, *arguments], cwd=cwd, env=clean_environment(env),
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
         self.pid = self.process.pid
         self.ready_line = self._read_line(START_S)
         self.address = self.ready_line.split(' ')[-1]
@@ -132,6 +132,7 @@ class ClusterTest(unittest.TestCase):
         return path
 
     def start(self, *arguments, cwd=None, env=None, prefix=()):
+        """`prefix`: a command that becomes the role, such as nsenter."""
         cwd = cwd or self.folder
         os.makedirs(cwd, exist_ok=True)
         role = Role([str(argument) for argument in arguments], cwd, env, prefix)

@@ -78,7 +78,14 @@ void SchedulerDriver::Take(const Effects& effects) {
   for (const SourceCredit& credit : out.credits) {
     lines_.push_back(absl::StrCat("credit ", WorkerOf(credit.worker), " ", credit.elements));
   }
+  for (const OutcomeAck& ack : out.acks) {
+    const auto reported = reported_.find({ack.worker, ack.report});
+    if (reported == reported_.end()) continue;
+    values_[reported->second.address] = reported->second;
+    reported_.erase(reported);
+  }
   for (const uint64_t address : out.deletions) {
+    values_.erase(address);
     lines_.push_back(absl::StrCat("delete ", ValueName(address)));
     deleted_.insert(address);
     for (const auto& [name, worker] : workers_) {
@@ -282,6 +289,14 @@ void SchedulerDriver::Succeed(const std::string& worker, const std::string& task
   // A source that has written elements ends the object that they are in.
   const auto source = fake.sources.find(lease);
   const bool begun = source != fake.sources.end() && source->second.first != 0;
+  if (const auto held = fake.held.find(lease); held != fake.held.end()) {
+    reported_[{reported.worker, reported.report}] = {
+        .address = begun ? source->second.first : next_value_,
+        .run = held->second.run,
+        .instance = held->second.instance,
+        .item = held->second.item,
+        .node = held->second.node};
+  }
   reported.outcomes.push_back(Outcome{.lease = lease,
                                       .address = begun ? source->second.first : next_value_++,
                                       .elements = static_cast<uint64_t>(list_elements + 1)});
@@ -441,6 +456,20 @@ ReplyBody SchedulerDriver::Ask(Command command) {
     return Done{};
   }
   return reply.body;
+}
+
+std::vector<Ownership> SchedulerDriver::AskOwnership(std::vector<QueryOwnership::Object> objects) {
+  Command command = QueryOwnership{.request = next_request_++, .objects = std::move(objects)};
+  Effects effects;
+  scheduler_->Apply(command, now_, &effects);
+  CHECK(effects.record.empty() && effects.outgoing.promises.size() == 1);
+  return std::get<OwnershipList>(effects.outgoing.promises[0].body).verdicts;
+}
+
+std::vector<QueryOwnership::Object> SchedulerDriver::Values() const {
+  std::vector<QueryOwnership::Object> values;
+  for (const auto& [address, value] : values_) values.push_back(value);
+  return values;
 }
 
 RunStatus SchedulerDriver::Status(uint64_t run) {

@@ -16,6 +16,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -66,6 +67,11 @@ class SchedulerDriver {
   // that is back before anything else happens.
   void Restart(bool checkpoint_first, const std::string& first = "");
 
+  // The verdicts on objects; and where all values come from that were reported in time and not yet
+  // deleted, by address.
+  std::vector<Ownership> AskOwnership(std::vector<QueryOwnership::Object> objects);
+  std::vector<QueryOwnership::Object> Values() const;
+
   RunStatus Status(uint64_t run);
   ReplyBody Ask(Command command);
 
@@ -114,6 +120,9 @@ class SchedulerDriver {
   std::map<std::string, FakeWorker> workers_;
   std::map<uint64_t, std::shared_ptr<const Program>> programs_;
   std::map<uint64_t, Reply> replies_;
+  // By stream and report: what is not acknowledged. Then by address.
+  std::map<std::pair<uint64_t, uint64_t>, QueryOwnership::Object> reported_;
+  std::map<uint64_t, QueryOwnership::Object> values_;
   std::vector<std::string> lines_;
   std::set<uint64_t> deleted_;  // Addresses.
 

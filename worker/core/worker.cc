@@ -52,6 +52,15 @@ SessionOptions SlotsOf(const WorkerOptions& options) {
   return session;
 }
 
+// Once when a bucket's disk is nearly full, once when there is room again.
+void SayThatValuesWait(const std::string& bucket, const std::string& why) {
+  if (why.empty()) {
+    log::info("bucket takes values again bucket={}", bucket);
+  } else {
+    log::warn("bucket takes no values bucket={} error={} action=wait", bucket, why);
+  }
+}
+
 }  // namespace
 
 class Worker::Impl {
@@ -73,8 +82,11 @@ class Worker::Impl {
       return absl::FailedPreconditionError(
           absl::StrCat("the hub at ", options.hub, " knows no bucket; name one with -k HOST:PORT"));
     }
-    ASSIGN_OR_RETURN(
-        bucket_, BucketClient::Connect(buckets, options.token, deadline - Clock::Real()->Now()));
+    ASSIGN_OR_RETURN(bucket_,
+                     BucketClient::Connect({.buckets = buckets,
+                                            .token = options.token,
+                                            .connect_timeout = deadline - Clock::Real()->Now(),
+                                            .on_waiting = SayThatValuesWait}));
     ASSIGN_OR_RETURN(executors_, Make(options, slots));
     role_->Begin(bucket_.get(), executors_.python.get(), executors_.sql.get());
     log::info("worker started hub={} async={} thread={} process={} sql={}", options.hub,

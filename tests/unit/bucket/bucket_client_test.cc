@@ -308,18 +308,6 @@ TEST_F(BucketClientTest, TheTokenIsRequired) {
   EXPECT_EQ(GetOne({.address = PutOne({.data = "x"})})->data, "x");
 }
 
-TEST_F(BucketClientTest, AFullDiskRefusesPutsAndStreams) {
-  StopBucket();
-  options_.low_water_bytes = UINT64_MAX;
-  StartBucket();
-  Connect();
-  EXPECT_TRUE(absl::IsResourceExhausted(Put({{.data = "x"}})[0].status()));
-  auto writer = *client_->OpenWriter(ObjectKind::kBytes, {});
-  absl::Status status = writer->Append(std::string(1 << 20, 'x'), 0, false);
-  if (status.ok()) status = writer->Finish().status();
-  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
-}
-
 TEST_F(BucketClientTest, ClosingTheClientCancelsWhatWaits) {
   const uint64_t address = PutOne({.data = "x"});
   StopBucket();

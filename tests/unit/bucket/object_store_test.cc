@@ -293,12 +293,63 @@ TEST_F(ObjectStoreTest, ADamagedFileIsDataLoss) {
   EXPECT_LT(lost, 200);
 }
 
-TEST_F(ObjectStoreTest, APutOnAFullDiskIsRefusedAndReadsGoOn) {
+TEST_F(ObjectStoreTest, OneForeignAddressDoesNotKeepTheOthers) {
+  const uint64_t small = PutOne(ObjectKind::kValue, "x");
+  const uint64_t list = WriteList(3);
+  const uint64_t foreign = MakeAddress(static_cast<uint16_t>(store_->store_id() ^ 1), 10);
+  const uint64_t addresses[] = {small, foreign, list};
+  EXPECT_TRUE(absl::IsFailedPrecondition(store_->Delete(addresses)));
+  EXPECT_TRUE(absl::IsNotFound(store_->Describe(small).status()));
+  EXPECT_TRUE(absl::IsNotFound(store_->Describe(list).status()));
+}
+
+TEST_F(ObjectStoreTest, OnlyOneHubMaySweep) {
+  EXPECT_TRUE(store_->ClaimFor("one").ok());
+  EXPECT_TRUE(store_->ClaimFor("one").ok());
+  Open();
+  EXPECT_TRUE(store_->ClaimFor("one").ok());
+  const absl::Status other = store_->ClaimFor("two");
+  EXPECT_TRUE(absl::IsFailedPrecondition(other));
+  EXPECT_TRUE(absl::StrContains(other.message(), "belong to hub one")) << other;
+}
+
+// A writer whose task was taken from it goes on for a moment.
+TEST_F(ObjectStoreTest, WhatIsWrittenAfterTheDeletionIsListedWithoutOrigin) {
+  auto writer = *store_->OpenWriter(ObjectKind::kBytes, {.run = 7});
+  const NewChunk chunk{.data = "abc"};
+  ASSERT_TRUE(writer->Append({&chunk, 1}).ok());
+  const uint64_t address = store_->List(0, 10)->at(0).address;
+  ASSERT_TRUE(store_->Delete({&address, 1}).ok());
+  ASSERT_TRUE(writer->Append({&chunk, 1}).ok());
+  const auto listed = *store_->List(0, 10);
+  ASSERT_EQ(listed.size(), 1u);
+  EXPECT_EQ(listed[0].address, address);
+  EXPECT_EQ(listed[0].info.origin.run, 0u);
+  ASSERT_TRUE(store_->Delete({&address, 1}).ok());
+  EXPECT_TRUE(store_->List(0, 10)->empty());
+}
+
+TEST_F(ObjectStoreTest, ReclaimGivesBackWhatWasDeletedAndKeepsTheRest) {
+  const std::string data(200'000, 'x');
+  std::vector<uint64_t> addresses;
+  for (int i = 0; i < 200; ++i) addresses.push_back(PutOne(ObjectKind::kBytes, data));
+  const uint64_t kept = addresses.back();
+  addresses.pop_back();
+  // So that it has a reason to: nothing is free enough.
+  store_.reset();
+  store_ = *RocksDbObjectStore::Open({.data_dir = dir_.path(), .low_water_bytes = UINT64_MAX});
+  const uint64_t before = store_->Stats().bytes;
+  ASSERT_TRUE(store_->Delete(addresses).ok());
+  store_->Reclaim();
+  EXPECT_LT(store_->Stats().bytes, before / 4);
+  EXPECT_EQ(Read(kept)[0].data, data);
+}
+
+TEST_F(ObjectStoreTest, AFullDiskIsKnownAndReadsGoOn) {
   const uint64_t kept = PutOne(ObjectKind::kValue, "kept");
   store_.reset();
   store_ = *RocksDbObjectStore::Open({.data_dir = dir_.path(), .low_water_bytes = UINT64_MAX});
-  const NewObject object{.data = "x"};
-  const absl::Status refused = store_->Put({&object, 1}).status();
+  const absl::Status refused = store_->CheckRoom();
   EXPECT_TRUE(absl::IsResourceExhausted(refused));
   EXPECT_TRUE(absl::StrContains(refused.message(), "nearly full")) << refused;
   EXPECT_EQ(Read(kept)[0].data, "kept");

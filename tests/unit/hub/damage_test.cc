@@ -313,6 +313,9 @@ TEST_F(HubDamageTest, AFullDiskSaysSo) {
   const absl::Status status = store->Commit(store->first_turn(), {.runs = {Run(1)}});
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
   EXPECT_TRUE(absl::StrContains(status.message(), dir_)) << status;
+  // The sync thread comes after it, and must get the same answer, not end the process.
+  EXPECT_EQ(store->Sync(), status);
+  EXPECT_EQ(store->PutFile("sha256", "content"), status);
 }
 
 }  // namespace

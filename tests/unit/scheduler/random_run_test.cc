@@ -1,7 +1,8 @@
 // Random programs, random outcomes, workers that come and go, restarts at any moment: whatever
 // happens, every run ends, its counts add up, no task is granted while somebody holds it, and a
-// restart changes nothing. A failure names its seed and its program. BUE_SEEDS_FROM=N in the
-// environment tries other seeds than the first 20,000, BUE_TRACE=1 prints all that happens.
+// restart changes nothing, and no value that may still be read is disowned. A failure names its seed
+// and its program. BUE_SEEDS_FROM=N in the environment tries other seeds than the first 20,000,
+// BUE_TRACE=1 prints all that happens.
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -51,6 +52,7 @@ class RandomRun {
     for (const int end = step_ + 5000; step_ < end && !ended_; ++step_) {
       Act();
       Read();
+      if (step_ % 7 == 0) AskOwnership();
       if (testing::Test::HasFatalFailure()) return;
     }
   }
@@ -64,6 +66,7 @@ class RandomRun {
       const ResultPage& page = std::get<ResultPage>(body);
       for (const ResultEntry& result : page.results) {
         EXPECT_FALSE(driver_.deleted(result.address)) << result.step << " " << result.item;
+        EXPECT_FALSE(disowned_.contains(result.address)) << result.step << " " << result.item;
         EXPECT_TRUE(seen.insert(result.address).second) << result.step << " " << result.item;
       }
       start = page.next;
@@ -208,6 +211,25 @@ class RandomRun {
     EXPECT_LE(before.items.total, after.items.total);
   }
 
+  // A sweep takes what the hub disowns: it must never be read again.
+  void AskOwnership() {
+    const std::vector<QueryOwnership::Object> values = driver_.Values();
+    const std::vector<Ownership> verdicts = driver_.AskOwnership(values);
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (verdicts[i] == Ownership::kWanted || verdicts[i] == Ownership::kAskAgain) continue;
+      disowned_.insert(values[i].address);
+    }
+  }
+
+  // Values are "v12" in the inputs of a grant.
+  void CheckInputs(const std::string& grant) {
+    for (size_t at = grant.find('('); at < grant.size(); ++at) {
+      if (grant[at] != 'v') continue;
+      const uint64_t address = std::strtoull(grant.c_str() + at + 1, nullptr, 10);
+      ASSERT_FALSE(disowned_.contains(address)) << grant << "\n" << absl::StrJoin(last_, "\n");
+    }
+  }
+
   // Breaks a stream; the worker is back at once, later, or never (another one comes).
   void LoseAWorker() {
     const std::string worker = *std::next(workers_.begin(), Draw(workers_.size()));
@@ -228,6 +250,7 @@ class RandomRun {
     for (const std::string& line : driver_.TakeLines()) {
       Note(line);
       ASSERT_FALSE(absl::StrContains(line, "(granted twice")) << absl::StrJoin(last_, "\n") << "\n";
+      if (absl::StartsWith(line, "grant ")) CheckInputs(line);
       ASSERT_FALSE(absl::StrContains(line, "deleted")) << absl::StrJoin(last_, "\n") << "\n";
       ended_ = ended_ || line == "run r1 succeeded" || line == "run r1 failed";
     }
@@ -243,6 +266,7 @@ class RandomRun {
   std::set<std::string> workers_{"w0"};
   int step_ = 0;
   std::deque<std::string> last_;
+  std::set<uint64_t> disowned_;  // Addresses that a sweep would have taken.
   bool ended_ = false;
   bool lucky_ = false;  // Tasks succeed, or are given back.
 };

@@ -1,0 +1,224 @@
+"""Full disks, for real: roles on a small tmpfs in a mount namespace of their own.
+
+Where mounting is not permitted the tests are skipped.
+"""
+import os
+import shutil
+import subprocess
+
+from cluster import BUE, ClusterTest, main, wait_for
+
+MIB = 1 << 20
+
+STEPS = '''
+def numbers():
+    return list(range(400))
+
+def value(x):
+    print('value', x)
+    return bytes([x % 251]) * 300_000
+
+def small(x):
+    return x
+'''
+
+SCRIPT = '''
+import python (numbers, value) steps.py
+source = | numbers
+pipe = | value
+for x in source():
+    kept = pipe(x)
+'''
+
+SMALL = '''
+import python (small) steps.py
+pipe = | small
+for x in range(3000):
+    kept = pipe(x)
+'''
+
+
+class SmallDisk:
+    """A tmpfs that only this test and what it starts on it see."""
+
+    def __init__(self, path, mib):
+        os.makedirs(path)
+        self.path = path
+        self.holder = subprocess.Popen(
+            ['unshare', '-m', 'sh', '-c',
+             f'mount --make-rprivate / && mount -t tmpfs -o size={mib}m tmpfs "$0" && echo ready '
+             '&& exec cat', path],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.works = self.holder.stdout.readline() == b'ready\n'
+        self.error = '' if self.works else self.holder.stderr.read().decode().strip()
+        self.prefix = ('nsenter', '-t', str(self.holder.pid), '-m', f'--wdns={os.path.dirname(path)}')
+        # The same files, seen from outside.
+        self.outside = f'/proc/{self.holder.pid}/root{path}'
+
+    def free_bytes(self):
+        disk = os.statvfs(self.outside)
+        return disk.f_bavail * disk.f_frsize
+
+    def leave(self, free_bytes):
+        """Fills it up until so much is left."""
+        with open(os.path.join(self.outside, 'ballast'), 'ab') as ballast:
+            taken = self.free_bytes() - free_bytes
+            if taken > 0:
+                os.posix_fallocate(ballast.fileno(), ballast.seek(0, os.SEEK_END), taken)
+
+    def make_room(self):
+        os.remove(os.path.join(self.outside, 'ballast'))
+
+    def close(self):
+        self.holder.stdin.close()
+        self.holder.wait()
+        self.holder.stdout.close()
+        self.holder.stderr.close()
+
+
+class DiskTest(ClusterTest):
+    def setUp(self):
+        super().setUp()
+        if shutil.which('unshare') is None or shutil.which('nsenter') is None:
+            self.skipTest('needs unshare and nsenter (util-linux)')
+        self.write('steps.py', STEPS)
+        self.write('script.bue', SCRIPT)
+        self.write('small.bue', SMALL)
+
+    def small_disk(self, mib):
+        disk = SmallDisk(self.path('disk'), mib)
+        self.addCleanup(disk.close)
+        if not disk.works:
+            self.skipTest(f'mounting a tmpfs in a namespace is not permitted: {disk.error}')
+        return disk
+
+    def start_bucket_on(self, disk, *arguments, binding='127.0.0.1:0'):
+        self.bucket = self.start('bucket', '-b', binding, '--data', self.path('disk', 'bucket'),
+                                 *arguments, prefix=disk.prefix)
+        return self.bucket
+
+    def start_hub_on(self, disk, *arguments, binding='127.0.0.1:0'):
+        self.hub = self.start('hub', '-b', binding, '-k', self.bucket.address, '--data',
+                              self.path('disk', 'hub'), *arguments, prefix=disk.prefix)
+        self.hub_address = self.hub.address
+        return self.hub
+
+    def done(self, run):
+        return self.status(run)['tasks']['done']
+
+    def end_of(self, run):
+        """Waits for the run; it must have succeeded, each task once."""
+        self.bue('wait', run, '--reconnect', 120, limit_s=240)
+        self.assertEqual(self.json_lines('errors', run), [])
+
+    def said(self, role, text):
+        return [line for line in role.log().splitlines() if text in line]
+
+    def test_values_wait_for_room_and_go_on(self):
+        disk = self.small_disk(256)
+        self.start_bucket_on(disk)
+        self.start_hub()
+        worker = self.start_worker('--slots', 4, cwd=self.path('w'))
+        disk.leave(100 * MIB)  # 36 MiB above the low-water mark; the run makes 120 MB.
+        run = self.upload('script.bue')
+        wait_for(lambda: self.said(worker, 'bucket takes no values'), 'the worker says it waits')
+        (line,) = self.said(worker, 'bucket takes no values')
+        for part in (self.path('disk', 'bucket'), 'MiB are free', 'new values need 64 MiB',
+                     'make room', 'action=wait'):
+            self.assertIn(part, line)
+        self.assertEqual(len(self.said(self.bucket, 'bucket is full')), 1)
+        # Reads go on, and there is room for what must still be written.
+        self.assertTrue(self.json_lines('logs', run)[0]['text'].startswith('value'))
+        self.assertGreater(disk.free_bytes(), 20 * MIB)
+        self.assertEqual(self.status(run)['tasks']['failed'], 0)
+        disk.make_room()
+        self.end_of(run)
+        self.assertEqual(len(self.said(worker, 'bucket takes no values')), 1)
+        self.assertEqual(len(self.said(worker, 'bucket takes values again')), 1)
+        self.assertEqual(self.done(run), 401)
+
+    def test_deleting_runs_makes_room(self):
+        disk = self.small_disk(256)
+        self.start_bucket_on(disk)
+        self.start_hub()
+        worker = self.start_worker('--slots', 4, cwd=self.path('w'))
+        first = self.upload('script.bue')
+        self.end_of(first)
+        disk.leave(70 * MIB)
+        second = self.upload('script.bue')
+        wait_for(lambda: self.said(worker, 'bucket takes no values'), 'the worker says it waits')
+        self.bue('delete', first)
+        self.end_of(second)
+        self.assertTrue(self.said(self.bucket, 'bucket reclaimed space'))
+
+    def test_uploads_are_refused_and_what_runs_goes_on(self):
+        disk = self.small_disk(128)
+        self.start_bucket()
+        self.start_hub_on(disk)
+        self.start_worker('--slots', 4, cwd=self.path('w'))
+        run = self.upload('small.bue')
+        disk.leave(40 * MIB)
+        refused = self.bue('upload', '-f', 'small.bue', code=2)
+        for part in (self.path('disk', 'hub'), 'MiB are free', 'needs 64 MiB', 'free some space'):
+            self.assertIn(part, refused.stderr)
+        self.end_of(run)
+        disk.make_room()
+        self.end_of(self.upload('small.bue'))
+
+    def test_a_hub_whose_disk_is_full_ends_and_waits_when_it_starts(self):
+        disk = self.small_disk(128)
+        self.start_bucket()
+        self.start_hub_on(disk, '--low-water', '0')
+        self.start_worker('--slots', 4, cwd=self.path('w'))
+        run = self.upload('small.bue')
+        disk.leave(0)
+        # A file that has no room is what shows it, at the latest.
+        self.write('large.py', '# ' + 'x' * (8 * MIB) + '\ndef small(x):\n    return x\n')
+        self.write('large.bue', SMALL.replace('steps.py', 'large.py'))
+        for _ in range(20):
+            self.bue('upload', '-f', 'large.bue', '--timeout', '2', code=None)
+            if not self.hub.alive():
+                break
+        self.assertEqual(self.hub.process.wait(30), 1, self.hub.log())
+        (line,) = self.said(self.hub, 'hub cannot go on')
+        self.assertIn('No space left', line)
+        address = self.hub.address
+
+        waiting = subprocess.Popen(
+            [*disk.prefix, BUE, 'hub', '-b', address, '-k', self.bucket.address, '--data',
+             self.path('disk', 'hub')], cwd=self.folder, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True)
+        self.addCleanup(waiting.stderr.close)
+        self.addCleanup(waiting.stdout.close)
+        self.addCleanup(waiting.kill)
+        line = ''
+        while 'hub cannot start yet' not in line:
+            line = waiting.stderr.readline()
+            self.assertTrue(line, 'the hub ended instead of waiting')
+        self.assertIn('action=wait', line)
+        waiting.terminate()
+        self.assertEqual(waiting.wait(30), 0)  # Waiting, it can be stopped.
+
+        disk.make_room()
+        self.start_hub_on(disk, binding=address)
+        self.end_of(run)
+
+    def test_a_bucket_whose_disk_is_full_ends_and_comes_back(self):
+        disk = self.small_disk(192)
+        self.start_bucket_on(disk, '--low-water', '0')
+        self.start_hub()
+        self.start_worker('--slots', 4, cwd=self.path('w'))
+        disk.leave(30 * MIB)
+        run = self.upload('script.bue')
+        self.assertEqual(self.bucket.process.wait(120), 1)
+        (line,) = self.said(self.bucket, 'bucket stops')
+        self.assertIn(self.path('disk', 'bucket'), line)
+        self.assertIn('No space left', line)
+        address = self.bucket.address
+        disk.make_room()
+        self.start_bucket_on(disk, binding=address)
+        self.end_of(run)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,175 @@
+// A bucket whose disk is nearly full, as its clients see it: values wait, everything else goes on.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "bucket/bucket_service.h"
+#include "bucket/rocksdb_object_store.h"
+#include "common/rpc.h"
+#include "tests/unit/bucket/bucket_fixture.h"
+
+namespace bue {
+namespace {
+
+// The store behind it, on a disk that is full when the test says so.
+class FullStore final : public bucket::ObjectStore {
+ public:
+  explicit FullStore(std::unique_ptr<bucket::ObjectStore> store) : store_(std::move(store)) {}
+
+  std::atomic<bool> full{false};
+  std::atomic<int> reclaims{0};
+
+  absl::Status CheckRoom() override {
+    return full ? absl::ResourceExhaustedError("the test's disk is nearly full") : absl::OkStatus();
+  }
+  void Reclaim() override { ++reclaims; }
+
+  uint16_t store_id() const override { return store_->store_id(); }
+  absl::StatusOr<std::vector<uint64_t>> Put(absl::Span<const bucket::NewObject> objects) override {
+    return store_->Put(objects);
+  }
+  absl::StatusOr<std::unique_ptr<bucket::ObjectWriter>> OpenWriter(ObjectKind kind,
+                                                                   const Origin& origin) override {
+    return store_->OpenWriter(kind, origin);
+  }
+  absl::Status Delete(absl::Span<const uint64_t> addresses) override {
+    return store_->Delete(addresses);
+  }
+  absl::Status Sync() override { return store_->Sync(); }
+  absl::StatusOr<bucket::ObjectInfo> Describe(uint64_t address) override {
+    return store_->Describe(address);
+  }
+  absl::StatusOr<std::unique_ptr<bucket::ObjectReader>> OpenReader(uint64_t address, uint64_t first,
+                                                                   uint64_t count) override {
+    return store_->OpenReader(address, first, count);
+  }
+  absl::Status ClaimFor(const std::string& hub) override { return store_->ClaimFor(hub); }
+  absl::StatusOr<std::vector<bucket::ListedObject>> List(uint64_t after, size_t limit) override {
+    return store_->List(after, limit);
+  }
+  bucket::StoreStats Stats() override { return store_->Stats(); }
+
+ private:
+  const std::unique_ptr<bucket::ObjectStore> store_;
+};
+
+class FullDiskTest : public BucketFixture {
+ protected:
+  void SetUp() override {
+    store_ = std::make_unique<FullStore>(
+        *bucket::RocksDbObjectStore::Open({.data_dir = dir_.path() + "/data"}));
+    service_ =
+        std::make_unique<bucket::BucketService>(store_.get(), bucket::BucketServiceOptions{});
+    server_ = *RpcServer::Start({.binding = "127.0.0.1:0"}, {service_->service()});
+    ConnectToFull();
+  }
+  void TearDown() override {
+    client_.reset();
+    server_->Shutdown(absl::Seconds(1));
+    server_.reset();
+    service_.reset();
+  }
+
+  void ConnectToFull() {
+    client_ =
+        *BucketClient::Connect({.buckets = {server_->address()},
+                                .on_waiting = [this](const std::string&, const std::string& why) {
+                                  absl::MutexLock lock(&mutex_);
+                                  notices_.push_back(why);
+                                }});
+  }
+
+  std::vector<std::string> AwaitNotices(size_t count) {
+    absl::MutexLock lock(&mutex_);
+    const auto enough = [&] {
+      mutex_.AssertHeld();
+      return notices_.size() >= count;
+    };
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&enough), absl::Seconds(60)));
+    return notices_;
+  }
+
+  std::unique_ptr<FullStore> store_;
+  std::unique_ptr<bucket::BucketService> service_;
+  std::unique_ptr<RpcServer> server_;
+  absl::Mutex mutex_;
+  std::vector<std::string> notices_ ABSL_GUARDED_BY(mutex_);
+};
+
+TEST_F(FullDiskTest, ValuesWaitAreToldOnceAndGoOnByThemselves) {
+  const uint64_t before = PutOne({.data = "before"});
+  auto begun = *client_->OpenWriter(ObjectKind::kBytes, {});
+  ASSERT_TRUE(begun->Append(std::string(1 << 20, 'b'), 0, false).ok());
+  ASSERT_TRUE(begun->Flush().ok());
+  store_->full = true;
+
+  absl::Notification put;
+  Addresses addresses;
+  client_->Put({{.data = "a"}, {.data = "b"}}, [&](Addresses result) {
+    addresses = std::move(result);
+    put.Notify();
+  });
+  // More than the bucket and the stream hold: it blocks, and goes on in the middle.
+  const std::string large(24 << 20, 'l');
+  uint64_t written = 0;
+  std::thread writer([&] { written = Write(ObjectKind::kBytes, large, 0); });
+  EXPECT_TRUE(absl::StrContains(AwaitNotices(1)[0], "nearly full"));
+  // Whatever is not a put goes on.
+  EXPECT_EQ(GetOne({.address = before})->data, "before");
+  EXPECT_TRUE(client_->Delete({before}).ok());
+  EXPECT_FALSE(put.HasBeenNotified());
+
+  store_->full = false;
+  writer.join();
+  put.WaitForNotification();
+  EXPECT_EQ(GetOne({.address = *addresses[0]})->data, "a");
+  EXPECT_EQ(GetOne({.address = *addresses[1]})->data, "b");
+  EXPECT_TRUE(ReadAll(client_->OpenReader(written)->get()) == large);
+  ASSERT_TRUE(begun->Append(std::string(1 << 20, 'c'), 0, false).ok());
+  EXPECT_EQ(begun->Finish()->bytes, 2u << 20);
+  const std::vector<std::string> notices = AwaitNotices(2);
+  EXPECT_EQ(notices.size(), 2u);
+  EXPECT_EQ(notices[1], "");
+}
+
+TEST_F(FullDiskTest, WhatIsAbortedGoesWhileOthersWait) {
+  auto writer = *client_->OpenWriter(ObjectKind::kBytes, {});
+  ASSERT_TRUE(writer->Append(std::string(1 << 20, 'b'), 0, false).ok());
+  const uint64_t address = writer->Flush()->address;
+  store_->full = true;
+  ASSERT_TRUE(writer->Append(std::string(1 << 20, 'c'), 0, false).ok());
+  AwaitNotices(1);
+  writer->Abort();
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  const auto gone = [&] {
+    return absl::IsNotFound(store_->Describe(address).status()) && store_->reclaims > 0;
+  };
+  while (!gone() && absl::Now() < deadline) std::this_thread::yield();
+  EXPECT_TRUE(gone());
+}
+
+TEST_F(FullDiskTest, AClientThatLeavesTakesItsValuesWithIt) {
+  store_->full = true;
+  absl::Status status;
+  client_->Put({{.data = std::string(100'000, 'x')}},
+               [&](Addresses result) { status = result[0].status(); });
+  AwaitNotices(1);
+  client_.reset();
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  store_->full = false;
+  ConnectToFull();
+  EXPECT_EQ(GetOne({.address = PutOne({.data = "next"})})->data, "next");
+  EXPECT_EQ(store_->List(0, 10)->size(), 1u);
+}
+
+}  // namespace
+}  // namespace bue
