@@ -27,6 +27,8 @@
 namespace bue::hub {
 namespace {
 
+constexpr uint64_t kTightBytes = 64 << 20;  // More than is written at once.
+
 using rocksdb::Slice;
 
 // A turn's number holds the epoch, so that no two hubs' turns meet.
@@ -55,6 +57,7 @@ class RocksdbHubStore::Impl {
   absl::StatusOr<HubSnapshot> Load();
   absl::Status Commit(uint64_t turn, const TurnRecord& record);
   absl::Status Sync() {
+    const absl::MutexLockMaybe alone(AloneWhenTight());
     RETURN_IF_ERROR(CheckWritable());
     return Wrote(db_->SyncWAL(), "sync");
   }
@@ -63,6 +66,7 @@ class RocksdbHubStore::Impl {
   absl::Status CheckSpace() { return directory_->CheckSpace(options_.free_bytes_min); }
 
   absl::Status PutFile(absl::string_view sha256, absl::string_view content) {
+    const absl::MutexLockMaybe alone(AloneWhenTight());
     RETURN_IF_ERROR(CheckWritable());
     return Wrote(db_->Put({}, ToSlice(FileKey(sha256)), ToSlice(content)), "write to");
   }
@@ -89,6 +93,11 @@ class RocksdbHubStore::Impl {
     if (failure_.ok()) failure_ = Done(status, doing);
     failed_ = true;
     return failure_;
+  }
+  // A sync beside a write that fails would meet the same end before we know of the failure. So on a
+  // disk that is about to be full they wait for each other. Null: there is room.
+  absl::Mutex* AloneWhenTight() {
+    return directory_->CheckSpace(kTightBytes).ok() ? nullptr : &tight_mutex_;
   }
   absl::Status CheckWritable() ABSL_LOCKS_EXCLUDED(failure_mutex_) {
     if (!failed_) return absl::OkStatus();
@@ -117,6 +126,7 @@ class RocksdbHubStore::Impl {
   uint64_t epoch_ = 0;
   std::string id_;
 
+  absl::Mutex tight_mutex_;  // Held while writing or syncing, when the disk is nearly full.
   std::atomic<bool> failed_{false};
   absl::Mutex failure_mutex_;
   absl::Status failure_ ABSL_GUARDED_BY(failure_mutex_);
@@ -213,6 +223,8 @@ absl::Status RocksdbHubStore::Impl::Commit(uint64_t turn, const TurnRecord& reco
 
 // A large program's memory is not kept for the next turn.
 absl::Status RocksdbHubStore::Impl::WriteBatch() {
+  RETURN_IF_ERROR(CheckWritable());
+  const absl::MutexLockMaybe alone(AloneWhenTight());
   RETURN_IF_ERROR(CheckWritable());
   const absl::Status status = Wrote(db_->Write({}, &batch_), "write to");
   if (batch_.GetDataSize() > kBatchBytesKept) batch_ = rocksdb::WriteBatch();
