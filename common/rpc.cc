@@ -156,7 +156,8 @@ namespace {
 void KeepCallbackQueue() {
   struct Call {
     grpc::ClientContext context;
-    grpc::ByteBuffer request;
+    grpc::Slice nothing;
+    grpc::ByteBuffer request{&nothing, 1};
     grpc::ByteBuffer reply;
   };
   static auto* const channel = new std::shared_ptr<grpc::Channel>(
