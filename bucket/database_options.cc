@@ -1,10 +1,25 @@
 #include "bucket/database_options.h"
 
 #include <rocksdb/cache.h>
+#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 
+#include <cstdarg>
+#include <memory>
+
 namespace bue::bucket {
+namespace {
+
+// RocksDB's own log would lie on the disk that fails, and RocksDB aborts the process when it writes
+// there after a failure. What matters comes back as a status.
+class NoLog final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
+
+}  // namespace
 
 rocksdb::Options DatabaseOptions(const RocksDbStoreOptions& options) {
   rocksdb::BlockBasedTableOptions table;
@@ -29,8 +44,7 @@ rocksdb::Options DatabaseOptions(const RocksDbStoreOptions& options) {
   db.bytes_per_sync = 4 << 20;
   db.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   db.avoid_flush_during_recovery = true;
-  db.keep_log_file_num = 3;
-  db.max_log_file_size = 16 << 20;
+  db.info_log = std::make_shared<NoLog>();
   return db;
 }
 

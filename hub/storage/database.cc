@@ -1,15 +1,25 @@
 #include "hub/storage/database.h"
 
 #include <rocksdb/cache.h>
+#include <rocksdb/env.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
 
+#include <cstdarg>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
 
 namespace bue::hub {
 namespace {
+
+// RocksDB's own log would lie on the disk that fails, and RocksDB aborts the process when it writes
+// there after a failure. What matters comes back as a status.
+class NoLog final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
 
 rocksdb::ColumnFamilyOptions FamilyOptions(const std::shared_ptr<rocksdb::Cache>& cache) {
   rocksdb::BlockBasedTableOptions table;
@@ -41,8 +51,7 @@ rocksdb::DBOptions DatabaseOptions() {
   options.max_total_wal_size = 32 << 20;
   options.max_open_files = 128;
   options.max_background_jobs = 2;
-  options.keep_log_file_num = 2;
-  options.info_log_level = rocksdb::WARN_LEVEL;
+  options.info_log = std::make_shared<NoLog>();
   return options;
 }
 
