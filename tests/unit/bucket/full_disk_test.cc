@@ -141,22 +141,6 @@ TEST_F(FullDiskTest, ValuesWaitAreToldOnceAndGoOnByThemselves) {
   EXPECT_EQ(notices[1], "");
 }
 
-TEST_F(FullDiskTest, WhatIsAbortedGoesWhileOthersWait) {
-  auto writer = *client_->OpenWriter(ObjectKind::kBytes, {});
-  ASSERT_TRUE(writer->Append(std::string(1 << 20, 'b'), 0, false).ok());
-  const uint64_t address = writer->Flush()->address;
-  store_->full = true;
-  ASSERT_TRUE(writer->Append(std::string(1 << 20, 'c'), 0, false).ok());
-  AwaitNotices(1);
-  writer->Abort();
-  const absl::Time deadline = absl::Now() + absl::Seconds(60);
-  const auto gone = [&] {
-    return absl::IsNotFound(store_->Describe(address).status()) && store_->reclaims > 0;
-  };
-  while (!gone() && absl::Now() < deadline) std::this_thread::yield();
-  EXPECT_TRUE(gone());
-}
-
 TEST_F(FullDiskTest, AClientThatLeavesTakesItsValuesWithIt) {
   store_->full = true;
   absl::Status status;
