@@ -75,12 +75,13 @@ void Run::Close(Instance* instance) {
 }
 
 // With all in it. Items that have not ended leave the counts as if they had never been, begun or
-// not, because a replay begins fewer of them; what has ended stays counted.
+// not, because a replay begins fewer of them; so do those that failed, which nobody can retry any
+// more. Work that went well stays counted.
 void Run::Destroy(Instance* instance) {
   if (listener_ != nullptr) listener_->OnInstanceGone(this, instance);
   const uint32_t region = instance->region;
-  regions_[region].expected -=
-      instance->available - instance->done - instance->failed - instance->filtered;
+  regions_[region].expected -= instance->available - instance->done - instance->filtered;
+  regions_[region].failed -= instance->failed;
   std::vector<uint64_t> inner;
   const std::vector<uint32_t>& columns = graph_.region(region).kept_columns;
   instance->kept.Visit(0, [&](uint64_t, absl::Span<const uint64_t> values) {
@@ -110,14 +111,15 @@ void Run::Destroy(Instance* instance) {
 void Run::DestroyVertex(Item* item, uint32_t v, std::vector<uint64_t>* inner) {
   Vertex& vertex = item->vertices[v];
   const RunGraph::Vertex& info = graph_.vertex(item->instance->region, v);
+  const bool stays_counted = item->ended && !item->unit.failed;
   RevokeLease(item, v);
   if (info.is_loop) {
     if (vertex.value != 0) inner->push_back(vertex.value);
-    if (vertex.settled && !item->ended) --regions_[info.index].settled;
+    if (vertex.settled && !stays_counted) --regions_[info.index].settled;
   } else if (vertex.state == VertexState::kSucceeded) {
     DropValue(&vertex);
   }
-  if (!item->ended) CountTask(*item, v, vertex.state, -1);
+  if (!stays_counted) CountTask(*item, v, vertex.state, -1);
 }
 
 void Run::DropValue(Vertex* vertex) {
