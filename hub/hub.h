@@ -36,7 +36,8 @@ struct HubOptions {
   std::function<bool()> give_up;
   uint64_t checkpoint_bytes = 32 << 20;  // Weight of the journal at which a checkpoint is made.
   absl::Duration heartbeat = absl::Seconds(1);  // Between hub and workers.
-  absl::Duration silence = absl::Seconds(5);    // A worker not heard of for this long is gone.
+  // A worker not heard of for this long is gone: its tasks run elsewhere 5 s after it fell silent.
+  absl::Duration silence = absl::Milliseconds(4500);
   // After a start, how long to wait for the workers of the last time.
   absl::Duration reattach_grace = absl::Seconds(5);
   absl::Duration keep_results = absl::Hours(7 * 24);  // The values of a run that has ended.

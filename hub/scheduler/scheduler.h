@@ -30,11 +30,11 @@ struct SchedulerOptions {
   // After a restart, how long to wait for the workers that were there before granting again what
   // they may be running.
   absl::Duration reattach_grace = absl::Seconds(5);
-  absl::Duration silence = absl::Seconds(5);  // A worker not heard of for this long is gone.
-  uint64_t begun_items_max = 65536;           // Per loop.
-  uint64_t source_window = 1000;              // Unread elements of a streaming source.
-  uint64_t reserve_block = 4096;              // Items by which a cursor's reservation moves.
-  uint32_t losses_max = 3;                    // Lost workers in a row until a task fails.
+  absl::Duration silence = absl::Milliseconds(4500);  // A worker not heard of for so long is gone.
+  uint64_t begun_items_max = 65536;                   // Per loop.
+  uint64_t source_window = 1000;                      // Unread elements of a streaming source.
+  uint64_t reserve_block = 4096;  // Items by which a cursor's reservation moves.
+  uint32_t losses_max = 3;        // Lost workers in a row until a task fails.
   // How long after a task's timeout, which its worker enforces, the hub takes the task away.
   absl::Duration timeout_backstop = absl::Seconds(5);
   uint32_t recomputes_max = 3;  // How often a task's lost value is made again, until it fails.

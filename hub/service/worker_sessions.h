@@ -40,7 +40,7 @@ struct WorkerServiceOptions {
   uint64_t epoch = 1;
   std::vector<std::string> buckets;             // HOST:PORT of each, as workers reach them.
   absl::Duration heartbeat = absl::Seconds(1);  // Each side says something at least this often.
-  absl::Duration silence = absl::Seconds(5);    // A worker not heard of for this long is gone.
+  absl::Duration silence = absl::Milliseconds(4500);  // A worker not heard of for so long is gone.
   size_t workers_max = 4096;
   size_t queued_bytes_max = 64 << 20;              // Waiting for one worker to read.
   absl::Duration log_patience = absl::Seconds(2);  // For a worker to say what a task printed.

@@ -97,7 +97,7 @@ class HubStream {
   absl::Time last_heard_;
   absl::Time last_sent_;
   absl::Duration heartbeat_ = absl::Seconds(1);
-  absl::Duration silence_ = absl::Seconds(5);
+  absl::Duration silence_ = absl::Milliseconds(4500);
 };
 
 }  // namespace bue::worker
