@@ -142,7 +142,7 @@ class BucketService::Impl final : public v1::Bucket::CallbackService {
   ByteBudget get_budget_;
   GroupSync sync_;
   RoomWatch room_;
-  WorkPool pool_;  // Last: its jobs use the others.
+  ThreadPool pool_;  // Last: its jobs use the others.
 };
 
 BucketService::BucketService(ObjectStore* store, const BucketServiceOptions& options)

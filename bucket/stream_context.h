@@ -6,7 +6,7 @@
 #include "bucket/group_sync.h"
 #include "bucket/object_store.h"
 #include "bucket/room_watch.h"
-#include "bucket/work_pool.h"
+#include "common/thread_pool.h"
 
 namespace bue::bucket {
 
@@ -14,7 +14,7 @@ namespace bue::bucket {
 struct StreamContext {
   ObjectStore* store = nullptr;
   GroupSync* sync = nullptr;
-  WorkPool* pool = nullptr;
+  ThreadPool* pool = nullptr;
   RoomWatch* room = nullptr;
   ByteBudget* put_budget = nullptr;  // Requests received and not written yet.
   ByteBudget* get_budget = nullptr;  // Replies read from the store and not sent yet.

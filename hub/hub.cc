@@ -14,7 +14,6 @@
 #include "common/status_macros.h"
 #include "hub/outbox.h"
 #include "hub/scheduler/scheduler.h"
-#include "hub/service/blocking_pool.h"
 #include "hub/service/client_service.h"
 #include "hub/service/object_deleter.h"
 #include "hub/service/requests.h"
@@ -151,7 +150,7 @@ class Hub::Impl {
   // In the order they are made; each uses those before it, and `Post` the loop.
   std::unique_ptr<RocksdbHubStore> store_;
   std::unique_ptr<Scheduler> scheduler_;
-  std::unique_ptr<BlockingPool> pool_;
+  std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Requests> requests_;
   std::unique_ptr<WorkerService> workers_;
   std::unique_ptr<ClientService> clients_;
@@ -205,7 +204,7 @@ absl::Status Hub::Impl::LoadScheduler() {
 
 void Hub::Impl::MakeServices() {
   const auto post = [this](Command command) { return Post(std::move(command)); };
-  pool_ = std::make_unique<BlockingPool>(kPoolThreads, kPoolJobsMax);
+  pool_ = std::make_unique<ThreadPool>(kPoolThreads, kPoolJobsMax);
   requests_ = std::make_unique<Requests>(post);
   workers_ = std::make_unique<WorkerService>(WorkerServiceOptions{.token = options_.token,
                                                                   .epoch = store_->epoch(),

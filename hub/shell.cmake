@@ -12,7 +12,6 @@ target_link_libraries(bue_hub_core PUBLIC hub_scheduler bue_logging bue_program
 # The world around them: storage, services.
 add_library(bue_hub STATIC
   hub.cc
-  service/blocking_pool.cc
   service/client_messages.cc
   service/client_service.cc
   service/listings.cc

@@ -214,7 +214,7 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
     Unary* const reactor = context->DefaultReactor();
     parts_.requests->Ask(std::move(command), [this, reactor, fill](Reply reply) {
       auto shared = std::make_shared<Reply>(std::move(reply));
-      const bool taken = parts_.pool->Add([reactor, fill, shared] {
+      const bool taken = parts_.pool->TryPost([reactor, fill, shared] {
         if (shared->status.ok()) fill(std::get<Body>(shared->body));
         reactor->Finish(ToGrpc(shared->status));
       });

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "hub/service/blocking_pool.h"
+#include "common/thread_pool.h"
 #include "hub/service/requests.h"
 #include "hub/service/worker_service.h"
 #include "hub/storage/hub_store.h"
@@ -48,7 +48,7 @@ struct ClientServiceOptions {
 struct ClientParts {
   Requests* requests = nullptr;
   HubStore* store = nullptr;
-  BlockingPool* pool = nullptr;
+  ThreadPool* pool = nullptr;
   WorkerService* workers = nullptr;
 };
 

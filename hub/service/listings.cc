@@ -54,7 +54,7 @@ class Listing : public grpc::ServerWriteReactor<Record> {
 
   // Runs `job` on the pool; it ends with Turn or End.
   void OnPool(std::function<void()> job) {
-    if (!parts_.pool->Add(std::move(job))) {
+    if (!parts_.pool->TryPost(std::move(job))) {
       End(absl::ResourceExhaustedError("the hub is overloaded; try again"));
     }
   }

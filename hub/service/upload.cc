@@ -42,7 +42,7 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest> {
   ~Upload() override {
     uploads_->bytes_under_way -= reserved_;
     // A program's messages take several times its bytes, once; the allocator would keep that.
-    if (large_) (void)uploads_->parts.pool->Add([] { malloc_trim(0); });
+    if (large_) (void)uploads_->parts.pool->TryPost([] { malloc_trim(0); });
   }
 
   void OnReadDone(bool ok) override {
@@ -72,7 +72,7 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest> {
       (this->*next)();
     };
     if (quick) return work();
-    if (!uploads_->parts.pool->Add(std::move(work))) {
+    if (!uploads_->parts.pool->TryPost(std::move(work))) {
       Fail(absl::ResourceExhaustedError("the hub is overloaded; try again"));
     }
   }

@@ -13,11 +13,11 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "common/bucket_client/bucket_client.h"
+#include "common/thread_pool.h"
 #include "worker/core/grant.h"
 #include "worker/core/hub_calls.h"
 #include "worker/core/inbox.h"
 #include "worker/core/input_streams.h"
-#include "worker/core/thread_pool.h"
 #include "worker/core/value_cache.h"
 #include "worker/executor.h"
 

@@ -15,7 +15,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "common/bucket_client/bucket_client.h"
-#include "worker/core/thread_pool.h"
+#include "common/thread_pool.h"
 #include "worker/executor.h"
 #include "worker/sql/sql_step.h"
 

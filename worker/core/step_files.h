@@ -16,9 +16,9 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "common/program/program.h"
+#include "common/thread_pool.h"
 #include "worker/core/hub_calls.h"
 #include "worker/core/inbox.h"
-#include "worker/core/thread_pool.h"
 
 namespace bue::worker {
 

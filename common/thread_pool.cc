@@ -1,14 +1,24 @@
-#include "worker/core/thread_pool.h"
+#include "common/thread_pool.h"
 
 #include <utility>
 
-namespace bue::worker {
+#include "common/check.h"
 
-ThreadPool::ThreadPool(int threads) {
+namespace bue {
+
+ThreadPool::ThreadPool(int threads, size_t queue_max) : queue_max_(queue_max) {
+  CHECK(threads > 0);
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
-ThreadPool::~ThreadPool() { Stop(); }
+ThreadPool::~ThreadPool() {
+  {
+    absl::MutexLock lock(&mutex_);
+    ending_ = true;
+    changed_.SignalAll();
+  }
+  Join();
+}
 
 void ThreadPool::Post(Work work) {
   absl::MutexLock lock(&mutex_);
@@ -17,14 +27,26 @@ void ThreadPool::Post(Work work) {
   changed_.Signal();
 }
 
+bool ThreadPool::TryPost(Work work) {
+  absl::MutexLock lock(&mutex_);
+  if (stopped_ || queue_.size() >= queue_max_) return false;
+  queue_.push_back(std::move(work));
+  changed_.Signal();
+  return true;
+}
+
 void ThreadPool::Stop() {
   std::deque<Work> dropped;  // Destroyed after the lock is released.
   {
     absl::MutexLock lock(&mutex_);
-    stopped_ = true;
+    stopped_ = ending_ = true;
     dropped.swap(queue_);
     changed_.SignalAll();
   }
+  Join();
+}
+
+void ThreadPool::Join() {
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
   }
@@ -35,7 +57,7 @@ void ThreadPool::Run() {
     Work work;
     {
       absl::MutexLock lock(&mutex_);
-      while (queue_.empty() && !stopped_) changed_.Wait(&mutex_);
+      while (queue_.empty() && !ending_) changed_.Wait(&mutex_);
       if (queue_.empty()) return;
       work = std::move(queue_.front());
       queue_.pop_front();
@@ -44,4 +66,4 @@ void ThreadPool::Run() {
   }
 }
 
-}  // namespace bue::worker
+}  // namespace bue
