@@ -51,11 +51,11 @@ class HubStream::Connection final : public grpc::ClientBidiReactor<v1::FromWorke
   void Recycle(v1::ToWorker* message) {
     {
       absl::MutexLock lock(&mutex_);
-      if (reading_) {
+      if (reading_ != nullptr) {
         free_ = message;
         return;
       }
-      reading_ = true;
+      reading_ = message;
     }
     StartRead(message);
   }
@@ -66,16 +66,15 @@ class HubStream::Connection final : public grpc::ClientBidiReactor<v1::FromWorke
       inbox_->Post([this, keep = self_] { owner_->OnReadsEnded(this); });
       return;
     }
-    v1::ToWorker* const arrived = current_;
     v1::ToWorker* next;
     {
       absl::MutexLock lock(&mutex_);
-      next = std::exchange(free_, nullptr);
-      reading_ = next != nullptr;
-      // With none free, the message that the loop holds is the next one to be read into.
-      current_ = arrived == &incoming_[0] ? &incoming_[1] : &incoming_[0];
+      v1::ToWorker* const arrived = std::exchange(reading_, std::exchange(free_, nullptr));
+      next = reading_;
+      // Before the lock goes: with it Recycle may start a read, which another thread may finish and
+      // post before this one.
+      inbox_->Post([this, keep = self_, arrived] { owner_->OnRead(this, arrived); });
     }
-    inbox_->Post([this, keep = self_, arrived] { owner_->OnRead(this, arrived); });
     if (next != nullptr) StartRead(next);
   }
   void OnWriteDone(bool ok) override {
@@ -99,11 +98,10 @@ class HubStream::Connection final : public grpc::ClientBidiReactor<v1::FromWorke
   absl::Notification done_;
 
   v1::FromWorker outgoing_;
-  v1::ToWorker incoming_[2];
-  v1::ToWorker* current_ = &incoming_[0];  // Being read into; used by reads only.
+  v1::ToWorker incoming_[2];  // One is read into while the loop works the other off.
 
   absl::Mutex mutex_;
-  bool reading_ ABSL_GUARDED_BY(mutex_) = true;
+  v1::ToWorker* reading_ ABSL_GUARDED_BY(mutex_) = &incoming_[0];  // Null: the loop has both.
   v1::ToWorker* free_ ABSL_GUARDED_BY(mutex_) = &incoming_[1];
 };
 

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "absl/time/clock.h"
@@ -84,6 +86,37 @@ TEST_F(HubStreamTest, MessagesArriveInOrderBothWays) {
       EXPECT_EQ(message.report(), ++last);
     }
   }
+}
+
+// Threads that only burn time take the processor from those of gRPC at every point of their way.
+TEST_F(HubStreamTest, AFloodArrivesWholeAndInOrder) {
+  constexpr uint64_t kMessages = 20000;
+  ASSERT_TRUE(RunUntilUp());
+  std::atomic<bool> over = false;
+  std::vector<std::thread> burning;
+  for (unsigned i = 0; i < 2 * std::thread::hardware_concurrency(); ++i) {
+    burning.emplace_back([&over] {
+      while (!over) {
+      }
+    });
+  }
+  v1::ToWorker message;
+  for (uint64_t i = 1; i <= kMessages; ++i) {
+    message.set_acked_report(i);
+    hub_.Send(message);
+  }
+  const auto acks = [this] {
+    return !messages_.empty() && messages_.back().acked_report() == kMessages;
+  };
+  EXPECT_TRUE(RunUntil(acks));
+  over = true;
+  for (std::thread& thread : burning) thread.join();
+  uint64_t last = 0;
+  for (const v1::ToWorker& heard : messages_) {
+    if (heard.has_welcome() || heard.ping()) continue;
+    ASSERT_EQ(heard.acked_report(), ++last);
+  }
+  EXPECT_EQ(last, kMessages);
 }
 
 TEST_F(HubStreamTest, OnlyOneWriteIsUnderWay) {
