@@ -20,6 +20,10 @@ async def swallows():
     while True:
         try: await asyncio.sleep(60)
         except asyncio.CancelledError: pass
+async def is_busy():
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end: pass
+    await asyncio.sleep(60)
 async def cleans_up():
     try: await asyncio.sleep(60)
     finally: print('cleaned up')
@@ -58,6 +62,13 @@ TEST_F(FailuresTest, ACoroutineThatOverrunsIsCancelled) {
   EXPECT_THAT(result.error.traceback, HasSubstr("await asyncio.sleep(60)"));
   EXPECT_EQ(harness_.Run(StepOf("cleans_up", 0.1)).output, "cleaned up\n");
   EXPECT_EQ(harness_.executor->RunnerPids().size(), 1u);
+}
+
+TEST_F(FailuresTest, ACoroutineThatIsBusyWhenItsTimeIsOverIsCancelledWhenItWaits) {
+  PythonHarness patient;
+  const std::string first = patient.RunAndShow(StepOf("pid"));
+  EXPECT_THAT(patient.RunAndShow(StepOf("is_busy", 0.1)), HasSubstr("error: timeout: "));
+  EXPECT_EQ(patient.RunAndShow(StepOf("pid")), first);
 }
 
 TEST_F(FailuresTest, AStuckThreadRetiresItsRunnerAndItsCompanionsFinish) {

@@ -37,6 +37,7 @@ class AsyncLane:
         self._steps = steps
         self._encoder = _values.Encoder()
         self._tasks = {}     # lease -> task, of calls that suspended
+        self._cancelled = set()  # Those of them that were told so; the loop's thread.
         self._abandoned = False
         self._scheduled = False
         self._drivers = 1
@@ -52,15 +53,11 @@ class AsyncLane:
             self.loop.call_soon_threadsafe(self._start)
 
     def cancel(self, lease):
-        """False: the call is none of the loop's, or has the loop's thread, and nothing ends it."""
-        if lease == self._current or not self._has(lease):
-            return False
+        """False: the call is none of the loop's. One that has the loop's thread is cancelled when
+        it lets go of it."""
         self._asked += 1
-        self.loop.call_soon_threadsafe(self._answer, self._asked)
-        task = self._tasks.get(lease)
-        if task is not None:
-            self.loop.call_soon_threadsafe(task.cancel)
-        return True
+        self.loop.call_soon_threadsafe(self._answer, self._asked, lease)
+        return self._has(lease)
 
     def blocker(self, lease):
         """Who keeps a call that was cancelled from ending: the lease of the call that has the
@@ -74,10 +71,9 @@ class AsyncLane:
         return current or UNKNOWN
 
     def _has(self, lease):
-        return lease in self._tasks or any(call[LEASE] == lease for call in self.inbox.copy())
-
-    def _answer(self, number):
-        self._answered = number
+        # In the order in which a call passes them.
+        return (any(call[LEASE] == lease for call in self.inbox.copy()) or lease == self._current
+                or lease in self._tasks)
 
     def abandon(self):
         """In a forked child: the loop, whose epoll is the parent's too, does not go on."""
@@ -95,6 +91,8 @@ class AsyncLane:
             task = self.loop.create_task(coroutine)
             self._tasks[call[LEASE]] = task
             task.add_done_callback(lambda _: self._ended(call[LEASE]))
+            if call[LEASE] in self.returns.cancels:
+                self._cancel_once(call[LEASE])
         context = contextvars.copy_context()
         self.loop.call_soon_threadsafe(lambda: context.run(start))
 
@@ -189,9 +187,9 @@ class AsyncLane:
     @types.coroutine
     def _run_suspended(self, call, context, coroutine, pending, started):
         lease = call[LEASE]
-        self._tasks[lease] = task = asyncio.current_task()
+        self._tasks[lease] = asyncio.current_task()
         if lease in self.returns.cancels:
-            task.cancel()
+            self._cancel_once(lease)
         run, send = context.run, coroutine.send
         try:
             while True:
@@ -210,14 +208,25 @@ class AsyncLane:
             self.returns.fail(call, error, started)
         finally:
             self._current = 0
-            del self._tasks[lease]
-            self._flush_soon()
+            self._ended(lease)
 
     def _finish(self, call, value, started):
         self.returns.finish(call, value, started, self._encoder, may_block=False)
 
+    def _answer(self, number, lease):
+        self._answered = number
+        if lease in self._tasks:
+            self._cancel_once(lease)
+
+    def _cancel_once(self, lease):
+        """What a coroutine does about its cancellation is not cancelled too."""
+        if lease not in self._cancelled:
+            self._cancelled.add(lease)
+            self._tasks[lease].cancel()
+
     def _ended(self, lease):
         self._tasks.pop(lease, None)
+        self._cancelled.discard(lease)
         self._flush_soon()
 
     def _flush_soon(self):
