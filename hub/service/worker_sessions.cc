@@ -50,6 +50,11 @@ void WorkerSessions::ReadsEnded(WorkerSession* session) {
 }
 
 absl::Status WorkerSessions::Take(WorkerSession* session, const v1::FromWorker& message) {
+  if (message.number() != 0 && message.number() != session->heard_number + 1) {
+    return absl::DataLossError(absl::StrCat("message ", message.number(),
+                                            " of the worker came after ", session->heard_number));
+  }
+  session->heard_number = message.number();
   if (message.has_hello() == session->joined) {
     return absl::InvalidArgumentError(session->joined ? "a worker says hello once"
                                                       : "a worker says hello first");

@@ -61,6 +61,7 @@ class WorkerSession {
 
   // Used by the stream's reader, in turn; `name` is constant once joined.
   std::string name;
+  uint64_t heard_number = 0;  // Of the last message.
   std::atomic<bool> joined = false;
   std::atomic<bool> gone = false;
   std::atomic<bool> welcomed = false;

@@ -54,6 +54,7 @@ WorkerStream::Next WorkerStream::Advance() {
   writing_ = std::move(queue_.front().message);
   queued_bytes_ -= queue_.front().bytes;
   queue_.pop_front();
+  writing_->set_number(++written_);
   return {.write = writing_.get()};
 }
 

@@ -77,6 +77,7 @@ class WorkerStream {
   size_t queued_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   std::unique_ptr<v1::ToWorker> writing_ ABSL_GUARDED_BY(mutex_);  // Null: no write under way.
   std::unique_ptr<v1::ToWorker> spare_ ABSL_GUARDED_BY(mutex_);    // Keeps its memory for the next.
+  uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;                   // Number of the last message.
   absl::Time last_sent_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);
   bool cancelling_ ABSL_GUARDED_BY(mutex_) = false;  // Finish must wait: Cancel needs the call.

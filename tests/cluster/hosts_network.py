@@ -30,8 +30,12 @@ def note(event):
 
 async def hold(x):
     note('start')
-    while not os.path.exists('%(folder)s/../release'):
-        await asyncio.sleep(0.02)
+    try:
+        while not os.path.exists('%(folder)s/../release'):
+            await asyncio.sleep(0.02)
+    except asyncio.CancelledError:
+        note('stop')
+        raise
     note('end')
     return x
 '''
@@ -143,14 +147,14 @@ class NetworkTest(ClusterTest):
         print(f'silent partition: {len(mine)} tasks elsewhere after {took:.2f} s', flush=True)
         self.network.heal()
         self.both_are_there()
-        wait_for(lambda: not self.still_running(), 'w0 hears that they are not its any more', SOON_S)
+        wait_for(lambda: self.stopped('w0') == set(mine), 'w0 stops what is not its any more', SOON_S)
         self.end_long(run)
         self.ran_to_the_end_once()
 
-    def still_running(self):
-        """Tasks that w0 holds by the hub's word, beyond those it got anew."""
-        workers = {one['name']: one for one in json.loads(self.ask('workers', '--json'))}
-        return workers['w0']['running'] + workers['w1']['running'] != 20
+    def stopped(self, worker):
+        """The tasks that were cancelled there."""
+        return {key for key, events in self.begun().items()
+                if any(what == 'stop' and where == worker for _, what, where in events)}
 
     def test_one_way_faults_are_found_in_either_direction(self):
         for source, destination in (('w0', 'hub'), ('hub', 'w0')):

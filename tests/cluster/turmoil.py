@@ -156,7 +156,10 @@ class Turmoil:
 
     def check(self, run):
         """Judges a run that ended, and deletes it."""
-        run.check()
+        try:
+            run.check()
+        except AssertionError as wrong:
+            raise AssertionError(f'{wrong}\n{self.ask("errors", run.number)[:2000]}') from None
         self.check_reruns(run)
         self.checked += 1
         self.tasks_done += run.kind.done

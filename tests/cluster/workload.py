@@ -97,7 +97,7 @@ def poll(ready_at):
     return ready_at if time.time() >= ready_at else Result(status=StepStatus.pending)
 '''
 
-LOG_LINE = re.compile(r'^(start|end) ([0-9.]+) (\S+) (\d+) (\S+)$')
+LOG_LINE = re.compile(r'^(start|stop|end) ([0-9.]+) (\S+) (\d+) (\S+)$')
 
 
 class Kind:
@@ -352,7 +352,7 @@ def write_files(folder, log_folder, kind, nap):
 
 
 def events(log_folder):
-    """{(task key, attempt): [(time, 'start' or 'end', worker)]}, in order of time."""
+    """{(task key, attempt): [(time, 'start', 'stop' or 'end', worker)]}, in order of time."""
     found = {}
     for name in sorted(os.listdir(log_folder)):
         worker = name.split('.')[0]

@@ -166,6 +166,7 @@ void HubStream::Send(absl::Time now) {
   writing_ = true;
   answer_due_ = false;
   last_sent_ = now;
+  connection_->outgoing()->set_number(++said_);
   connection_->Write();
 }
 
@@ -187,6 +188,9 @@ void HubStream::Open(absl::Time now) {
   writing_ = true;  // The hello.
   last_heard_ = now;
   last_sent_ = now;
+  heard_ = 0;
+  said_ = 1;
+  connection_->outgoing()->set_number(said_);
   listener_->FillHello(connection_->outgoing()->mutable_hello());
   connection_->Start();
 }
@@ -194,6 +198,12 @@ void HubStream::Open(absl::Time now) {
 void HubStream::OnRead(Connection* connection, v1::ToWorker* message) {
   if (connection != connection_.get()) return;
   last_heard_ = Clock::Real()->Now();
+  if (Misses(*message)) {
+    connection_->Cancel();  // What this one and later ones say comes to nothing.
+    message->Clear();
+    connection->Recycle(message);
+    return;
+  }
   if (message->has_welcome()) {
     welcomed_ = true;
     up_since_ = last_heard_;
@@ -208,6 +218,16 @@ void HubStream::OnRead(Connection* connection, v1::ToWorker* message) {
   if (welcomed_) listener_->OnMessage(*message);
   message->Clear();
   connection->Recycle(message);
+}
+
+bool HubStream::Misses(const v1::ToWorker& message) {
+  if (message.number() == 0 || message.number() == heard_ + 1) {
+    heard_ = message.number();
+    return false;
+  }
+  log::error("message of the hub missing hub={} number={} expected={} action=reconnect",
+             options_.target, message.number(), heard_ + 1);
+  return true;
 }
 
 void HubStream::OnWritten(Connection* connection) {

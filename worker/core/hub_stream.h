@@ -72,6 +72,8 @@ class HubStream {
   class Connection;
 
   void Open(absl::Time now);
+  // Whether a message got lost before this one.
+  bool Misses(const v1::ToWorker& message);
   // From the inbox.
   void OnRead(Connection* connection, v1::ToWorker* message);
   void OnWritten(Connection* connection);
@@ -96,6 +98,9 @@ class HubStream {
   absl::Time last_tick_;
   absl::Time last_heard_;
   absl::Time last_sent_;
+  // Numbers of the last messages of this connection.
+  uint64_t heard_ = 0;
+  uint64_t said_ = 0;
   absl::Duration heartbeat_ = absl::Seconds(1);
   absl::Duration silence_ = absl::Milliseconds(4500);
 };

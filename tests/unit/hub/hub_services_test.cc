@@ -250,6 +250,20 @@ TEST_F(HubServicesTest, SenselessWorkersAreSentAway) {
   EXPECT_EQ(end(message, true), absl::StatusCode::kInvalidArgument);  // Too much room.
 }
 
+TEST_F(HubServicesTest, AWorkerOfWhichAMessageIsMissingIsSentAwayToSayWhatItHolds) {
+  StubWorker worker(hub_->address(), kToken);
+  v1::FromWorker hello;
+  hello.mutable_hello()->set_name("w1");
+  hello.mutable_hello()->set_incarnation(1);
+  hello.set_number(1);
+  worker.Say(hello);
+  EXPECT_EQ(worker.Await([](const v1::ToWorker& all) { return all.has_welcome(); }).number(), 1);
+  v1::FromWorker third;
+  third.set_number(3);
+  worker.Say(third);
+  EXPECT_TRUE(absl::IsDataLoss(worker.AwaitEnd()));
+}
+
 TEST_F(HubServicesTest, FailedTaskLeavesAnErrorRecord) {
   const auto worker = Worker();
   worker->Join("w1", 1);

@@ -119,6 +119,40 @@ TEST_F(HubStreamTest, AFloodArrivesWholeAndInOrder) {
   EXPECT_EQ(last, kMessages);
 }
 
+TEST_F(HubStreamTest, AStreamThatMissesAMessageIsOpenedAnew) {
+  ASSERT_TRUE(RunUntilUp());
+  v1::ToWorker message;
+  for (const uint64_t number : {1, 2, 4, 5}) {
+    message.set_number(number);
+    message.set_acked_report(number);
+    hub_.Send(message);
+  }
+  ASSERT_TRUE(RunUntil([this] { return downs_ == 1 && stream_->writable(); }));
+  EXPECT_EQ(hub_.WaitForHello(2).incarnation(), 2u);
+  std::vector<uint64_t> heard;
+  for (const v1::ToWorker& one : messages_) {
+    if (one.acked_report() > 0) heard.push_back(one.acked_report());
+  }
+  EXPECT_EQ(heard, (std::vector<uint64_t>{1, 2}));
+}
+
+TEST_F(HubStreamTest, MessagesAreNumberedOnEachStream) {
+  for (size_t stream = 1; stream <= 2; ++stream) {
+    ASSERT_TRUE(RunUntilUp());
+    stream_->NewMessage()->set_report(10 * stream);
+    stream_->Send(absl::Now());
+    ASSERT_TRUE(
+        hub_.WaitFor([&](const auto& heard) { return heard.back().report() == 10 * stream; }));
+    if (stream == 1) hub_.EndStream();
+    if (stream == 1) ASSERT_TRUE(RunUntil([this] { return downs_ == 1; }));
+  }
+  uint64_t last = 0;
+  for (const v1::FromWorker& message : hub_.heard()) {
+    if (message.has_hello()) last = 0;
+    EXPECT_EQ(message.number(), ++last);
+  }
+}
+
 TEST_F(HubStreamTest, OnlyOneWriteIsUnderWay) {
   ASSERT_TRUE(RunUntilUp());
   stream_->NewMessage()->set_report(1);
