@@ -1,25 +1,24 @@
-// Measures a bucket over loopback, with the client and the bucket in one process, every put
-// fsynced:
+// A client that puts objects of one size into a bucket and gets them back. Prints one JSON object.
 //
-//   bucket_bench [DIRECTORY]     (default: a directory of its own under the system's temporary one)
+//   bucket_bench BUCKET BYTES COUNT     {"put_s": ..., "get_s": ...}
 //
-// Goals: put and get of 1 KiB >= 100 k/s, put of 1 MiB >= 350 MiB/s, get of 1 MiB >= 1 GiB/s.
-#include <sys/resource.h>
-
+// Small objects go in batches of 100 (or 1 MiB), 20 batches under way; what is larger than a chunk
+// is streamed, 4 objects at once. Every put is fsynced before it counts. What comes back is
+// compared with what was put.
+#include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <cstdio>
-#include <filesystem>
-#include <functional>
+#include <cstdlib>
 #include <memory>
+#include <random>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
-#include "bucket/bucket.h"
 #include "common/bucket_client/bucket_client.h"
 #include "common/check.h"
 #include "common/logging.h"
@@ -28,25 +27,11 @@
 namespace bue {
 namespace {
 
-double CpuSeconds() {
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) { return time.tv_sec + time.tv_usec * 1e-6; };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-// Runs `work`, which does `operations` of `bytes` each, and prints what it took.
-void Measure(const char* name, uint64_t operations, uint64_t bytes,
-             const std::function<void()>& work) {
-  const double cpu_before = CpuSeconds();
-  const absl::Time before = absl::Now();
-  work();
-  const double seconds = absl::ToDoubleSeconds(absl::Now() - before);
-  const double cpu = CpuSeconds() - cpu_before;
-  std::printf("%-34s %10.0f /s %8.0f MiB/s %8.2f CPU-us each\n", name, operations / seconds,
-              operations * bytes / seconds / (1 << 20), cpu * 1e6 / operations);
-  std::fflush(stdout);
-}
+constexpr uint64_t kBatchMax = 100;
+constexpr uint64_t kBatchBytesMax = 1 << 20;
+constexpr int kBatchesAtOnce = 20;
+constexpr int kStreamsAtOnce = 4;
+constexpr uint64_t kPieceBytes = 1 << 20;  // What a stream is handed at a time.
 
 // Keeps a bounded number of batches under way.
 class Window {
@@ -70,156 +55,143 @@ class Window {
 
  private:
   absl::Mutex mutex_;
-  int free_;
+  int free_ ABSL_GUARDED_BY(mutex_);
   const int size_;
 };
 
-class Bench {
+// Bytes that no compression makes smaller.
+std::string Noise(uint64_t bytes) {
+  std::mt19937_64 random(1);
+  std::string noise(bytes, '\0');
+  for (char& byte : noise) byte = static_cast<char>(random());
+  return noise;
+}
+
+// Objects that go in batches.
+class Small {
  public:
-  explicit Bench(BucketClient* client) : client_(client) {}
+  Small(BucketClient* client, uint64_t bytes, uint64_t count)
+      : client_(client),
+        data_(Noise(bytes)),
+        batch_(std::clamp<uint64_t>(kBatchBytesMax / bytes, 1, kBatchMax)),
+        addresses_(count) {}
 
-  void Small(uint64_t count, uint64_t batch, int window_size) {
-    std::vector<uint64_t> addresses(count);
-    Window window(window_size);
-    const std::string data(1024, 'x');
-    const auto put = [&] {
-      for (uint64_t at = 0; at < count; at += batch) {
-        window.Enter();
-        std::vector<PutItem> items(batch, PutItem{.kind = ObjectKind::kBytes, .data = data});
-        client_->Put(std::move(items), [&, at](std::vector<absl::StatusOr<uint64_t>> results) {
-          for (size_t i = 0; i < results.size(); ++i) addresses[at + i] = results[i].value();
-          window.Leave();
-        });
-      }
-      window.Drain();
-    };
-    const auto get = [&] {
-      for (uint64_t at = 0; at < count; at += batch) {
-        window.Enter();
-        std::vector<GetItem> items(batch);
-        for (uint64_t i = 0; i < batch; ++i) items[i].address = addresses[at + i];
-        client_->Get(std::move(items), 1 << 20, [&](std::vector<absl::StatusOr<Fetched>> results) {
-          for (const auto& result : results) CHECK(result.ok() && result->data.size() == 1024);
-          window.Leave();
-        });
-      }
-      window.Drain();
-    };
-    std::string name =
-        "1 KiB x " + std::to_string(batch) + ", window " + std::to_string(window_size);
-    Measure(("put " + name).c_str(), count, 1024, put);
-    Measure(("get " + name).c_str(), count, 1024, get);
-    Measure(("put+get " + name).c_str(), count, 2048, [&] {
-      put();
-      get();
-    });
-    Measure(("delete " + name).c_str(), count, 0, [&] { CHECK(client_->Delete(addresses).ok()); });
+  void Put() {
+    Window window(kBatchesAtOnce);
+    for (uint64_t at = 0; at < addresses_.size(); at += batch_) {
+      window.Enter();
+      std::vector<PutItem> items(Size(at), PutItem{.kind = ObjectKind::kBytes, .data = data_});
+      client_->Put(std::move(items), [&, at](std::vector<absl::StatusOr<uint64_t>> results) {
+        for (size_t i = 0; i < results.size(); ++i) addresses_[at + i] = results[i].value();
+        window.Leave();
+      });
+    }
+    window.Drain();
   }
 
-  // One at a time: the latency that a chain of steps sees.
-  void Latency(uint64_t count) {
-    uint64_t address = 0;
-    Measure("put 1 KiB, one at a time", count, 1024, [&] {
-      for (uint64_t i = 0; i < count; ++i) address = PutOne(std::string(1024, 'x'));
-    });
-    Measure("get 1 KiB, one at a time", count, 1024, [&] {
-      for (uint64_t i = 0; i < count; ++i) GetOne(address);
-    });
-  }
-
-  void Large(uint64_t bytes, uint64_t count) {
-    const std::string data(bytes, 'x');
-    std::vector<uint64_t> addresses;
-    const std::string size = std::to_string(bytes >> 20) + " MiB";
-    // Several steps at once, as on a worker.
-    addresses.resize(count);
-    Measure(("write " + size + ", 4 at once").c_str(), count, bytes, [&] {
-      std::atomic<uint64_t> next{0};
-      std::vector<std::thread> threads;
-      for (int t = 0; t < 4; ++t) {
-        threads.emplace_back([&] {
-          for (uint64_t i = next++; i < count; i = next++) {
-            auto writer = *client_->OpenWriter(ObjectKind::kBytes, {.run = 1, .item = i});
-            CHECK(writer->Append(data, 0, false).ok());
-            addresses[i] = writer->Finish().value().address;
-          }
-        });
-      }
-      for (std::thread& thread : threads) thread.join();
-    });
-    Measure(("read " + size).c_str(), count, bytes, [&] {
-      for (const uint64_t address : addresses) {
-        auto reader = client_->OpenReader(address).value();
-        uint64_t read = 0;
-        while (auto chunk = reader->Next().value()) read += chunk->data.size();
-        CHECK(read == bytes);
-      }
-    });
-    Measure(("get " + size + ", 8 at once").c_str(), count, bytes, [&] {
-      Window window(8);
-      for (const uint64_t address : addresses) {
-        window.Enter();
-        client_->Get({{.address = address}}, bytes,
-                     [&](std::vector<absl::StatusOr<Fetched>> results) {
-                       CHECK(results[0].value().data.size() == bytes);
-                       window.Leave();
-                     });
-      }
-      window.Drain();
-    });
-    CHECK(client_->Delete(addresses).ok());
+  void Get() {
+    Window window(kBatchesAtOnce);
+    for (uint64_t at = 0; at < addresses_.size(); at += batch_) {
+      window.Enter();
+      std::vector<GetItem> items(Size(at));
+      for (size_t i = 0; i < items.size(); ++i) items[i].address = addresses_[at + i];
+      const auto check = [&](std::vector<absl::StatusOr<Fetched>> results) {
+        for (const auto& result : results) CHECK(result.ok() && result->data == data_);
+        window.Leave();
+      };
+      client_->Get(std::move(items), data_.size(), check);
+    }
+    window.Drain();
   }
 
  private:
-  uint64_t PutOne(std::string data) {
-    uint64_t address = 0;
-    absl::Notification done;
-    std::vector<PutItem> items;
-    items.push_back({.kind = ObjectKind::kBytes, .data = std::move(data)});
-    client_->Put(std::move(items), [&](std::vector<absl::StatusOr<uint64_t>> results) {
-      address = results[0].value();
-      done.Notify();
+  size_t Size(uint64_t at) const { return std::min<uint64_t>(batch_, addresses_.size() - at); }
+
+  BucketClient* const client_;
+  const std::string data_;
+  const uint64_t batch_;
+  std::vector<uint64_t> addresses_;
+};
+
+// Objects that are streamed: pieces of the same noise, again and again.
+class Large {
+ public:
+  Large(BucketClient* client, uint64_t bytes, uint64_t count)
+      : client_(client),
+        piece_(Noise(kPieceBytes)),
+        pieces_((bytes + kPieceBytes - 1) / kPieceBytes),
+        addresses_(count) {}
+
+  void Put() {
+    AtOnce([this](size_t i) {
+      auto writer = client_->OpenWriter(ObjectKind::kBytes, {.run = 1, .item = i}).value();
+      for (uint64_t piece = 0; piece < pieces_; ++piece) {
+        CHECK(writer->Append(piece_, 0, false).ok());
+      }
+      addresses_[i] = writer->Finish().value().address;
     });
-    done.WaitForNotification();
-    return address;
   }
 
-  void GetOne(uint64_t address) {
-    absl::Notification done;
-    client_->Get({{.address = address}}, 1 << 20,
-                 [&](std::vector<absl::StatusOr<Fetched>> results) {
-                   CHECK(results[0].ok());
-                   done.Notify();
-                 });
-    done.WaitForNotification();
+  void Get() {
+    AtOnce([this](size_t i) {
+      auto reader = client_->OpenReader(addresses_[i]).value();
+      uint64_t read = 0;
+      while (auto chunk = reader->Next().value()) {
+        const uint64_t at = read % kPieceBytes;
+        CHECK(piece_.compare(at, chunk->data.size(), chunk->data) == 0);
+        read += chunk->data.size();
+      }
+      CHECK(read == pieces_ * kPieceBytes);
+    });
+  }
+
+ private:
+  template <typename Work>
+  void AtOnce(Work work) {
+    std::atomic<size_t> next = 0;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < kStreamsAtOnce; ++i) {
+      threads.emplace_back([&] {
+        for (size_t at = next++; at < addresses_.size(); at = next++) work(at);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
   }
 
   BucketClient* const client_;
+  const std::string piece_;
+  const uint64_t pieces_;
+  std::vector<uint64_t> addresses_;
 };
 
-int Run(const std::string& directory) {
-  const auto bucket = Bucket::Start({.binding = "127.0.0.1:0", .data_dir = directory + "/data"});
-  CHECK(bucket.ok());
-  const auto client = BucketClient::Connect({(*bucket)->address()}, "", absl::Seconds(5));
-  CHECK(client.ok());
-  Bench bench(client->get());
-  bench.Latency(2000);
-  bench.Small(400'000, 100, 20);
-  bench.Large(1 << 20, 1000);
-  bench.Large(64 << 20, 16);
-  return 0;
+template <typename Objects>
+void Measure(Objects objects) {
+  const absl::Time start = absl::Now();
+  objects.Put();
+  const absl::Time put = absl::Now();
+  objects.Get();
+  std::printf("{\"put_s\": %.6f, \"get_s\": %.6f}\n", absl::ToDoubleSeconds(put - start),
+              absl::ToDoubleSeconds(absl::Now() - put));
 }
 
 }  // namespace
 }  // namespace bue
 
 int main(int argc, char** argv) {
+  if (argc != 4) {
+    std::fprintf(stderr, "bucket_bench BUCKET BYTES COUNT\n");
+    return 2;
+  }
   bue::SetUpProcess();
-  bue::SetUpLogging("bench", "warning");
-  const std::string directory =
-      argc > 1 ? argv[1] : (std::filesystem::temp_directory_path() / "bucket_bench").string();
-  std::filesystem::remove_all(directory + "/data");
-  const int result = bue::Run(directory);
-  std::filesystem::remove_all(directory + "/data");
-  return result;
+  bue::SetUpLogging("client", "warning");
+  const uint64_t bytes = std::strtoull(argv[2], nullptr, 10);
+  const uint64_t count = std::strtoull(argv[3], nullptr, 10);
+  const auto client = bue::BucketClient::Connect({argv[1]}, "", absl::Seconds(5));
+  CHECK(client.ok() && bytes > 0 && count > 0);
+  if (bytes <= bue::kChunkBytesMax) {
+    bue::Measure(bue::Small(client->get(), bytes, count));
+  } else {
+    bue::Measure(bue::Large(client->get(), bytes, count));
+  }
+  return 0;
 }
