@@ -186,6 +186,10 @@ class ClusterTest(unittest.TestCase):
     def status(self, run):
         return json.loads(self.bue('status', run, '--json').stdout)
 
+    def statuses(self):
+        """Of every run."""
+        return json.loads(self.bue('status', '--json').stdout)
+
     def json_lines(self, *arguments):
         return [json.loads(line) for line in self.bue(*arguments, '--json').stdout.splitlines()]
 

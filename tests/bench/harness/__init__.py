@@ -1,0 +1,1 @@
+"""What every row is measured with: processes, figures, the table."""

@@ -1,0 +1,48 @@
+"""Figures, goals for them, and what several rounds come to."""
+import collections
+import math
+import statistics
+
+Figure = collections.namedtuple('Figure', 'name value unit')
+
+
+class Goal(collections.namedtuple('Goal', 'figure relation bound')):
+    """What the median over the rounds of one figure should be: Goal('rate', '>=', 60000)."""
+
+    def met_by(self, value):
+        return value >= self.bound if self.relation == '>=' else value <= self.bound
+
+    def __str__(self):
+        return f'{self.figure} {self.relation} {self.bound:,g}'
+
+
+Summary = collections.namedtuple('Summary', 'name unit median min max')
+
+
+def summarize(rounds):
+    """A Summary of each figure, in the order of first appearance. `rounds`: a list of Figures each."""
+    values = {}
+    for figures in rounds:
+        for figure in figures:
+            values.setdefault((figure.name, figure.unit), []).append(figure.value)
+    return [Summary(name, unit, statistics.median(found), min(found), max(found))
+            for (name, unit), found in values.items()]
+
+
+def percentile(values, share):
+    """The smallest value that at least `share` of them do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def latencies(milliseconds, name=''):
+    """p50 and p99 of many measurements."""
+    return [Figure(f'{name}p50', percentile(milliseconds, 0.5), 'ms'),
+            Figure(f'{name}p99', percentile(milliseconds, 0.99), 'ms')]
+
+
+def number(value):
+    """Three digits that mean something, thousands apart."""
+    if value == 0 or abs(value) >= 100:
+        return f'{value:,.0f}'
+    return f'{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}'

@@ -1,0 +1,108 @@
+"""What was measured, as a table for people and as JSON for programs."""
+import json
+import os
+import platform
+import time
+
+from harness.figures import number, summarize
+
+HEAD = ('figure', 'median', 'min', 'max', 'unit', 'goal')
+WIDTHS = (24, 12, 12, 12, 9, 0)
+
+
+class Measured:
+    """A row with what its rounds came to. `error`: why it has no figures. `foreign`: CPU cores that
+    others used meanwhile. `peers`: {peer: {figure: value} or an error's text}."""
+
+    def __init__(self, row, rounds, error='', foreign=0.0, peers=None):
+        self.row = row
+        self.rounds = rounds
+        self.summaries = summarize(rounds)
+        self.error = error
+        self.foreign = foreign
+        self.peers = peers or {}
+
+    def verdict(self, goal):
+        for summary in self.summaries:
+            if summary.name == goal.figure:
+                return 'met' if goal.met_by(summary.median) else 'NOT MET'
+        return 'not measured'
+
+    def print(self):
+        row = self.row
+        print(f'\n{row.name}: {row.title}')
+        print(f'  how: {row.how}')
+        if self.error:
+            print(f'  FAILED: {self.error}')
+            return
+        print('  ' + line(HEAD))
+        for one in self.summaries:
+            goals = '; '.join(f'{goal.relation} {goal.bound:,g} {self.verdict(goal)}'
+                              for goal in row.goals if goal.figure == one.name)
+            print('  ' + line((one.name, number(one.median), number(one.min), number(one.max),
+                               one.unit, goals)))
+        for peer, ratio in self.ratios():
+            print(f'  {peer}: {ratio}')
+        print(f'  rounds: {len(self.rounds)}; others used {self.foreign:.2f} cores meanwhile',
+              flush=True)
+
+    def ratios(self):
+        """(peer, what it reached and how we compare), the best first."""
+        if not self.peers:
+            return []
+        figure = self.row.compare.figure
+        ours = next(one for one in self.summaries if one.name == figure)
+        more_is_better = figure == 'rate'
+        reached = [(values[figure], peer) for peer, values in self.peers.items()
+                   if isinstance(values, dict)]
+        reached.sort(reverse=more_is_better)
+        lines = []
+        for place, (value, peer) in enumerate(reached):
+            ratio = ours.median / value if more_is_better else value / ours.median
+            lines.append((peer, f'{number(value)} {ours.unit}; bue is {number(ratio)} times as good'
+                          + (' as the best peer' if place == 0 else '')))
+        return lines + [(peer, text) for peer, text in self.peers.items()
+                        if not isinstance(text, dict)]
+
+    def as_json(self):
+        return {
+            'row': self.row.name, 'title': self.row.title, 'how': self.row.how,
+            'error': self.error or None, 'rounds': len(self.rounds),
+            'foreign_cores': round(self.foreign, 3),
+            'figures': [one._asdict() for one in self.summaries],
+            'goals': [{'goal': str(goal), 'verdict': self.verdict(goal)}
+                      for goal in self.row.goals],
+            'peers': self.peers,
+        }
+
+
+def line(cells):
+    first, *others = (f'{cell:<{width}}' if place in (0, 4, 5) else f'{cell:>{width}}'
+                      for place, (cell, width) in enumerate(zip(cells, WIDTHS)))
+    return '  '.join([first, *others]).rstrip()
+
+
+def print_list(rows):
+    for row in rows:
+        goals = ', '.join(map(str, row.goals)) or 'no goal'
+        print(f'{row.name:22} {row.title}\n{"":22} {goals}{"" if row.by_default else "; by name or --all"}')
+
+
+def print_verdicts(measured):
+    """The last lines: what is not as it should be."""
+    judged = [(one, goal, one.verdict(goal)) for one in measured for goal in one.row.goals]
+    met = [verdict for _, _, verdict in judged if verdict == 'met']
+    print(f'\n{len(met)} of {len(judged)} goals met')
+    for one, goal, verdict in judged:
+        if verdict != 'met':
+            print(f'  {one.row.name}: {goal}: {verdict}')
+
+
+def write_json(path, measured, options):
+    with open(path, 'w') as file:
+        json.dump({'when': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
+                   'machine': {'cores': os.cpu_count(), 'kernel': platform.release(),
+                               'python': platform.python_version()},
+                   'scale': options.scale,
+                   'rows': [one.as_json() for one in measured]}, file, indent=1)
+        file.write('\n')
