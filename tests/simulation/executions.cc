@@ -245,7 +245,7 @@ void WorkerProcess::Finish(uint64_t lease) {
   Execution& execution = executions_.at(lease);
   const worker::GrantGroup& group = *execution.task.group;
   const Behaviour does = execution.plan->Of(execution.name);
-  const auto counter = std::make_pair(execution.plan->key(), execution.name);
+  const uint64_t handbacks = group.HandbacksOf(execution.task.row);
   using Kind = worker::Outcome::Kind;
   if (world_->faults && world_->random.Chance(world_->config.give_back_percent)) {
     return Report(lease, Kind::kGivenBack, "", "");
@@ -253,15 +253,8 @@ void WorkerProcess::Finish(uint64_t lease) {
   if (group.AttemptOf(execution.task.row) <= does.fails) {
     return Report(lease, Kind::kFailed, does.hangs ? "timeout" : "run", "no luck");
   }
-  if (does.pendings == UINT32_MAX) return Report(lease, Kind::kPending, "", "");
-  if (uint32_t& pendings = world_->pendings[counter]; pendings < does.pendings) {
-    ++pendings;
-    return Report(lease, Kind::kPending, "", "");
-  }
-  if (uint32_t& resets = world_->resets[counter]; resets < does.resets) {
-    ++resets;
-    return Report(lease, Kind::kReset, "", "");
-  }
+  if (handbacks < does.pendings) return Report(lease, Kind::kPending, "", "");
+  if (handbacks < does.handbacks()) return Report(lease, Kind::kReset, "", "");
   if (does.cancels) return Report(lease, Kind::kCancel, "", "");
   const absl::Duration run_time = world_->events.now() - execution.started;
   if (!session_.OnExecuted(lease, run_time).has_value()) {

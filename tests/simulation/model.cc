@@ -102,7 +102,7 @@ bool Model::RunTask(Item* item, uint32_t node) {
   const Behaviour does = plan_->Of(name);
   const Step& step = program_.steps[program_.nodes[node].step];
   if (does.fails > step.retries) return false;
-  if (step.max_handbacks != 0 && does.pendings > step.max_handbacks) return false;
+  if (step.max_handbacks != 0 && does.handbacks() > step.max_handbacks) return false;
   if (does.cancels) item->filtered = true;
   std::vector<Content> inputs;
   for (const Input& input : program_.nodes[node].inputs) {

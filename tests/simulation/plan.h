@@ -1,7 +1,8 @@
 // Plan is a random program together with what its steps do: which attempt of which task fails, is
 // handed back, cancels its item, hangs, or makes a list of how many elements. What a task does
-// depends only on its name and attempt, so that the end of a run does not depend on who ran what
-// when; Expect() says what that end is, from the language's rules and nothing of the hub's.
+// depends only on its name, its attempt and how often it was handed back, so that the end of a run
+// does not depend on who ran what when; expected() says what that end is, from the language's rules
+// and nothing of the hub's.
 //
 // Immutable.
 #ifndef BUE_TESTS_SIMULATION_PLAN_H_
@@ -31,13 +32,15 @@ Content Fold(const std::vector<Content>& elements);
 struct Behaviour {
   uint32_t fails = 0;     // So many attempts fail before one does not.
   bool hangs = false;     // They do so by their timeout.
-  uint32_t pendings = 0;  // So often it answers `pending`, however often it is asked.
-  uint32_t resets = 0;
+  uint32_t pendings = 0;  // So often it hands itself back as `pending` first,
+  uint32_t resets = 0;    // and so often with `reset` after that: the hub tells it how often it has.
   bool cancels = false;
   bool none = false;      // Its value is None, which is not stored.
   bool streams = false;   // A source that is a generator.
   uint64_t elements = 0;  // Of a source's list.
   absl::Duration takes;
+
+  uint64_t handbacks() const { return uint64_t{pendings} + resets; }
 };
 
 // A task for people and for the model: "4.17" names an item, "" the top level.

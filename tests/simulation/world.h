@@ -78,8 +78,6 @@ class World {
   bool faults = true;  // Phase one.
 
   std::map<std::string, std::shared_ptr<const Plan>> plans;  // By key.
-  // How often a task has answered `pending` or `reset`, whoever ran it: by key and task.
-  std::map<std::pair<std::string, TaskName>, uint32_t> pendings, resets;
 
   HubProcess* hub = nullptr;  // Null while it is down.
 
