@@ -28,7 +28,7 @@ class Simulation {
 
   uint64_t events() const { return world_.events.taken(); }
   uint64_t tasks() const { return tasks_; }
-  uint64_t hub_lives() const { return hub_lives_; }
+  uint64_t hub_lives() const { return world_.hub_lives(); }
   // The same in every run of the seed.
   uint64_t Fingerprint() const;
 
@@ -46,7 +46,6 @@ class Simulation {
   World world_;
   std::vector<std::unique_ptr<Client>> clients_;
   uint64_t tasks_ = 0;
-  uint64_t hub_lives_ = 0;
 };
 
 }  // namespace bue::sim

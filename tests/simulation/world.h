@@ -95,6 +95,7 @@ class World {
 
   // --------------------------------------------------------------------------------- the processes
   void StartHub();
+  uint64_t hub_lives() const { return hubs_.size(); }
   // `power`: what was not synced may be lost, and nobody is told.
   void CrashHub(bool power);
   WorkerProcess* StartWorker(const std::string& name);
