@@ -35,6 +35,7 @@ void History::HubStarted(absl::Time now) {
 // What it took and did not acknowledge it may have forgotten.
 void History::HubCrashed(bool power, absl::Time now) {
   after_power_cut_ = power;
+  for (auto& [number, run] : runs_) run.may_have_gone = run.may_have_gone || power;
   for (const std::string& worker : returned_) awaited_.erase(worker);
   for (auto& [id, stream] : streams_) {
     const bool lost = stream.gone_at + rules_.reconnect_grace <= now;
@@ -120,6 +121,10 @@ void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
 }
 
 void History::Published(const hub::Outgoing& outgoing, absl::Time now) {
+  for (const hub::Reply& reply : outgoing.promises) {
+    const auto* accepted = std::get_if<hub::RunAccepted>(&reply.body);
+    if (accepted != nullptr && !accepted->existed) TookIn(accepted->run);
+  }
   for (const hub::RunSteps& run : outgoing.run_steps) runs_[run.run].program = run.program;
   for (const hub::WorkerWelcome& welcome : outgoing.welcomes) Welcomed(welcome, now);
   for (const hub::Revocation& revoked : outgoing.revocations) {
@@ -142,8 +147,22 @@ void History::Published(const hub::Outgoing& outgoing, absl::Time now) {
   }
 }
 
-// --------------------------------------------------------------------------------- coming and
-// going
+// Nobody has heard of a run of that number, unless a power cut took back the only one there was.
+// Workers may still be at tasks of that: they are none of the new run's.
+void History::TookIn(uint64_t number) {
+  Run& run = runs_[number];
+  if (run.promised || (run.upload != 0 && !run.may_have_gone)) {
+    return Fail(absl::StrCat("an upload was given the number of another, r", number));
+  }
+  run = Run{.upload = run.upload + 1};
+}
+
+bool History::IsOfThisUpload(const Task& task) const {
+  const auto run = runs_.find(task.run);
+  return run != runs_.end() && run->second.upload == task.upload;
+}
+
+// ------------------------------------------------------------------------------ coming and going
 
 // The hub's own timeout, for a worker that does not enforce it: that is an attempt.
 bool History::OutlastedTimeout(const Lease& lease, absl::Time now) const {
@@ -185,6 +204,10 @@ void History::Renewed(uint64_t stream, const hub::HeldLease& held, absl::Time no
     return Fail(absl::StrCat(LeaseName(held.lease), " was renewed but never granted"));
   }
   Lease& lease = found->second;
+  if (!IsOfThisUpload(lease.task)) {
+    return Fail(absl::StrCat(LeaseName(held.lease), " was renewed as one of r", lease.task.run,
+                             ", but is of a run that a power cut took back"));
+  }
   const TaskState& task = tasks_[lease.task];
   if (task.over) {
     return Fail(absl::StrCat(NameOf(lease.task), ": ", LeaseName(held.lease),
@@ -213,7 +236,7 @@ void History::Dropped(uint64_t id, absl::Time now) {
   if (lease.state != State::kLive) return;
   const auto stream = streams_.find(lease.stream);
   lease.dropped_in_time =
-      !lease.was_reported &&
+      !lease.was_reported && IsOfThisUpload(lease.task) &&
       (stream == streams_.end() ? !after_power_cut_ && now < hub_started_ + rules_.reattach_grace
                                 : now < stream->second.gone_at + rules_.reconnect_grace);
   End(&lease, id, State::kGone);
@@ -258,6 +281,9 @@ void History::Promised(const std::vector<hub::OutcomeAck>& acks,
     if (stream != streams_.end()) Acked(&stream->second, ack.report);
   }
   for (const hub::Reply& reply : replies) {
+    if (const auto* accepted = std::get_if<hub::RunAccepted>(&reply.body)) {
+      runs_[accepted->run].promised = true;
+    }
     const auto control = controls_.find(reply.request);
     if (control == controls_.end() || !reply.status.ok()) continue;
     Run& run = runs_[control->second.run];
@@ -285,6 +311,9 @@ void History::Acked(Stream* stream, uint64_t report) {
       const Lease& lease = leases_[id];
       TaskState& task = tasks_[lease.task];
       if (lease.outcome == hub::Outcome::Kind::kFailed) ++task.acked_failures;
+      if (lease.outcome == hub::Outcome::Kind::kPending) {
+        task.acked_handbacks = lease.handbacks + 1;
+      }
       if (lease.outcome != hub::Outcome::Kind::kSucceeded) continue;
       if (task.over && task.value != lease.address) {
         return Fail(absl::StrCat(NameOf(lease.task), ": two successes were acknowledged"));
@@ -301,13 +330,15 @@ void History::Acked(Stream* stream, uint64_t report) {
 void History::Granted(const hub::GrantGroup& group, size_t row, absl::Time now) {
   const uint64_t id = group.lease[row];
   Lease lease{.task = {.run = group.run,
+                       .upload = runs_[group.run].upload,
                        .instance = group.instance,
                        .item = group.item[row],
                        .node = group.node,
                        .pass = group.pass[row]},
               .stream = group.worker,
               .pool = group.pool,
-              .attempt = group.attempt[row]};
+              .attempt = group.attempt[row],
+              .handbacks = group.handbacks[row]};
   if (leases_.contains(id)) return Fail(LeaseName(id) + " was granted twice");
   const auto stream = streams_.find(group.worker);
   if (stream == streams_.end() || stream->second.gone_at != absl::InfiniteFuture()) {
@@ -359,6 +390,10 @@ void History::CheckAttempt(const hub::GrantGroup& group, size_t row, const Task&
   if (attempt < 1 + task.acked_failures) {
     Fail(absl::StrCat(name, " was granted attempt ", attempt, " after ", task.acked_failures,
                       " acknowledged failures"));
+  }
+  if (group.handbacks[row] < task.acked_handbacks) {
+    Fail(absl::StrCat(name, " was granted as handed back ", group.handbacks[row],
+                      " times, but that was acknowledged ", task.acked_handbacks, " times"));
   }
 }
 
@@ -479,6 +514,9 @@ void History::ResultListed(uint64_t run, const TaskName& task, uint64_t address)
   if (!reported_.contains(address)) return Fail(name + ", was never reported");
   const auto lease = leases_.find(object->lease);
   if (lease == leases_.end()) return Fail(name + ", was made without a lease");
+  if (!IsOfThisUpload(lease->second.task)) {
+    return Fail(name + ", was made for a run that a power cut took back");
+  }
   const TaskState& state = tasks_[lease->second.task];
   if (state.over && state.value != address) {
     Fail(absl::StrCat(name, ", is not the acknowledged one, object ", state.value));

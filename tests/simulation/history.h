@@ -54,16 +54,16 @@ class History {
 
  private:
   struct Task {
-    uint64_t run = 0, instance = 0, item = 0;
+    uint64_t run = 0, upload = 0, instance = 0, item = 0;
     uint32_t node = 0, pass = 0;
 
     // A reset at the top level starts a new pass also for tasks that it does not restart.
-    Task AnyPass() const { return {run, instance, item, node, instance == 0 ? 0 : pass}; }
+    Task AnyPass() const { return {run, upload, instance, item, node, instance == 0 ? 0 : pass}; }
 
     friend bool operator==(const Task&, const Task&) = default;
     template <typename H>
     friend H AbslHashValue(H h, const Task& t) {
-      return H::combine(std::move(h), t.run, t.instance, t.item, t.node, t.pass);
+      return H::combine(std::move(h), t.run, t.upload, t.instance, t.item, t.node, t.pass);
     }
   };
   enum class State {
@@ -77,7 +77,7 @@ class History {
     uint64_t incarnation = 0;
     uint64_t stream = 0;  // That it was granted or renewed on; 0: of an earlier life.
     hub::Pool pool = hub::Pool::kThread;
-    uint32_t attempt = 0;
+    uint32_t attempt = 0, handbacks = 0;
     absl::Time started = absl::InfiniteFuture();  // As the worker said.
     State state = State::kLive;
     bool failure_counted = false;
@@ -89,7 +89,7 @@ class History {
   };
   struct TaskState {
     uint64_t last_lease = 0;
-    uint32_t acked_failures = 0;
+    uint32_t acked_failures = 0, acked_handbacks = 0;
     bool over = false;   // Its success was acknowledged.
     uint64_t value = 0;  // Of that.
   };
@@ -103,7 +103,11 @@ class History {
     std::set<uint64_t> live;
     std::map<uint64_t, std::vector<uint64_t>> unacked;  // Leases by report.
   };
+  // A number and what it names: another run once a power cut took back the upload of the first.
   struct Run {
+    uint64_t upload = 0;         // How many runs have had the number.
+    bool promised = false;       // Its uploader was told of it.
+    bool may_have_gone = false;  // A power cut came before that.
     std::shared_ptr<const Program> program;
     bool cancelled = false, paused = false, deleted = false;
   };
@@ -112,6 +116,8 @@ class History {
     hub::Outcome::Kind kind = hub::Outcome::Kind::kSucceeded;
   };
 
+  void TookIn(uint64_t run);
+  bool IsOfThisUpload(const Task& task) const;
   void Joined(const hub::WorkerJoined& joined);
   void Reported(const hub::WorkerReported& reported, absl::Time now);
   bool OutlastedTimeout(const Lease& lease, absl::Time now) const;
