@@ -185,11 +185,15 @@ void Simulation::ScheduleFaults() {
   });
 }
 
-// Once it is gone: one of that name at a time.
+// Once it is gone: one of that name at a time, also if it was killed while it was leaving.
 void Simulation::Restart(WorkerProcess* worker, absl::Duration pause) {
   world_.events.After(pause, [this, worker] {
     if (!worker->dead()) return Restart(worker, absl::Milliseconds(500));
-    world_.StartWorker(worker->name());
+    const auto& all = world_.workers();
+    const bool is_back = std::any_of(all.begin(), all.end(), [worker](const auto& other) {
+      return other->name() == worker->name() && !other->dead();
+    });
+    if (!is_back) world_.StartWorker(worker->name());
   });
 }
 
