@@ -340,6 +340,11 @@ void Scheduler::Impl::GiveSourceCredit(Run* run, Item* item, uint32_t source) {
       SourceCredit{.worker = lease->worker->id, .lease = lease->id, .elements = credit});
 }
 
+// A source that waits for readers may have none left.
+void Scheduler::Impl::OnUnread(Run* run, Item* item, uint32_t source) {
+  GiveSourceCredit(run, item, source);
+}
+
 // The loop has begun an item: its source may go on.
 void Scheduler::Impl::ReadOn(Run* run, Instance* instance) {
   if (instance->source_done) return;

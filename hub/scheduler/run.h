@@ -130,6 +130,8 @@ class RunListener {
   virtual void OnDelayed(Run* run, Item* item, uint32_t vertex) = 0;
   // The loop may begin items: it opened, grew, or has room again.
   virtual void OnCursor(Run* run, Instance* instance) = 0;
+  // A loop over `source`, a task of the item, will never read it.
+  virtual void OnUnread(Run* run, Item* item, uint32_t source) = 0;
   // The instance is about to go: forget it.
   virtual void OnInstanceGone(Run* run, Instance* instance) = 0;
   // A leased task is leased no more, without an outcome.

@@ -282,11 +282,15 @@ void Run::SkipDependents(Item* item, uint32_t v) {
   const auto skip = [&](uint32_t d) {
     Vertex& vertex = item->vertices[d];
     if (vertex.state != VertexState::kWaiting) return;
-    if (graph_.vertex(region, d).is_loop) Settle(item, d);
     vertex.state = VertexState::kSkipped;
     CountTask(*item, d, vertex.state, 1);
     --UnitOf(item, d).open;
     stack.push_back(d);
+    const RunGraph::Vertex& info = graph_.vertex(region, d);
+    if (!info.is_loop) return;
+    Settle(item, d);
+    const uint32_t source = graph_.region(info.index).source_vertex;
+    if (source != kNoVertex && listener_ != nullptr) listener_->OnUnread(this, item, source);
   };
   while (!stack.empty()) {
     const uint32_t w = stack.back();

@@ -46,6 +46,7 @@ class Scheduler::Impl final : public RunListener {
   void OnReady(Run* run, Item* item, uint32_t vertex) override;
   void OnDelayed(Run* run, Item* item, uint32_t vertex) override;
   void OnCursor(Run* run, Instance* instance) override;
+  void OnUnread(Run* run, Item* item, uint32_t source) override;
   void OnInstanceGone(Run* run, Instance* instance) override;
   void OnRevoke(Run* run, Item* item, uint32_t vertex) override;
   void OnDelete(uint64_t address) override;
