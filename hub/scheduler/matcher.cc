@@ -199,7 +199,8 @@ void Scheduler::Impl::GrantAll() {
 bool Scheduler::Impl::GrantRound(Pool pool, bool ahead) {
   std::vector<Worker*> roomy;
   const auto room_of = [&](const Worker& worker) -> uint32_t {
-    if (!worker.connected) return 0;
+    // A hub that restarts must know of everybody who may be running something.
+    if (!worker.connected || worker.recorded > synced_) return 0;
     const WorkerRoom& room = worker.room[static_cast<size_t>(pool)];
     const uint32_t limit = ahead ? room.leases : std::min(room.slots, room.leases);
     const uint32_t held = worker.held[static_cast<size_t>(pool)];

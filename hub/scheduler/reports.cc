@@ -150,11 +150,18 @@ void Scheduler::Impl::RemoveWorker(Worker* worker, bool lost) {
 }
 
 void Scheduler::Impl::RecordWorkers() {
+  absl::btree_map<std::string, uint64_t> names;
+  const auto record = [&](const std::string& name) {
+    const auto known = recorded_workers_.find(name);
+    const uint64_t turn = known == recorded_workers_.end() ? turn_ : known->second;
+    return names.emplace(name, turn).first->second;
+  };
+  for (const std::string& name : awaited_) record(name);
+  for (const auto& [id, worker] : workers_.all()) worker->recorded = record(worker->name);
+  recorded_workers_ = std::move(names);
   effects_->record.workers_changed = true;
-  effects_->record.workers.assign(awaited_.begin(), awaited_.end());
-  for (const auto& [id, worker] : workers_.all()) {
-    effects_->record.workers.push_back(worker->name);
-  }
+  effects_->record.workers.clear();
+  for (const auto& [name, turn] : recorded_workers_) effects_->record.workers.push_back(name);
 }
 
 // --------------------------------------------------------------------------------------- reports

@@ -62,6 +62,7 @@ absl::Status Scheduler::Impl::Load(HubSnapshot snapshot, absl::Time now) {
 void Scheduler::Impl::StartGrace(std::vector<std::string> workers) {
   if (workers.empty()) return;  // Nobody can be running anything.
   awaited_.insert(workers.begin(), workers.end());
+  for (std::string& worker : workers) recorded_workers_.emplace(std::move(worker), 0);
   in_grace_ = true;
   grace_end_ = now_ + options_.reattach_grace;
 }

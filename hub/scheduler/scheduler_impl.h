@@ -179,6 +179,8 @@ class Scheduler::Impl final : public RunListener {
   absl::Time grace_end_ = absl::InfiniteFuture();
   bool in_grace_ = false;
   absl::btree_set<std::string> awaited_;
+  // Workers that the store names, and the turn since which it does.
+  absl::btree_map<std::string, uint64_t> recorded_workers_;
 
   std::vector<uint64_t> ended_;  // Runs that ended this turn.
 

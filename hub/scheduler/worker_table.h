@@ -38,6 +38,7 @@ struct Worker {
   uint32_t ghosts = 0;  // Attempts that go on there although nobody waits for them.
   absl::Time last_heard;
   bool connected = true;
+  uint64_t recorded = 0;                        // The turn since which the store names it.
   absl::Time gone_at = absl::InfiniteFuture();  // Its stream broke; then its leases are taken.
 
   uint64_t holds() const {
