@@ -36,10 +36,16 @@ void History::HubStarted(absl::Time now) {
 void History::HubCrashed(bool power, absl::Time now) {
   after_power_cut_ = power;
   for (auto& [number, run] : runs_) run.may_have_gone = run.may_have_gone || power;
+  // Who says goodbye has nothing any more, whether the hub remembers it or not.
+  for (const Taken& taken : std::exchange(taken_, {})) {
+    if (const auto* goodbye = std::get_if<Goodbye>(&taken)) Left(goodbye->stream, now);
+  }
+  if (now >= hub_started_ + rules_.reattach_grace) awaited_.clear();  // They had their time.
   for (const std::string& worker : returned_) awaited_.erase(worker);
   for (auto& [id, stream] : streams_) {
     const bool lost = stream.gone_at + rules_.reconnect_grace <= now;
-    if (!lost) awaited_.insert(stream.worker);
+    // That somebody came, and was told nothing yet, a power cut may take back.
+    if (!lost && (stream.on_record || !power)) awaited_.insert(stream.worker);
     for (const uint64_t lease : std::set<uint64_t>(stream.live)) {
       if (lost) {
         End(&leases_[lease], lease, State::kGone);
@@ -57,13 +63,10 @@ void History::HubCrashed(bool power, absl::Time now) {
   }
   streams_.clear();
   controls_.clear();
-  turn_outcomes_.clear();
-  turn_goodbyes_.clear();
 }
 
 void History::TurnBegins(const std::vector<hub::Command>& commands, absl::Time now) {
-  turn_outcomes_.clear();
-  turn_goodbyes_.clear();
+  taken_.clear();
   for (const hub::Command& command : commands) {
     if (const auto* joined = std::get_if<hub::WorkerJoined>(&command)) {
       Joined(*joined);
@@ -86,6 +89,7 @@ void History::Joined(const hub::WorkerJoined& joined) {
   stream.held = joined.held;
   stream.order = next_order_++;
   returned_.insert(joined.name);
+  taken_.push_back(Hello{.stream = joined.worker});
 }
 
 void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
@@ -111,13 +115,13 @@ void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
       lease->second.failure_counted = true;
       ++failures_[lease->second.task.AnyPass()];
     }
-    turn_outcomes_.push_back({.stream = reported.worker,
-                              .report = reported.report,
-                              .lease = outcome.lease,
-                              .address = outcome.address,
-                              .kind = outcome.kind});
+    taken_.push_back(TakenOutcome{.stream = reported.worker,
+                                  .report = reported.report,
+                                  .lease = outcome.lease,
+                                  .address = outcome.address,
+                                  .kind = outcome.kind});
   }
-  if (reported.goodbye) turn_goodbyes_.push_back(reported.worker);
+  if (reported.goodbye) taken_.push_back(Goodbye{.stream = reported.worker});
 }
 
 void History::Published(const hub::Outgoing& outgoing, absl::Time now) {
@@ -126,22 +130,29 @@ void History::Published(const hub::Outgoing& outgoing, absl::Time now) {
     if (accepted != nullptr && !accepted->existed) TookIn(accepted->run);
   }
   for (const hub::RunSteps& run : outgoing.run_steps) runs_[run.run].program = run.program;
-  for (const hub::WorkerWelcome& welcome : outgoing.welcomes) Welcomed(welcome, now);
-  for (const hub::Revocation& revoked : outgoing.revocations) {
-    const auto lease = leases_.find(revoked.lease);
+  std::map<uint64_t, const hub::WorkerWelcome*> welcomes;
+  for (const hub::WorkerWelcome& welcome : outgoing.welcomes) welcomes[welcome.worker] = &welcome;
+  std::vector<uint64_t> revoked;
+  for (const hub::Revocation& revocation : outgoing.revocations) {
+    const auto lease = leases_.find(revocation.lease);
     if (lease == leases_.end()) return Fail("revoked what was never granted");
     if (OutlastedTimeout(lease->second, now)) ++failures_[lease->second.task.AnyPass()];
-    End(&lease->second, revoked.lease, State::kGone);
+    End(&lease->second, revocation.lease, State::kGone);
+    revoked.push_back(revocation.lease);
   }
-  for (const TakenOutcome& outcome : turn_outcomes_) Took(outcome);
-  for (const uint64_t goodbye : turn_goodbyes_) {
-    const auto stream = streams_.find(goodbye);
-    if (stream == streams_.end()) continue;
-    for (const uint64_t lease : std::set<uint64_t>(stream->second.live)) {
-      End(&leases_[lease], lease, State::kGone);
+  for (const Taken& taken : std::exchange(taken_, {})) {
+    if (const auto* hello = std::get_if<Hello>(&taken)) {
+      const auto welcome = welcomes.find(hello->stream);
+      if (welcome == welcomes.end()) return Fail("a worker said hello and was not welcomed");
+      Welcomed(*welcome->second, now);
+    } else if (const auto* outcome = std::get_if<TakenOutcome>(&taken)) {
+      Took(*outcome);
+    } else {
+      Left(std::get<Goodbye>(taken).stream, now);
     }
-    stream->second.gone_at = now - rules_.reconnect_grace;
   }
+  // Also what was renewed just before, in the same turn.
+  for (const uint64_t lease : revoked) End(&leases_[lease], lease, State::kGone);
   for (const hub::GrantGroup& group : outgoing.grants) {
     for (size_t row = 0; row < group.lease.size(); ++row) Granted(group, row, now);
   }
@@ -173,10 +184,17 @@ bool History::OutlastedTimeout(const Lease& lease, absl::Time now) const {
   return now - lease.started >= absl::Seconds(step.timeout_s) + rules_.timeout_backstop;
 }
 
+void History::Left(uint64_t id, absl::Time now) {
+  const auto stream = streams_.find(id);
+  if (stream == streams_.end()) return;
+  for (const uint64_t lease : std::set<uint64_t>(stream->second.live)) {
+    End(&leases_[lease], lease, State::kGone);
+  }
+  stream->second.gone_at = now - rules_.reconnect_grace;
+}
+
 void History::Welcomed(const hub::WorkerWelcome& welcome, absl::Time now) {
-  const auto found = streams_.find(welcome.worker);
-  if (found == streams_.end()) return Fail("welcomed a worker that said no hello");
-  Stream& stream = found->second;
+  Stream& stream = streams_.at(welcome.worker);
   const std::set<uint64_t> dropped(welcome.dropped.begin(), welcome.dropped.end());
   for (const hub::HeldLease& held : stream.held) {
     if (dropped.contains(held.lease)) {
@@ -278,7 +296,9 @@ void History::Promised(const std::vector<hub::OutcomeAck>& acks,
                        const std::vector<hub::Reply>& replies) {
   for (const hub::OutcomeAck& ack : acks) {
     const auto stream = streams_.find(ack.worker);
-    if (stream != streams_.end()) Acked(&stream->second, ack.report);
+    if (stream == streams_.end()) continue;
+    stream->second.on_record = true;
+    Acked(&stream->second, ack.report);
   }
   for (const hub::Reply& reply : replies) {
     if (const auto* accepted = std::get_if<hub::RunAccepted>(&reply.body)) {
@@ -360,6 +380,7 @@ void History::Granted(const hub::GrantGroup& group, size_t row, absl::Time now) 
     if (earlier.state == State::kLive) End(&earlier, task.last_lease, State::kGone);
   }
   task.last_lease = id;
+  stream->second.on_record = true;
   stream->second.live.insert(id);
   leases_[id] = std::move(lease);
   CheckRoom(stream->second, group.pool, full);

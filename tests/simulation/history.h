@@ -12,6 +12,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -99,6 +100,7 @@ class History {
     uint64_t order = 0;                // Of the hello.
     std::vector<hub::HeldLease> held;  // That the hello named.
     absl::Time gone_at = absl::InfiniteFuture();
+    bool on_record = false;  // It was given or promised something, so the store must name it.
     hub::WorkerRoom room[hub::kPools];
     std::set<uint64_t> live;
     std::map<uint64_t, std::vector<uint64_t>> unacked;  // Leases by report.
@@ -111,10 +113,18 @@ class History {
     std::shared_ptr<const Program> program;
     bool cancelled = false, paused = false, deleted = false;
   };
+  // What a turn took from workers, in order.
+  struct Hello {
+    uint64_t stream = 0;
+  };
   struct TakenOutcome {
     uint64_t stream = 0, report = 0, lease = 0, address = 0;
     hub::Outcome::Kind kind = hub::Outcome::Kind::kSucceeded;
   };
+  struct Goodbye {
+    uint64_t stream = 0;
+  };
+  using Taken = std::variant<Hello, TakenOutcome, Goodbye>;
 
   void TookIn(uint64_t run);
   bool IsOfThisUpload(const Task& task) const;
@@ -122,6 +132,7 @@ class History {
   void Reported(const hub::WorkerReported& reported, absl::Time now);
   bool OutlastedTimeout(const Lease& lease, absl::Time now) const;
   void Welcomed(const hub::WorkerWelcome& welcome, absl::Time now);
+  void Left(uint64_t stream, absl::Time now);
   void Renewed(uint64_t stream, const hub::HeldLease& held, absl::Time now);
   void Dropped(uint64_t lease, absl::Time now);
   void Took(const TakenOutcome& outcome);
@@ -159,9 +170,7 @@ class History {
   std::set<std::string> returned_;  // Workers that said hello in this one.
   std::map<uint64_t, hub::ControlRun> controls_;  // By request.
 
-  // Of the turn under way.
-  std::vector<uint64_t> turn_goodbyes_;
-  std::vector<TakenOutcome> turn_outcomes_;
+  std::vector<Taken> taken_;  // In the turn under way.
 };
 
 }  // namespace bue::sim
