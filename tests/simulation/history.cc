@@ -74,7 +74,8 @@ void History::TurnBegins(const std::vector<hub::Command>& commands, absl::Time n
       Reported(*reported, now);
     } else if (const auto* gone = std::get_if<hub::WorkerGone>(&command)) {
       const auto stream = streams_.find(gone->worker);
-      if (stream != streams_.end()) stream->second.gone_at = now;
+      if (stream == streams_.end()) continue;
+      stream->second.gone_at = std::min(stream->second.gone_at, now);
     } else if (const auto* control = std::get_if<hub::ControlRun>(&command)) {
       controls_[control->request] = *control;
       if (control->action == hub::ControlRun::Action::kResume) runs_[control->run].paused = false;
