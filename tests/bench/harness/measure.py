@@ -1,7 +1,7 @@
 """Runs rows, round by round, and what peers do beside them."""
 import traceback
 
-from harness import quiet
+from harness import compare, quiet
 from harness.report import Measured
 from harness.row import Bench
 
@@ -9,8 +9,12 @@ from harness.row import Bench
 def all_rows(rows, build, options):
     """Yields a Measured for each row, as soon as it is there."""
     bench = Bench(build, options.scale)
+    peers = compare.Peers(build) if options.compare else None
     for row in rows:
-        yield _one_row(row, bench, options)
+        measured = _one_row(row, bench, options)
+        if peers and row.compare and not measured.error:
+            measured.peers = peers.measure(row.compare.work, bench.scaled(row.compare.size, 50))
+        yield measured
 
 
 def _one_row(row, bench, options):

@@ -12,15 +12,15 @@ WIDTHS = (24, 12, 12, 12, 9, 0)
 
 class Measured:
     """A row with what its rounds came to. `error`: why it has no figures. `foreign`: CPU cores that
-    others used meanwhile. `peers`: {peer: {figure: value} or an error's text}."""
+    others used meanwhile. `peers`: {peer: {figure: value} or why it has none}."""
 
-    def __init__(self, row, rounds, error='', foreign=0.0, peers=None):
+    def __init__(self, row, rounds, error='', foreign=0.0):
         self.row = row
         self.rounds = rounds
         self.summaries = summarize(rounds)
         self.error = error
         self.foreign = foreign
-        self.peers = peers or {}
+        self.peers = {}
 
     def verdict(self, goal):
         for summary in self.summaries:

@@ -21,10 +21,11 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What peers do for a row: `work` of peers/, whose result has a figure called `figure`."""
+    """What peers do beside a row: `work` of peers/common.py, and the figure in which both are told
+    apart. More of a rate is better, less of anything else."""
     work: str
     figure: str
-    size: int = 0  # The peers' size where it is not the row's own: slow ones are asked for less.
+    size: int  # What the peers are asked for: slow ones would take hours for what the row does.
 
 
 class Bench:
