@@ -33,6 +33,8 @@ ALL_PEERS = (
          'gearman-job-server'),
     Peer('Dask, volatile', 'dask_peer.py', ('noop', 'latency', 'chain', 'queue', 'fan', 'sleep'),
          'distributed', '', ''),
+    Peer('HyperQueue, volatile, a process a task', 'hyperqueue_peer.py', ('noop', 'latency'),
+         'hyperqueue', '', ''),
     Peer('Ray, volatile', 'ray_peer.py', ('noop', 'latency', 'chain', 'fan', 'sleep'), 'ray', '', ''),
 )
 

@@ -7,7 +7,7 @@ import time
 from harness.figures import number, summarize
 
 HEAD = ('figure', 'median', 'min', 'max', 'unit', 'goal')
-WIDTHS = (24, 12, 12, 12, 9, 0)
+FORMATS = ('<24', '>12', '>12', '>12', '<9', '')
 
 
 class Measured:
@@ -41,28 +41,30 @@ class Measured:
                               for goal in row.goals if goal.figure == one.name)
             print('  ' + line((one.name, number(one.median), number(one.min), number(one.max),
                                one.unit, goals)))
-        for peer, ratio in self.ratios():
-            print(f'  {peer}: {ratio}')
+        self._print_peers()
         print(f'  rounds: {len(self.rounds)}; others used {self.foreign:.2f} cores meanwhile',
               flush=True)
 
+    def _print_peers(self):
+        ratios = self.ratios()
+        unit = next((one.unit for one in self.summaries
+                     if self.row.compare and one.name == self.row.compare.figure), '')
+        for peer, (reached, ratio) in ratios.items():
+            print(f'  {peer}: {number(reached)} {unit}; ours is {number(ratio)} times as good')
+        for peer, why in self.peers.items():
+            if peer not in ratios:
+                print(f'  {peer}: {why}')
+
     def ratios(self):
-        """(peer, what it reached and how we compare), the best first."""
-        if not self.peers:
-            return []
-        figure = self.row.compare.figure
-        ours = next(one for one in self.summaries if one.name == figure)
-        more_is_better = figure == 'rate'
-        reached = [(values[figure], peer) for peer, values in self.peers.items()
-                   if isinstance(values, dict)]
-        reached.sort(reverse=more_is_better)
-        lines = []
-        for place, (value, peer) in enumerate(reached):
-            ratio = ours.median / value if more_is_better else value / ours.median
-            lines.append((peer, f'{number(value)} {ours.unit}; bue is {number(ratio)} times as good'
-                          + (' as the best peer' if place == 0 else '')))
-        return lines + [(peer, text) for peer, text in self.peers.items()
-                        if not isinstance(text, dict)]
+        """{peer: (what it reached, how many times as good ours is)}, the best peer first."""
+        found = {}
+        for peer, figures in self.peers.items():
+            if isinstance(figures, dict):
+                name = self.row.compare.figure
+                ours = next(one.median for one in self.summaries if one.name == name)
+                theirs = figures[name]
+                found[peer] = (theirs, ours / theirs if name == 'rate' else theirs / ours)
+        return dict(sorted(found.items(), key=lambda one: one[1][1]))
 
     def as_json(self):
         return {
@@ -73,13 +75,12 @@ class Measured:
             'goals': [{'goal': str(goal), 'verdict': self.verdict(goal)}
                       for goal in self.row.goals],
             'peers': self.peers,
+            'times_as_good': {peer: ratio for peer, (_, ratio) in self.ratios().items()},
         }
 
 
 def line(cells):
-    first, *others = (f'{cell:<{width}}' if place in (0, 4, 5) else f'{cell:>{width}}'
-                      for place, (cell, width) in enumerate(zip(cells, WIDTHS)))
-    return '  '.join([first, *others]).rstrip()
+    return '  '.join(map(format, cells, FORMATS)).rstrip()
 
 
 def print_list(rows):
