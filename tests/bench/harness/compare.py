@@ -84,6 +84,8 @@ class Peers:
 
     def _get(self, peer):
         """Why it cannot be measured, or nothing."""
+        if not os.path.exists(self._python):
+            return 'Python makes no virtual environment here (Debian: python3-venv)'
         return ((peer.pip and self._get_from_pypi(peer.pip))
                 or (peer.program and self._get_from_debian(peer.program, peer.debian)))
 

@@ -93,7 +93,8 @@ def print_verdicts(measured):
     """The last lines: what is not as it should be."""
     judged = [(one, goal, one.verdict(goal)) for one in measured for goal in one.row.goals]
     met = [verdict for _, _, verdict in judged if verdict == 'met']
-    print(f'\n{len(met)} of {len(judged)} goals met')
+    if judged:
+        print(f'\n{len(met)} of {len(judged)} goals met')
     for one, goal, verdict in judged:
         if verdict != 'met':
             print(f'  {one.row.name}: {goal}: {verdict}')

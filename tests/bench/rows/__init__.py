@@ -1,7 +1,7 @@
 """The rows, in the order in which they are measured: one file per theme."""
-from rows import (fans, hub, latency, queues, restart, small_things, sql, takeover, throughput, values,
+from rows import (fans, footprint, hub, latency, queues, restart, sql, takeover, throughput, values,
                   waiting)
 
 ROWS = [row for theme in (hub, throughput, latency, queues, fans, waiting, restart, takeover,
-              values, sql, small_things)
+                          values, sql, footprint)
         for row in theme.ROWS]

@@ -26,26 +26,31 @@ def queue(text, per_run=None):
     tasks; `per_run`: how many of them a run has, all if it is not given."""
     def measure(bench):
         tasks = bench.scaled(TASKS, 1000)
+        runs = tasks // per_run if per_run else 1
         with bench.stage() as stage:
             stage.start(workers=0)
-            script = stage.script('queue', text(per_run or tasks), STEPS)
+            script = stage.script('queue', text(tasks // runs), STEPS)
             stage.client('upload', stage.script('warm', loop(1)), 1, 1)
             before = processes.memory_bytes(stage.cluster.hub.pid)
-            began = time.monotonic()
             with stage.meter() as meter:
-                if per_run:
-                    found = stage.client('upload', script, tasks // per_run, 32)
-                    check(found['runs'] == tasks // per_run, 'every run is acknowledged')
-                else:
-                    stage.cluster.bue('upload', '-f', script, limit_s=600)
-            seconds = time.monotonic() - began
+                seconds = upload(stage, script, runs)
             grown = processes.memory_bytes(stage.cluster.hub.pid) - before
-            # The warm-up's only task waits, too.
             waiting = sum(one['tasks']['waiting'] for one in stage.cluster.statuses())
-            check(waiting == tasks // (per_run or 1) * (per_run or 1) + 1, f'{waiting} tasks wait')
+            check(waiting == tasks // runs * runs + 1, f'{waiting} tasks wait, one from the warm-up')
         return [Figure('time', seconds, 's'), Figure('hub grows by', grown / MB, 'MB'),
                 Figure('memory of a task', grown / tasks, 'B'), *meter.peaks()]
     return measure
+
+
+def upload(stage, script, runs):
+    """A single run as a user uploads it, many by one client. Returns the seconds it took."""
+    began = time.monotonic()
+    if runs == 1:
+        stage.cluster.bue('upload', '-f', script, limit_s=600)
+    else:
+        found = stage.client('upload', script, runs, 32)
+        check(found['runs'] == runs, 'every run is acknowledged')
+    return time.monotonic() - began
 
 
 def python_loop(bench):

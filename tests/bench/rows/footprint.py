@@ -1,4 +1,4 @@
-"""Rows: what a user notices before any work: start-up, a large script, idle roles."""
+"""Rows: what the product costs before and beside any work: start-up, a large script, idle roles."""
 import os
 import subprocess
 import time
