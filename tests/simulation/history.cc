@@ -69,7 +69,7 @@ void History::TurnBegins(const std::vector<hub::Command>& commands, absl::Time n
   taken_.clear();
   for (const hub::Command& command : commands) {
     if (const auto* joined = std::get_if<hub::WorkerJoined>(&command)) {
-      Joined(*joined);
+      Joined(*joined, now);
     } else if (const auto* reported = std::get_if<hub::WorkerReported>(&command)) {
       Reported(*reported, now);
     } else if (const auto* gone = std::get_if<hub::WorkerGone>(&command)) {
@@ -83,12 +83,18 @@ void History::TurnBegins(const std::vector<hub::Command>& commands, absl::Time n
   }
 }
 
-void History::Joined(const hub::WorkerJoined& joined) {
+void History::Joined(const hub::WorkerJoined& joined, absl::Time now) {
   Stream& stream = streams_[joined.worker];
   stream.worker = joined.name;
   stream.incarnation = joined.incarnation;
   stream.held = joined.held;
   stream.order = next_order_++;
+  for (const hub::HeldLease& held : joined.held) {
+    const auto lease = leases_.find(held.lease);
+    if (lease == leases_.end()) continue;
+    lease->second.started =
+        held.elapsed > absl::ZeroDuration() ? now - held.elapsed : absl::InfiniteFuture();
+  }
   returned_.insert(joined.name);
   taken_.push_back(Hello{.stream = joined.worker});
 }
@@ -201,7 +207,7 @@ void History::Welcomed(const hub::WorkerWelcome& welcome, absl::Time now) {
     if (dropped.contains(held.lease)) {
       Dropped(held.lease, now);
     } else {
-      Renewed(welcome.worker, held, now);
+      Renewed(welcome.worker, held);
     }
   }
   // What it did not mention never reached it.
@@ -217,7 +223,7 @@ void History::Welcomed(const hub::WorkerWelcome& welcome, absl::Time now) {
   }
 }
 
-void History::Renewed(uint64_t stream, const hub::HeldLease& held, absl::Time now) {
+void History::Renewed(uint64_t stream, const hub::HeldLease& held) {
   const auto found = leases_.find(held.lease);
   if (found == leases_.end()) {
     return Fail(absl::StrCat(LeaseName(held.lease), " was renewed but never granted"));
@@ -243,7 +249,6 @@ void History::Renewed(uint64_t stream, const hub::HeldLease& held, absl::Time no
   lease.state = State::kLive;
   lease.stream = stream;
   lease.pool = held.pool;
-  lease.started = held.elapsed > absl::ZeroDuration() ? now - held.elapsed : absl::InfiniteFuture();
   streams_[stream].live.insert(held.lease);
   tasks_[lease.task].last_lease = held.lease;
 }
@@ -331,6 +336,7 @@ void History::Acked(Stream* stream, uint64_t report) {
     for (const uint64_t id : stream->unacked.begin()->second) {
       const Lease& lease = leases_[id];
       TaskState& task = tasks_[lease.task];
+      ++acknowledged_;
       if (lease.outcome == hub::Outcome::Kind::kFailed) ++task.acked_failures;
       if (lease.outcome == hub::Outcome::Kind::kPending) {
         task.acked_handbacks = lease.handbacks + 1;

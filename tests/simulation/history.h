@@ -50,6 +50,8 @@ class History {
   void ResultListed(uint64_t run, const TaskName& task, uint64_t address);
 
   void Fail(const std::string& what);
+  // Outcomes that were acknowledged: what does not stand still acknowledges some now and then.
+  uint64_t acknowledged() const { return acknowledged_; }
   bool failed() const { return !failure_.empty(); }
   const std::string& failure() const { return failure_; }
 
@@ -128,12 +130,12 @@ class History {
 
   void TookIn(uint64_t run);
   bool IsOfThisUpload(const Task& task) const;
-  void Joined(const hub::WorkerJoined& joined);
+  void Joined(const hub::WorkerJoined& joined, absl::Time now);
   void Reported(const hub::WorkerReported& reported, absl::Time now);
   bool OutlastedTimeout(const Lease& lease, absl::Time now) const;
   void Welcomed(const hub::WorkerWelcome& welcome, absl::Time now);
   void Left(uint64_t stream, absl::Time now);
-  void Renewed(uint64_t stream, const hub::HeldLease& held, absl::Time now);
+  void Renewed(uint64_t stream, const hub::HeldLease& held);
   void Dropped(uint64_t lease, absl::Time now);
   void Took(const TakenOutcome& outcome);
   void Granted(const hub::GrantGroup& group, size_t row, absl::Time now);
@@ -152,6 +154,7 @@ class History {
   const hub::SchedulerOptions rules_;
   Bucket* const bucket_;
   std::string failure_;
+  uint64_t acknowledged_ = 0;
 
   absl::flat_hash_map<uint64_t, Lease> leases_;   // Never iterated.
   absl::flat_hash_map<Task, TaskState> tasks_;    // Never iterated.

@@ -12,8 +12,9 @@
 namespace bue::sim {
 namespace {
 
-constexpr absl::Duration kEndsWithin = absl::Minutes(20);  // Simulated, once faults are off.
-constexpr uint64_t kEventsMax = 3'000'000;
+// Simulated, once faults are off: longer than any wait for a retry, a poll or a timeout.
+constexpr absl::Duration kStandsStill = absl::Minutes(5);
+constexpr uint64_t kEventsMax = 5'000'000;
 
 }  // namespace
 
@@ -82,7 +83,7 @@ std::string Simulation::Run() {
   ScheduleFaults();
   RunUntil(begin + config.faults_for, [] { return false; });
   EndFaults();
-  RunUntil(world_.events.now() + kEndsWithin, [this] { return AllDone(); });
+  PlayToTheEnd();
   if (!world_.history.failed() && !AllDone()) {
     std::string stuck = "not everything ended:";
     for (const auto& client : clients_) {
@@ -104,6 +105,15 @@ void Simulation::RunUntil(absl::Time end, const std::function<bool()>& done) {
   while (!world_.history.failed() && !done() && world_.events.RunOne(end)) {
     if (world_.events.taken() > kEventsMax) world_.history.Fail("it goes on and on");
   }
+}
+
+// However much there is to do: as long as outcomes come in, it does not stand still.
+void Simulation::PlayToTheEnd() {
+  uint64_t before = 0;
+  do {
+    before = world_.history.acknowledged();
+    RunUntil(world_.events.now() + kStandsStill, [this] { return AllDone(); });
+  } while (!AllDone() && !world_.history.failed() && world_.history.acknowledged() > before);
 }
 
 bool Simulation::AllDone() const {

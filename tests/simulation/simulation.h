@@ -39,6 +39,7 @@ class Simulation {
   WorkerProcess* AnyWorker();
   void Restart(WorkerProcess* worker, absl::Duration pause);
   void EndFaults();
+  void PlayToTheEnd();
   bool AllDone() const;
   void RunUntil(absl::Time end, const std::function<bool()>& done);
   void CheckNothingIsLeft();
