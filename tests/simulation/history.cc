@@ -34,7 +34,7 @@ void History::HubStarted(absl::Time now) {
 
 // What it took and did not acknowledge it may have forgotten.
 void History::HubCrashed(bool power, absl::Time now) {
-  after_power_cut_ = power;
+  power_cuts_ += power ? 1 : 0;
   for (auto& [number, run] : runs_) run.may_have_gone = run.may_have_gone || power;
   // Who says goodbye has nothing any more, whether the hub remembers it or not.
   for (const Taken& taken : std::exchange(taken_, {})) {
@@ -248,6 +248,7 @@ void History::Renewed(uint64_t stream, const hub::HeldLease& held) {
   if (lease.stream != 0) streams_[lease.stream].live.erase(held.lease);
   lease.state = State::kLive;
   lease.stream = stream;
+  lease.power_cuts = power_cuts_;
   lease.pool = held.pool;
   streams_[stream].live.insert(held.lease);
   tasks_[lease.task].last_lease = held.lease;
@@ -261,8 +262,9 @@ void History::Dropped(uint64_t id, absl::Time now) {
   const auto stream = streams_.find(lease.stream);
   lease.dropped_in_time =
       !lease.was_reported && IsOfThisUpload(lease.task) &&
-      (stream == streams_.end() ? !after_power_cut_ && now < hub_started_ + rules_.reattach_grace
-                                : now < stream->second.gone_at + rules_.reconnect_grace);
+      (stream == streams_.end()
+           ? lease.power_cuts == power_cuts_ && now < hub_started_ + rules_.reattach_grace
+           : now < stream->second.gone_at + rules_.reconnect_grace);
   End(&lease, id, State::kGone);
 }
 
@@ -371,6 +373,7 @@ void History::Granted(const hub::GrantGroup& group, size_t row, absl::Time now) 
   if (stream == streams_.end() || stream->second.gone_at != absl::InfiniteFuture()) {
     return Fail(absl::StrCat(NameOf(lease.task), " was granted to a worker that is gone"));
   }
+  lease.power_cuts = power_cuts_;
   lease.worker = stream->second.worker;
   lease.incarnation = stream->second.incarnation;
   TaskState& task = tasks_[lease.task];

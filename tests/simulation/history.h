@@ -82,6 +82,7 @@ class History {
     hub::Pool pool = hub::Pool::kThread;
     uint32_t attempt = 0, handbacks = 0;
     absl::Time started = absl::InfiniteFuture();  // As the worker said.
+    uint64_t power_cuts = 0;  // When the hub last gave it out.
     State state = State::kLive;
     bool failure_counted = false;
     bool was_reported = false;     // The hub was told its outcome, and may know it.
@@ -168,7 +169,7 @@ class History {
   std::map<uint64_t, Stream> streams_;
   uint64_t next_order_ = 1;
   absl::Time hub_started_;
-  bool after_power_cut_ = false;
+  uint64_t power_cuts_ = 0;  // In all.
   std::set<std::string> awaited_;   // Workers that were connected when the last life ended.
   std::set<std::string> returned_;  // Workers that said hello in this one.
   std::map<uint64_t, hub::ControlRun> controls_;  // By request.
