@@ -199,13 +199,17 @@ void WorkerProcess::TellOfStart(uint64_t lease) {
   session_.OnStarted(lease, executions_.at(lease).began, world_->events.now());
 }
 
+Behaviour WorkerProcess::BehaviourOf(const Execution& execution) const {
+  return execution.plan->Of(execution.name, world_->mended[execution.plan->key()]);
+}
+
 void WorkerProcess::Run(uint64_t lease) {
   Execution& execution = executions_.at(lease);
   execution.began = world_->events.now();
   After(lease, kTellOfStartAfter, &WorkerProcess::TellOfStart);
   const worker::GrantGroup& group = *execution.task.group;
   const Step& step = execution.plan->program()->steps[group.step];
-  const Behaviour does = execution.plan->Of(execution.name);
+  const Behaviour does = BehaviourOf(execution);
   const bool fails = group.AttemptOf(execution.task.row) <= does.fails;
   if (fails && does.hangs) {
     return After(lease, absl::Seconds(step.timeout_s), &WorkerProcess::Finish);
@@ -225,7 +229,7 @@ void WorkerProcess::Run(uint64_t lease) {
 // A generator: elements become durable bit by bit, as far as its credit goes.
 void WorkerProcess::Produce(uint64_t lease) {
   Execution& execution = executions_.at(lease);
-  const Behaviour does = execution.plan->Of(execution.name);
+  const Behaviour does = BehaviourOf(execution);
   const bool fails = execution.task.group->AttemptOf(execution.task.row) <= does.fails;
   const uint64_t last = fails ? does.elements / 2 : does.elements;
   if (execution.produced >= last) return Finish(lease);
@@ -244,7 +248,7 @@ void WorkerProcess::Produce(uint64_t lease) {
 void WorkerProcess::Finish(uint64_t lease) {
   Execution& execution = executions_.at(lease);
   const worker::GrantGroup& group = *execution.task.group;
-  const Behaviour does = execution.plan->Of(execution.name);
+  const Behaviour does = BehaviourOf(execution);
   const uint64_t handbacks = group.HandbacksOf(execution.task.row);
   using Kind = worker::Outcome::Kind;
   if (world_->faults && world_->random.Chance(world_->config.give_back_percent)) {
@@ -267,7 +271,7 @@ void WorkerProcess::Finish(uint64_t lease) {
 void WorkerProcess::Succeed(uint64_t lease) {
   Execution& execution = executions_.at(lease);
   const worker::GrantGroup& group = *execution.task.group;
-  const Behaviour does = execution.plan->Of(execution.name);
+  const Behaviour does = BehaviourOf(execution);
   uint64_t address = execution.object;
   if (address == 0 && (!does.none || group.is_source)) {
     address = world_->bucket.Put(

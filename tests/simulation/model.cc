@@ -1,22 +1,25 @@
 #include "tests/simulation/model.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 
 namespace bue::sim {
 
-Model::Model(const Plan* plan)
-    : plan_(plan), program_(*plan->program_), taken_(program_.nodes.size()) {
+Model::Model(const Plan* plan, Steps mended)
+    : plan_(plan),
+      mended_(std::move(mended)),
+      program_(*plan->program_),
+      taken_(program_.nodes.size()) {
   FindNeeds();
 }
 
 Expected Model::Run() {
-  Item top;
-  RunItem(&top);
+  RunItem(&top_);
   Expected expected;
-  Collect(top, &expected);
+  Collect(top_, &expected);
   return expected;
 }
 
@@ -99,7 +102,7 @@ bool Model::Advance(Item* item) {
 // False: it fails for good. One that cancels its item is as good as any other.
 bool Model::RunTask(Item* item, uint32_t node) {
   const TaskName name{.node = node, .item = item->name};
-  const Behaviour does = plan_->Of(name);
+  const Behaviour does = plan_->Of(name, mended_);
   const Step& step = program_.steps[program_.nodes[node].step];
   if (does.fails > step.retries) return false;
   if (step.max_handbacks != 0 && does.handbacks() > step.max_handbacks) return false;
@@ -212,11 +215,68 @@ void Model::Collect(const Item& item, Expected* expected) const {
     if (state == State::kSkipped) ++expected->skipped;
     if (state != State::kSucceeded) continue;
     ++expected->done;
-    if (taken_[node] || (item.region != 0 && item.failed)) continue;
+    if (!IsResult(item, node)) continue;
     expected->results[{.node = node, .item = item.name}] = item.values.at(node);
   }
   for (const auto& [region, loop] : item.loops) {
     for (const Item& inner : loop.items) Collect(inner, expected);
+  }
+}
+
+bool Model::IsResult(const Item& item, uint32_t node) const {
+  return item.nodes.at(node) == State::kSucceeded && !taken_[node] &&
+         (item.region == 0 || !item.failed);
+}
+
+// --------------------------------------------------------------------------------- running again
+
+std::set<TaskName> Model::Untouched(const Steps& retried) const {
+  std::set<TaskName> names;
+  CollectUntouched(top_, retried, &names);
+  return names;
+}
+
+bool Model::OpensAgain(const Item& item, const Steps& retried) const {
+  for (const auto& [node, state] : item.nodes) {
+    if (state == State::kFailed && retried.contains(program_.nodes[node].step)) return true;
+  }
+  for (const auto& [region, loop] : item.loops) {
+    for (const Item& inner : loop.items) {
+      if (OpensAgain(inner, retried)) return true;
+    }
+  }
+  return false;
+}
+
+// What was made from a whole loop is made again when one of its items runs again, and so is what
+// was made from that.
+void Model::CollectUntouched(const Item& item, const Steps& retried,
+                             std::set<TaskName>* names) const {
+  std::set<Place> changed;
+  for (const auto& [region, loop] : item.loops) {
+    for (const Item& inner : loop.items) {
+      if (OpensAgain(inner, retried)) changed.insert({.loop = true, .index = region});
+    }
+  }
+  std::set<Place> again;
+  for (size_t before = SIZE_MAX; before != again.size();) {
+    before = again.size();
+    for (const auto& [place, needs] : needs_) {
+      for (const Place& needed : needs) {
+        if (changed.contains(needed) || again.contains(needed)) again.insert(place);
+      }
+    }
+  }
+  for (const auto& [node, state] : item.nodes) {
+    if (IsResult(item, node) && !again.contains({.loop = false, .index = node})) {
+      names->insert({.node = node, .item = item.name});
+    }
+  }
+  for (const auto& [region, loop] : item.loops) {
+    if (again.contains({.loop = true, .index = region})) continue;
+    for (const Item& inner : loop.items) {
+      if (!inner.filtered) CollectUntouched(inner, retried, names);
+    }
   }
 }
 

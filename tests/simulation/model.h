@@ -17,8 +17,10 @@ namespace bue::sim {
 
 class Model {
  public:
-  explicit Model(const Plan* plan);
+  Model(const Plan* plan, Steps mended);
   Expected Run();
+  // After Run(): results that stay when failures of these steps run again.
+  std::set<TaskName> Untouched(const Steps& retried) const;
 
  private:
   enum class State { kOpen, kSucceeded, kFailed, kSkipped };
@@ -66,11 +68,16 @@ class Model {
   uint64_t ElementsOf(const Item& item, uint32_t region, Content* list) const;
   static const Item& Around(const Item& item, uint32_t region);
   void Collect(const Item& item, Expected* expected) const;
+  bool IsResult(const Item& item, uint32_t node) const;
+  bool OpensAgain(const Item& item, const Steps& retried) const;
+  void CollectUntouched(const Item& item, const Steps& retried, std::set<TaskName>* names) const;
 
   const Plan* const plan_;
+  const Steps mended_;
   const Program& program_;
   std::map<Place, std::set<Place>> needs_;
   std::vector<bool> taken_;  // By node: somebody takes its value.
+  Item top_;
 };
 
 }  // namespace bue::sim

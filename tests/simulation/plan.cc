@@ -51,7 +51,7 @@ bool Plan::Make(Random* random, const Size& size) {
   weight_ = 1 + static_cast<uint32_t>(random->Below(3));
   program_ = std::make_shared<const Program>(std::move(program));
   if (!hub::RunGraph(program_).acyclic()) return false;
-  expected_ = Model(this).Run();
+  expected_ = ExpectedWith({});
   if (expected_.tasks > (big ? 3000 : size.tasks_max)) return false;
   v1::Program proto;
   ToProto(*program_, &proto);
@@ -175,8 +175,17 @@ uint64_t Plan::Hash(const TaskName& task, uint64_t salt) const {
   return Mix(Mix(seed_, salt), Mix(task.node, HashText(task.item)));
 }
 
-Behaviour Plan::Of(const TaskName& task) const {
-  const StepPlan& plan = steps_[program_->nodes[task.node].step];
+Expected Plan::ExpectedWith(const Steps& mended) const { return Model(this, mended).Run(); }
+
+std::set<TaskName> Plan::Untouched(const Steps& mended, const Steps& retried) const {
+  Model model(this, mended);
+  model.Run();
+  return model.Untouched(retried);
+}
+
+Behaviour Plan::Of(const TaskName& task, const Steps& mended) const {
+  const uint32_t s = program_->nodes[task.node].step;
+  const StepPlan& plan = steps_[s];
   Behaviour does;
   if (Hits(Hash(task, 1), plan.fail_percent)) does.fails = plan.fails;
   does.hangs = plan.hangs;
@@ -186,6 +195,13 @@ Behaviour Plan::Of(const TaskName& task) const {
   does.none = plan.none;
   does.streams = plan.streams;
   does.elements = plan.many ? plan.elements_max : Hash(task, 5) % (plan.elements_max + 1);
+  if (mended.contains(s)) {
+    const Step& step = program_->steps[s];
+    does.fails = std::min<uint32_t>(does.fails, static_cast<uint32_t>(step.retries));
+    if (step.max_handbacks != 0 && does.handbacks() > step.max_handbacks) {
+      does.pendings = does.resets = 0;
+    }
+  }
   does.takes = plan.takes * (0.5 + 0.01 * static_cast<double>(Hash(task, 6) % 100));
   return does;
 }

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,6 +44,9 @@ struct Behaviour {
   uint64_t handbacks() const { return uint64_t{pendings} + resets; }
 };
 
+// Steps that somebody has mended: their tasks do not fail for good any more.
+using Steps = std::set<uint32_t>;
+
 // A task for people and for the model: "4.17" names an item, "" the top level.
 struct TaskName {
   uint32_t node = 0;
@@ -74,7 +78,7 @@ class Plan {
   const std::string& text() const { return text_; }    // For people, as tests/support has it.
   const std::string& bytes() const { return bytes_; }  // As bue.v1.Program.
 
-  Behaviour Of(const TaskName& task) const;
+  Behaviour Of(const TaskName& task, const Steps& mended) const;
   // An `auto` step of which the first call shows that it is a coroutine.
   bool TurnsOutAsync(uint32_t step) const { return steps_[step].async; }
   Content ContentOf(const TaskName& task, const std::vector<Content>& inputs) const;
@@ -84,7 +88,12 @@ class Plan {
   bool exact() const { return exact_; }
   // Whether counts are the same too: nothing is cancelled or reset, which counts what it undoes.
   bool counts_exact() const { return exact_ && !cancels_ && !resets_; }
-  const Expected& expected() const { return expected_; }
+  Expected ExpectedWith(const Steps& mended) const;
+  // Results that stay what they are when failures of these steps, which are mended or not, run
+  // again. Unless something resets.
+  std::set<TaskName> Untouched(const Steps& mended, const Steps& retried) const;
+  bool resets() const { return resets_; }
+  const Expected& expected() const { return expected_; }  // With nothing mended.
 
  private:
   friend class Model;

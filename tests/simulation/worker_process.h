@@ -87,6 +87,7 @@ class WorkerProcess {
   void ReadInner(uint64_t lease, uint64_t serial, std::shared_ptr<std::deque<uint64_t>> instances,
                  uint32_t node, std::shared_ptr<std::vector<Content>> list,
                  std::function<void(bool)> done);
+  Behaviour BehaviourOf(const Execution& execution) const;
   void Run(uint64_t lease);
   void TellOfStart(uint64_t lease);
   void Produce(uint64_t lease);

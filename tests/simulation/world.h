@@ -78,6 +78,7 @@ class World {
   bool faults = true;  // Phase one.
 
   std::map<std::string, std::shared_ptr<const Plan>> plans;  // By key.
+  std::map<std::string, Steps> mended;                       // By key.
 
   HubProcess* hub = nullptr;  // Null while it is down.
 
