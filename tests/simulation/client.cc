@@ -8,7 +8,7 @@
 namespace bue::sim {
 
 Client::Client(World* world, std::shared_ptr<const Plan> plan)
-    : world_(world), plan_(std::move(plan)), exact_(plan_->exact()) {}
+    : world_(world), plan_(std::move(plan)), exact_(plan_->exact()), expected_(plan_->expected()) {}
 
 void Client::Fail(const std::string& what) {
   world_->history.Fail(absl::StrCat("run r", run_, " (", plan_->key(), "): ", what));
@@ -49,29 +49,33 @@ void Client::Uploaded(uint64_t run) {
   Watch();
   if (!world_->faults || !world_->random.Chance(world_->config.control_percent)) return;
   const absl::Duration wait = world_->random.Between(absl::ZeroDuration(), absl::Seconds(6));
-  if (world_->random.Chance(60)) {
+  if (world_->random.Chance(40)) {
     world_->events.After(wait, [this] { PauseForAWhile(); });
-  } else {
-    world_->events.After(
-        wait, [this] { Control(Action::kCancel, [this](bool ok) { cancelled_ = ok; }); });
+    return;
   }
+  hub::ControlRun command{.action = Action::kCancel};
+  if (world_->random.Chance(60)) {
+    command.action = Action::kStop;
+    command.grace = world_->random.Between(absl::ZeroDuration(), absl::Seconds(8));
+  }
+  world_->events.After(wait, [this, command] { Control(command, [](bool) {}); });
 }
 
 // An answer that refuses is one, too: the first reply may have been lost.
-void Client::Control(Action action, std::function<void(bool ok)> done) {
-  world_->Trace(plan_->key(), ": control ", static_cast<int>(action));
-  world_->Ask(hub::ControlRun{.run = run_, .action = action},
-              [this, action, done = std::move(done)](std::optional<hub::Reply> reply) {
-                if (reply.has_value()) return done(reply->status.ok());
-                world_->events.After(absl::Milliseconds(500),
-                                     [this, action, done] { Control(action, done); });
-              });
+void Client::Control(hub::ControlRun command, std::function<void(bool ok)> done) {
+  world_->Trace(plan_->key(), ": control ", static_cast<int>(command.action));
+  command.run = run_;
+  world_->Ask(command, [this, command, done = std::move(done)](std::optional<hub::Reply> reply) {
+    if (reply.has_value()) return done(reply->status.ok());
+    world_->events.After(absl::Milliseconds(500),
+                         [this, command, done] { Control(command, done); });
+  });
 }
 
 void Client::PauseForAWhile() {
-  Control(Action::kPause, [this](bool) {
+  Control({.action = Action::kPause}, [this](bool) {
     world_->events.After(world_->random.Between(absl::ZeroDuration(), absl::Seconds(8)),
-                         [this] { Control(Action::kResume, [](bool) {}); });
+                         [this] { Control({.action = Action::kResume}, [](bool) {}); });
   });
 }
 
@@ -79,7 +83,8 @@ void Client::PauseForAWhile() {
 
 void Client::Watch() {
   const bool was_cancelled = world_->history.CancelAcked(run_);
-  world_->Ask(hub::QueryRun{.run = run_}, [this, was_cancelled](std::optional<hub::Reply> reply) {
+  const bool was_stopped = world_->history.StopAcked(run_);
+  world_->Ask(hub::QueryRun{.run = run_}, [=, this](std::optional<hub::Reply> reply) {
     if (!reply.has_value()) return Again(&Client::Watch);
     if (!reply->status.ok()) {
       return Fail("its upload was acknowledged, and now: " + reply->status.ToString());
@@ -87,6 +92,10 @@ void Client::Watch() {
     const hub::RunStatus& status = std::get<hub::RunStatus>(reply->body);
     if (was_cancelled && status.state != hub::RunState::kCancelled) {
       return Fail("its cancel was acknowledged, but its state is another");
+    }
+    if (was_stopped &&
+        (status.state == hub::RunState::kRunning || status.state == hub::RunState::kPaused)) {
+      return Fail("its stop was acknowledged, but it goes on");
     }
     Saw(status);
   });
@@ -108,16 +117,13 @@ void Client::CheckEnd() {
       tasks.total != tasks.done + tasks.failed + tasks.filtered + tasks.skipped) {
     return Fail("it ended, but its counts do not add up: " + Describe());
   }
-  if (status_.state == hub::RunState::kCancelled) {
-    exact_ = false;
-    return;
-  }
-  if (!exact_) return;
-  const Expected& expected = plan_->expected();
+  if (status_.state == hub::RunState::kCancelled || !exact_) return;
+  const Expected& expected = expected_;
   if ((status_.state == hub::RunState::kFailed) != expected.failed) {
     return Fail(absl::StrCat("it should have ", expected.failed ? "failed" : "succeeded"));
   }
-  if (plan_->counts_exact() &&
+  // What was undone because a loop ran again stays counted.
+  if (plan_->counts_exact() && retries_left_ == kRetries &&
       (tasks.total != expected.tasks || tasks.done != expected.done ||
        tasks.failed != expected.tasks_failed || tasks.skipped != expected.skipped)) {
     Fail(absl::StrCat("counts: ", Describe(), ", expected total=", expected.tasks,
@@ -172,8 +178,9 @@ void Client::ListResults(const std::string& start) {
 
 void Client::CheckResults() {
   for (const auto& [name, address] : results_) world_->history.ResultListed(run_, name, address);
-  if (exact_) {
-    const std::map<TaskName, Content>& expected = plan_->expected().results;
+  CheckUntouched();
+  if (exact_ && status_.state != hub::RunState::kCancelled) {
+    const std::map<TaskName, Content>& expected = expected_.results;
     for (const auto& [name, content] : expected) {
       const auto found = results_.find(name);
       if (found == results_.end()) {
@@ -191,12 +198,67 @@ void Client::CheckResults() {
       }
     }
   }
+  GoOn();
+}
+
+void Client::CheckUntouched() {
+  if (!exact_) return;
+  for (const auto& [name, address] : untouched_) {
+    const auto found = results_.find(name);
+    if (found != results_.end() && found->second == address) continue;
+    return Fail(absl::StrCat("a retry did not leave the result of node ", name.node, "[", name.item,
+                             "] alone, object ", address));
+  }
+}
+
+// ------------------------------------------------------------------------------- after its end
+
+void Client::GoOn() {
+  if (status_.state != hub::RunState::kSucceeded && retries_left_ > 0 &&
+      world_->random.Chance(60)) {
+    --retries_left_;
+    return Retry();
+  }
   if (world_->random.Chance(40)) return Delete();
   done_ = true;
 }
 
+// Of a run that failed by itself somebody may have mended the steps first. One that was cancelled
+// may have failures under way that are not mended.
+void Client::Retry() {
+  Random& random = world_->random;
+  const bool cancelled = status_.state == hub::RunState::kCancelled;
+  hub::ControlRun command{.action = Action::kRetry};
+  if (cancelled) {
+    command.cancelled = random.Chance(70);
+    command.failed = command.cancelled && random.Chance(50);
+  } else {
+    command.failed = random.Chance(50);
+  }
+  std::vector<std::string> failed;
+  for (const hub::StepStatus& step : status_.steps) {
+    if (step.counts.failed > 0) failed.push_back(step.name);
+  }
+  if (!cancelled && random.Chance(50)) command.step = failed[random.Below(failed.size())];
+  Steps retried;
+  const std::vector<Step>& steps = plan_->program()->steps;
+  for (uint32_t s = 0; s < steps.size(); ++s) {
+    if (command.cancelled && !command.failed) break;
+    if (command.step.empty() || command.step == steps[s].name) retried.insert(s);
+  }
+  Steps& mended = world_->mended[plan_->key()];
+  const std::set<TaskName> stay = plan_->Untouched(mended, retried);
+  untouched_.clear();
+  for (const auto& [name, address] : std::exchange(results_, {})) {
+    if (!plan_->resets() && stay.contains(name)) untouched_.emplace(name, address);
+  }
+  if (!cancelled && random.Chance(75)) mended.insert(retried.begin(), retried.end());
+  expected_ = plan_->ExpectedWith(mended);
+  Control(command, [this](bool) { Watch(); });
+}
+
 void Client::Delete() {
-  Control(Action::kDelete, [this](bool) {
+  Control({.action = Action::kDelete}, [this](bool) {
     world_->history.DeleteAcked(run_);
     world_->Ask(hub::QueryRun{.run = run_}, [this](std::optional<hub::Reply> reply) {
       if (reply.has_value() && reply->status.ok()) Fail("it was deleted and is there again");

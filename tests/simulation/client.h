@@ -1,6 +1,6 @@
 // Client uploads one plan and sees it to its end: it tries again when a reply is lost, with the
-// same key; it may pause, resume, cancel and delete; and it holds what it is told against the
-// model.
+// same key; it may pause, resume, cancel, stop, retry and delete; and it holds what it is told
+// against the model.
 //
 // Not thread-safe.
 #ifndef BUE_TESTS_SIMULATION_CLIENT_H_
@@ -26,9 +26,11 @@ class Client {
  private:
   using Action = hub::ControlRun::Action;
 
+  static constexpr uint32_t kRetries = 2;
+
   void Upload();
   void Uploaded(uint64_t run);
-  void Control(Action action, std::function<void(bool ok)> done);
+  void Control(hub::ControlRun command, std::function<void(bool ok)> done);
   void PauseForAWhile();
   void Watch();
   void Saw(const hub::RunStatus& status);
@@ -36,6 +38,9 @@ class Client {
   void CheckErrors();
   void ListResults(const std::string& start);
   void CheckResults();
+  void CheckUntouched();
+  void GoOn();
+  void Retry();
   void Delete();
   void Again(void (Client::*what)());
   void Fail(const std::string& what);
@@ -44,9 +49,11 @@ class Client {
   const std::shared_ptr<const Plan> plan_;
   uint64_t run_ = 0;
   hub::RunStatus status_;
-  bool cancelled_ = false;
   bool exact_;
-  std::map<TaskName, uint64_t> results_;  // Addresses.
+  Expected expected_;
+  std::map<TaskName, uint64_t> results_;    // Addresses.
+  std::map<TaskName, uint64_t> untouched_;  // Those that a retry was to leave alone.
+  uint32_t retries_left_ = kRetries;
   bool done_ = false;
 };
 

@@ -35,7 +35,12 @@ void History::HubStarted(absl::Time now) {
 // What it took and did not acknowledge it may have forgotten.
 void History::HubCrashed(bool power, absl::Time now) {
   power_cuts_ += power ? 1 : 0;
-  for (auto& [number, run] : runs_) run.may_have_gone = run.may_have_gone || power;
+  for (auto& [number, run] : runs_) {
+    run.may_have_gone = run.may_have_gone || power;
+    if (!power || run.stopped) continue;
+    run.stops = false;
+    run.stop_at = absl::InfiniteFuture();
+  }
   // Who says goodbye has nothing any more, whether the hub remembers it or not.
   for (const Taken& taken : std::exchange(taken_, {})) {
     if (const auto* goodbye = std::get_if<Goodbye>(&taken)) Left(goodbye->stream, now);
@@ -77,8 +82,7 @@ void History::TurnBegins(const std::vector<hub::Command>& commands, absl::Time n
       if (stream == streams_.end()) continue;
       stream->second.gone_at = std::min(stream->second.gone_at, now);
     } else if (const auto* control = std::get_if<hub::ControlRun>(&command)) {
-      controls_[control->request] = *control;
-      if (control->action == hub::ControlRun::Action::kResume) runs_[control->run].paused = false;
+      TookControl(*control, now);
     }
   }
 }
@@ -117,6 +121,9 @@ void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
     if (outcome.address != 0) reported_[outcome.address] = true;
     const auto lease = leases_.find(outcome.lease);
     if (lease != leases_.end()) lease->second.was_reported = true;
+    if (lease != leases_.end() && outcome.kind == hub::Outcome::Kind::kReset) {
+      runs_[lease->second.task.run].started_over = true;
+    }
     if (lease != leases_.end() && outcome.kind == hub::Outcome::Kind::kFailed &&
         lease->second.state == State::kLive && !lease->second.failure_counted) {
       lease->second.failure_counted = true;
@@ -135,7 +142,9 @@ void History::Published(const hub::Outgoing& outgoing, absl::Time now) {
   for (const hub::Reply& reply : outgoing.promises) {
     const auto* accepted = std::get_if<hub::RunAccepted>(&reply.body);
     if (accepted != nullptr && !accepted->existed) TookIn(accepted->run);
+    Answered(reply);
   }
+  for (const hub::Reply& reply : outgoing.answers) Answered(reply);
   for (const hub::RunSteps& run : outgoing.run_steps) runs_[run.run].program = run.program;
   std::map<uint64_t, const hub::WorkerWelcome*> welcomes;
   for (const hub::WorkerWelcome& welcome : outgoing.welcomes) welcomes[welcome.worker] = &welcome;
@@ -163,6 +172,7 @@ void History::Published(const hub::Outgoing& outgoing, absl::Time now) {
   for (const hub::GrantGroup& group : outgoing.grants) {
     for (size_t row = 0; row < group.lease.size(); ++row) Granted(group, row, now);
   }
+  CheckStops(outgoing.ended_runs, now);
 }
 
 // Nobody has heard of a run of that number, unless a power cut took back the only one there was.
@@ -173,6 +183,55 @@ void History::TookIn(uint64_t number) {
     return Fail(absl::StrCat("an upload was given the number of another, r", number));
   }
   run = Run{.upload = run.upload + 1};
+}
+
+// What it undoes, it may have undone also if the hub dies before it says so.
+void History::TookControl(const hub::ControlRun& command, absl::Time now) {
+  Run& run = runs_[command.run];
+  controls_[command.request] = {.command = command, .taken = now, .before = run};
+  using Action = hub::ControlRun::Action;
+  if (command.action == Action::kResume) run.paused = false;
+  if (command.action == Action::kCancel || command.action == Action::kStop) {
+    run.may_have_ended = true;
+  }
+  if (command.action != Action::kRetry) return;
+  run.started_over = true;
+  run.may_have_ended = false;
+  // Their promises are still to come, but what they did is over.
+  std::erase_if(controls_, [&](const auto& entry) {
+    const hub::ControlRun& earlier = entry.second.command;
+    return earlier.run == command.run &&
+           (earlier.action == Action::kCancel || earlier.action == Action::kStop ||
+            earlier.action == Action::kPause);
+  });
+  run.cancelled = run.paused = run.stops = run.stopped = false;
+  run.stop_at = absl::InfiniteFuture();
+}
+
+void History::Answered(const hub::Reply& reply) {
+  const auto found = controls_.find(reply.request);
+  if (found == controls_.end()) return;
+  const Control& control = found->second;
+  Run& run = runs_[control.command.run];
+  using Action = hub::ControlRun::Action;
+  if (control.command.action == Action::kStop && reply.status.ok()) {
+    run.stops = true;
+    run.stop_at = control.taken + control.command.grace;
+  }
+  if (control.command.action == Action::kRetry && !reply.status.ok()) run = control.before;
+}
+
+// Every turn ends what its time has come for.
+void History::CheckStops(const std::vector<uint64_t>& ended, absl::Time now) {
+  for (const uint64_t number : ended) {
+    runs_[number].stop_at = absl::InfiniteFuture();
+    runs_[number].may_have_ended = true;
+  }
+  for (const auto& [number, run] : runs_) {
+    if (run.stop_at > now) continue;
+    Fail(absl::StrCat("r", number, " was to stop by ", absl::FormatDuration(now - run.stop_at),
+                      " ago, and goes on"));
+  }
 }
 
 bool History::IsOfThisUpload(const Task& task) const {
@@ -261,7 +320,7 @@ void History::Dropped(uint64_t id, absl::Time now) {
   if (lease.state != State::kLive) return;
   const auto stream = streams_.find(lease.stream);
   lease.dropped_in_time =
-      !lease.was_reported && IsOfThisUpload(lease.task) &&
+      !lease.was_reported && IsOfThisUpload(lease.task) && !runs_[lease.task.run].may_have_ended &&
       (stream == streams_.end()
            ? lease.power_cuts == power_cuts_ && now < hub_started_ + rules_.reattach_grace
            : now < stream->second.gone_at + rules_.reconnect_grace);
@@ -314,16 +373,18 @@ void History::Promised(const std::vector<hub::OutcomeAck>& acks,
     }
     const auto control = controls_.find(reply.request);
     if (control == controls_.end() || !reply.status.ok()) continue;
-    Run& run = runs_[control->second.run];
-    switch (control->second.action) {
+    Run& run = runs_[control->second.command.run];
+    switch (control->second.command.action) {
       case hub::ControlRun::Action::kCancel:
         run.cancelled = true;
         break;
       case hub::ControlRun::Action::kPause:
         run.paused = true;
         break;
-      case hub::ControlRun::Action::kResume:
       case hub::ControlRun::Action::kStop:
+        run.stopped = run.stops;
+        break;
+      case hub::ControlRun::Action::kResume:
       case hub::ControlRun::Action::kRetry:
         break;
       case hub::ControlRun::Action::kDelete:
@@ -400,6 +461,7 @@ void History::CheckRun(const hub::GrantGroup& group, const std::string& name) {
   const Run& run = runs_[group.run];
   if (run.cancelled) Fail(name + " was granted after the run's cancel was acknowledged");
   if (run.deleted) Fail(name + " was granted after the run's deletion was acknowledged");
+  if (run.stops) Fail(name + " was granted after the run was stopped");
   if (run.paused) Fail(name + " was granted although the run's pause was acknowledged");
 }
 
@@ -409,6 +471,7 @@ void History::CheckAttempt(const hub::GrantGroup& group, size_t row, const Task&
   const uint32_t failures = failures_[which.AnyPass()];
   if (task.over) Fail(name + " was granted after its success was acknowledged");
   const Run& run = runs_[group.run];
+  if (which.pass > 0 && !run.started_over) Fail(name + " runs again, and nobody asked for that");
   if (run.program == nullptr) return Fail(name + " was granted before the run's steps were told");
   const Step& step = run.program->steps[run.program->nodes[group.node].step];
   if (step.retries >= 0 && attempt > step.retries + 1) {
@@ -529,6 +592,11 @@ void History::UploadAcked(const std::string& key, uint64_t run) {
 bool History::CancelAcked(uint64_t run) const {
   const auto found = runs_.find(run);
   return found != runs_.end() && found->second.cancelled;
+}
+
+bool History::StopAcked(uint64_t run) const {
+  const auto found = runs_.find(run);
+  return found != runs_.end() && found->second.stopped;
 }
 
 void History::ResultListed(uint64_t run, const TaskName& task, uint64_t address) {

@@ -46,6 +46,7 @@ class History {
   void UploadAcked(const std::string& key, uint64_t run);
   void DeleteAcked(uint64_t run) { runs_[run].deleted = true; }
   bool CancelAcked(uint64_t run) const;
+  bool StopAcked(uint64_t run) const;
   // One entry of a run's final results: made by that task, reported by it, and there.
   void ResultListed(uint64_t run, const TaskName& task, uint64_t address);
 
@@ -82,7 +83,7 @@ class History {
     hub::Pool pool = hub::Pool::kThread;
     uint32_t attempt = 0, handbacks = 0;
     absl::Time started = absl::InfiniteFuture();  // As the worker said.
-    uint64_t power_cuts = 0;  // When the hub last gave it out.
+    uint64_t power_cuts = 0;                      // When the hub last gave it out.
     State state = State::kLive;
     bool failure_counted = false;
     bool was_reported = false;     // The hub was told its outcome, and may know it.
@@ -115,6 +116,16 @@ class History {
     bool may_have_gone = false;  // A power cut came before that.
     std::shared_ptr<const Program> program;
     bool cancelled = false, paused = false, deleted = false;
+    bool may_have_ended = false;
+    bool stops = false;                           // It was told so, and nothing more of it starts.
+    bool stopped = false;                         // Somebody was promised that.
+    absl::Time stop_at = absl::InfiniteFuture();  // On the hub's clock; then it ends.
+    bool started_over = false;                    // Something in it may have more than one pass.
+  };
+  struct Control {
+    hub::ControlRun command;
+    absl::Time taken;
+    Run before;  // kRetry: in case it is refused.
   };
   // What a turn took from workers, in order.
   struct Hello {
@@ -140,6 +151,9 @@ class History {
   void Dropped(uint64_t lease, absl::Time now);
   void Took(const TakenOutcome& outcome);
   void Granted(const hub::GrantGroup& group, size_t row, absl::Time now);
+  void TookControl(const hub::ControlRun& command, absl::Time now);
+  void Answered(const hub::Reply& reply);
+  void CheckStops(const std::vector<uint64_t>& ended, absl::Time now);
   void CheckRun(const hub::GrantGroup& group, const std::string& name);
   void CheckAttempt(const hub::GrantGroup& group, size_t row, const Task& which,
                     const TaskState& task, const std::string& name);
@@ -169,10 +183,10 @@ class History {
   std::map<uint64_t, Stream> streams_;
   uint64_t next_order_ = 1;
   absl::Time hub_started_;
-  uint64_t power_cuts_ = 0;  // In all.
-  std::set<std::string> awaited_;   // Workers that were connected when the last life ended.
-  std::set<std::string> returned_;  // Workers that said hello in this one.
-  std::map<uint64_t, hub::ControlRun> controls_;  // By request.
+  uint64_t power_cuts_ = 0;               // In all.
+  std::set<std::string> awaited_;         // Workers that were connected when the last life ended.
+  std::set<std::string> returned_;        // Workers that said hello in this one.
+  std::map<uint64_t, Control> controls_;  // By request.
 
   std::vector<Taken> taken_;  // In the turn under way.
 };
