@@ -26,7 +26,7 @@ void Scheduler::Impl::Grant(RunQueue* queue, Worker* worker, const TaskRef& task
   group->lease.push_back(lease->id);
   group->item.push_back(item->index);
   group->attempt.push_back(item->vertices[v].attempts + 1);
-  group->pass.push_back(item->vertices[v].pass);
+  group->pass.push_back(run->PassOf(*item, v));
   group->handbacks.push_back(item->vertices[v].handbacks);
   AddInputs(run, item, v, group);
 }

@@ -88,7 +88,7 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   const Vertex& vertex = item->vertices[v];
   // Its outcome may have been taken in before, and the acknowledgement lost: then the task is over,
   // or is another attempt now.
-  if (vertex.pass != held.pass || vertex.attempts + 1 != held.attempt ||
+  if (run->PassOf(*item, v) != held.pass || vertex.attempts + 1 != held.attempt ||
       vertex.handbacks != held.handbacks || held.lease == 0) {
     return false;
   }

@@ -154,13 +154,17 @@ bool Run::ApplyToTask(const Change& change) {
 
 bool Run::ApplyState(const Change& change) {
   if (change.a > static_cast<uint64_t>(RunState::kStopping)) return false;
+  const bool was_cancelled = state_ == RunState::kCancelled;
   state_ = static_cast<RunState>(change.a);
   stop_at_ = absl::InfiniteFuture();
   if (state_ == RunState::kStopping) {
     stop_at_ = absl::FromUnixMicros(static_cast<int64_t>(change.b));
   }
   ended_ = absl::InfiniteFuture();
-  if (active()) return true;
+  if (active()) {
+    revivals_ += was_cancelled ? 1 : 0;
+    return true;
+  }
   ended_ = absl::FromUnixMicros(change.c);
   // What ran of a cancelled run is revoked; its data stays until the run is deleted.
   for (const auto& [id, instance] : instances_) {

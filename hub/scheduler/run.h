@@ -228,6 +228,11 @@ class Run {
   std::string NameOf(const Item& item) const;
   const Step& StepOf(const Item& item, uint32_t vertex) const;
   uint32_t NodeOf(const Item& item, uint32_t vertex) const;
+  // Leases of another pass are none of this task's. What a cancel revoked starts one when it goes
+  // on.
+  uint32_t PassOf(const Item& item, uint32_t vertex) const {
+    return item.vertices[vertex].pass + revivals_;
+  }
 
   // Every address that the run still holds, for its deletion.
   void VisitAddresses(const std::function<void(uint64_t)>& visit) const;
@@ -323,6 +328,7 @@ class Run {
   absl::Time ended_ = absl::InfiniteFuture();
   absl::Time stop_at_ = absl::InfiniteFuture();
   bool expired_ = false;
+  uint32_t revivals_ = 0;  // How often it went on after a cancel.
   uint64_t next_instance_ = 0;
   uint64_t next_serial_ = 1;
   uint64_t failed_units_ = 0;     // Units in which something failed for good.

@@ -3,8 +3,8 @@
 // Varints throughout (common/varint.h). The state holds counters, instances and live items, so its
 // size follows what is under way; packed blocks of ended items are rows of their own, written once.
 //
-//   state   := version, run state, when it ended or is to stop, next instance, failed units,
-//   errors,
+//   state   := version, run state (with bits: expired, revivals), when it ended or is to stop, next
+//   instance, failed units, errors,
 //              units, steps' counts, regions' counts, instances by id
 //   block   := instance, number, the packed block of KeptValues
 #include <algorithm>
@@ -110,6 +110,7 @@ class RunCodec {
     if ((state & 15) > static_cast<uint64_t>(RunState::kStopping)) return false;
     run_->state_ = static_cast<RunState>(state & 15);
     run_->expired_ = (state & 16) != 0;
+    run_->revivals_ = static_cast<uint32_t>(state >> 5);
     const int64_t ended = in_.Signed();
     run_->ended_ = run_->active() ? absl::InfiniteFuture() : absl::FromUnixMicros(ended);
     if (run_->state_ == RunState::kStopping) run_->stop_at_ = absl::FromUnixMicros(ended);
@@ -314,7 +315,7 @@ RunSnapshot Run::Snapshot() {
   RunSnapshot snapshot{.run = number()};
   std::string& out = snapshot.state;
   PutVarint(kVersion, &out);
-  PutVarint(static_cast<uint64_t>(state_) | (expired_ ? 16 : 0), &out);
+  PutVarint(static_cast<uint64_t>(state_) | (expired_ ? 16 : 0) | uint64_t{revivals_} << 5, &out);
   const absl::Time end = state_ == RunState::kStopping ? stop_at_ : ended_;
   PutVarint(ZigZag(end == absl::InfiniteFuture() ? 0 : absl::ToUnixMicros(end)), &out);
   PutVarint(next_instance_, &out);
