@@ -48,7 +48,7 @@ void Client::Uploaded(uint64_t run) {
   run_ = run;
   Watch();
   if (!world_->faults || !world_->random.Chance(world_->config.control_percent)) return;
-  const absl::Duration wait = world_->random.Between(absl::ZeroDuration(), absl::Seconds(6));
+  const absl::Duration wait = world_->random.Skewed(absl::ZeroDuration(), absl::Seconds(6));
   if (world_->random.Chance(40)) {
     world_->events.After(wait, [this] { PauseForAWhile(); });
     return;
@@ -74,7 +74,7 @@ void Client::Control(hub::ControlRun command, std::function<void(bool ok)> done)
 
 void Client::PauseForAWhile() {
   Control({.action = Action::kPause}, [this](bool) {
-    world_->events.After(world_->random.Between(absl::ZeroDuration(), absl::Seconds(8)),
+    world_->events.After(world_->random.Between(absl::ZeroDuration(), absl::Seconds(15)),
                          [this] { Control({.action = Action::kResume}, [](bool) {}); });
   });
 }

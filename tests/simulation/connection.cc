@@ -182,12 +182,6 @@ void Connection::Stall(bool up, absl::Duration time) {
   direction.stalled_until = std::max(direction.stalled_until, world_->events.now() + time);
 }
 
-void Connection::Heal() {
-  if (!up_.lost && !down_.lost) return;
-  EndAtHub(absl::Seconds(1));
-  EndAtWorker(absl::Seconds(1));
-}
-
 void Connection::HubDied(bool power) {
   hub_end_closed_ = true;
   up_.lost = true;

@@ -43,7 +43,6 @@ class Connection final : public hub::StreamWire, public std::enable_shared_from_
   void Break();
   void LoseDirection(bool up);
   void Stall(bool up, absl::Duration time);
-  void Heal();  // A direction that swallows: the connection breaks instead.
   void HubDied(bool power);
   void WorkerDied(const WorkerProcess* worker, bool silently);
 

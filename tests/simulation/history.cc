@@ -37,6 +37,8 @@ void History::HubCrashed(bool power, absl::Time now) {
   power_cuts_ += power ? 1 : 0;
   for (auto& [number, run] : runs_) {
     run.may_have_gone = run.may_have_gone || power;
+    // The end of one that is stopping may be stored although nobody was told.
+    if (turn_under_way_) run.stop_at = absl::InfiniteFuture();
     if (!power || run.stopped) continue;
     run.stops = false;
     run.stop_at = absl::InfiniteFuture();
@@ -66,11 +68,13 @@ void History::HubCrashed(bool power, absl::Time now) {
       }
     }
   }
+  turn_under_way_ = false;
   streams_.clear();
   controls_.clear();
 }
 
 void History::TurnBegins(const std::vector<hub::Command>& commands, absl::Time now) {
+  turn_under_way_ = true;
   taken_.clear();
   for (const hub::Command& command : commands) {
     if (const auto* joined = std::get_if<hub::WorkerJoined>(&command)) {
@@ -127,7 +131,7 @@ void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
     if (lease != leases_.end() && outcome.kind == hub::Outcome::Kind::kFailed &&
         lease->second.state == State::kLive && !lease->second.failure_counted) {
       lease->second.failure_counted = true;
-      ++failures_[lease->second.task.AnyPass()];
+      CountFailure(lease->second.task);
     }
     taken_.push_back(TakenOutcome{.stream = reported.worker,
                                   .report = reported.report,
@@ -139,6 +143,7 @@ void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
 }
 
 void History::Published(const hub::Outgoing& outgoing, absl::Time now) {
+  turn_under_way_ = false;
   for (const hub::Reply& reply : outgoing.promises) {
     const auto* accepted = std::get_if<hub::RunAccepted>(&reply.body);
     if (accepted != nullptr && !accepted->existed) TookIn(accepted->run);
@@ -152,7 +157,7 @@ void History::Published(const hub::Outgoing& outgoing, absl::Time now) {
   for (const hub::Revocation& revocation : outgoing.revocations) {
     const auto lease = leases_.find(revocation.lease);
     if (lease == leases_.end()) return Fail("revoked what was never granted");
-    if (OutlastedTimeout(lease->second, now)) ++failures_[lease->second.task.AnyPass()];
+    if (OutlastedTimeout(lease->second, now)) CountFailure(lease->second.task);
     End(&lease->second, revocation.lease, State::kGone);
     revoked.push_back(revocation.lease);
   }
@@ -168,7 +173,12 @@ void History::Published(const hub::Outgoing& outgoing, absl::Time now) {
     }
   }
   // Also what was renewed just before, in the same turn.
-  for (const uint64_t lease : revoked) End(&leases_[lease], lease, State::kGone);
+  for (const uint64_t id : revoked) {
+    Lease& lease = leases_[id];
+    End(&lease, id, State::kGone);
+    lease.revoked = true;
+    lease.power_cuts = power_cuts_;
+  }
   for (const hub::GrantGroup& group : outgoing.grants) {
     for (size_t row = 0; row < group.lease.size(); ++row) Granted(group, row, now);
   }
@@ -192,11 +202,11 @@ void History::TookControl(const hub::ControlRun& command, absl::Time now) {
   using Action = hub::ControlRun::Action;
   if (command.action == Action::kResume) run.paused = false;
   if (command.action == Action::kCancel || command.action == Action::kStop) {
-    run.may_have_ended = true;
+    ++run.interruptions;
   }
   if (command.action != Action::kRetry) return;
-  run.started_over = true;
-  run.may_have_ended = false;
+  run.started_over = run.keeps_attempts = true;
+  ++run.interruptions;
   // Their promises are still to come, but what they did is over.
   std::erase_if(controls_, [&](const auto& entry) {
     const hub::ControlRun& earlier = entry.second.command;
@@ -225,7 +235,7 @@ void History::Answered(const hub::Reply& reply) {
 void History::CheckStops(const std::vector<uint64_t>& ended, absl::Time now) {
   for (const uint64_t number : ended) {
     runs_[number].stop_at = absl::InfiniteFuture();
-    runs_[number].may_have_ended = true;
+    ++runs_[number].interruptions;
   }
   for (const auto& [number, run] : runs_) {
     if (run.stop_at > now) continue;
@@ -242,6 +252,11 @@ bool History::IsOfThisUpload(const Task& task) const {
 // ------------------------------------------------------------------------------ coming and going
 
 // The hub's own timeout, for a worker that does not enforce it: that is an attempt.
+void History::CountFailure(const Task& task) {
+  ++failures_[task.AnyPass()];
+  ++failures_[task.WithoutPass()];
+}
+
 bool History::OutlastedTimeout(const Lease& lease, absl::Time now) const {
   const auto run = runs_.find(lease.task.run);
   if (run == runs_.end() || run->second.program == nullptr) return false;
@@ -292,6 +307,10 @@ void History::Renewed(uint64_t stream, const hub::HeldLease& held) {
     return Fail(absl::StrCat(LeaseName(held.lease), " was renewed as one of r", lease.task.run,
                              ", but is of a run that a power cut took back"));
   }
+  if (lease.revoked && lease.power_cuts == power_cuts_) {
+    return Fail(absl::StrCat(NameOf(lease.task), ": ", LeaseName(held.lease),
+                             " was renewed although it was revoked"));
+  }
   const TaskState& task = tasks_[lease.task];
   if (task.over) {
     return Fail(absl::StrCat(NameOf(lease.task), ": ", LeaseName(held.lease),
@@ -308,6 +327,7 @@ void History::Renewed(uint64_t stream, const hub::HeldLease& held) {
   lease.state = State::kLive;
   lease.stream = stream;
   lease.power_cuts = power_cuts_;
+  lease.interruptions = runs_[lease.task.run].interruptions;
   lease.pool = held.pool;
   streams_[stream].live.insert(held.lease);
   tasks_[lease.task].last_lease = held.lease;
@@ -320,7 +340,8 @@ void History::Dropped(uint64_t id, absl::Time now) {
   if (lease.state != State::kLive) return;
   const auto stream = streams_.find(lease.stream);
   lease.dropped_in_time =
-      !lease.was_reported && IsOfThisUpload(lease.task) && !runs_[lease.task.run].may_have_ended &&
+      !lease.was_reported && IsOfThisUpload(lease.task) &&
+      lease.interruptions == runs_[lease.task.run].interruptions &&
       (stream == streams_.end()
            ? lease.power_cuts == power_cuts_ && now < hub_started_ + rules_.reattach_grace
            : now < stream->second.gone_at + rules_.reconnect_grace);
@@ -435,6 +456,7 @@ void History::Granted(const hub::GrantGroup& group, size_t row, absl::Time now) 
     return Fail(absl::StrCat(NameOf(lease.task), " was granted to a worker that is gone"));
   }
   lease.power_cuts = power_cuts_;
+  lease.interruptions = runs_[lease.task.run].interruptions;
   lease.worker = stream->second.worker;
   lease.incarnation = stream->second.incarnation;
   TaskState& task = tasks_[lease.task];
@@ -468,7 +490,8 @@ void History::CheckRun(const hub::GrantGroup& group, const std::string& name) {
 void History::CheckAttempt(const hub::GrantGroup& group, size_t row, const Task& which,
                            const TaskState& task, const std::string& name) {
   const uint32_t attempt = group.attempt[row];
-  const uint32_t failures = failures_[which.AnyPass()];
+  const bool keeps = runs_[group.run].keeps_attempts;
+  const uint32_t failures = failures_[keeps ? which.WithoutPass() : which.AnyPass()];
   if (task.over) Fail(name + " was granted after its success was acknowledged");
   const Run& run = runs_[group.run];
   if (which.pass > 0 && !run.started_over) Fail(name + " runs again, and nobody asked for that");

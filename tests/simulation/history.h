@@ -64,6 +64,9 @@ class History {
     // A reset at the top level starts a new pass also for tasks that it does not restart.
     Task AnyPass() const { return {run, upload, instance, item, node, instance == 0 ? 0 : pass}; }
 
+    // Of a run that was retried: what a cancel revoked goes on as another pass, with its attempts.
+    Task WithoutPass() const { return {run, upload, instance, item, node, UINT32_MAX}; }
+
     friend bool operator==(const Task&, const Task&) = default;
     template <typename H>
     friend H AbslHashValue(H h, const Task& t) {
@@ -83,9 +86,10 @@ class History {
     hub::Pool pool = hub::Pool::kThread;
     uint32_t attempt = 0, handbacks = 0;
     absl::Time started = absl::InfiniteFuture();  // As the worker said.
-    uint64_t power_cuts = 0;                      // When the hub last gave it out.
+    uint64_t power_cuts = 0, interruptions = 0;   // When the hub last gave it out.
     State state = State::kLive;
     bool failure_counted = false;
+    bool revoked = false;          // For good, unless a power cut took back why.
     bool was_reported = false;     // The hub was told its outcome, and may know it.
     bool dropped_in_time = false;  // Its worker was back in time and sent away.
     hub::Outcome::Kind outcome = hub::Outcome::Kind::kSucceeded;
@@ -116,11 +120,12 @@ class History {
     bool may_have_gone = false;  // A power cut came before that.
     std::shared_ptr<const Program> program;
     bool cancelled = false, paused = false, deleted = false;
-    bool may_have_ended = false;
+    uint64_t interruptions = 0;                   // How often it may have ended, or begun again.
     bool stops = false;                           // It was told so, and nothing more of it starts.
     bool stopped = false;                         // Somebody was promised that.
     absl::Time stop_at = absl::InfiniteFuture();  // On the hub's clock; then it ends.
-    bool started_over = false;                    // Something in it may have more than one pass.
+    bool started_over = false;                    // Something in it may have more than one pass,
+    bool keeps_attempts = false;                  // with the attempts of the one before.
   };
   struct Control {
     hub::ControlRun command;
@@ -144,6 +149,7 @@ class History {
   bool IsOfThisUpload(const Task& task) const;
   void Joined(const hub::WorkerJoined& joined, absl::Time now);
   void Reported(const hub::WorkerReported& reported, absl::Time now);
+  void CountFailure(const Task& task);
   bool OutlastedTimeout(const Lease& lease, absl::Time now) const;
   void Welcomed(const hub::WorkerWelcome& welcome, absl::Time now);
   void Left(uint64_t stream, absl::Time now);
@@ -173,7 +179,7 @@ class History {
 
   absl::flat_hash_map<uint64_t, Lease> leases_;   // Never iterated.
   absl::flat_hash_map<Task, TaskState> tasks_;    // Never iterated.
-  absl::flat_hash_map<Task, uint32_t> failures_;  // Taken ones.
+  absl::flat_hash_map<Task, uint32_t> failures_;  // Taken ones, by AnyPass and by WithoutPass.
   absl::flat_hash_map<uint64_t, bool> reported_;  // Objects that the hub was told of.
   std::map<uint64_t, Run> runs_;
   std::set<uint64_t> learned_runs_;
@@ -183,7 +189,8 @@ class History {
   std::map<uint64_t, Stream> streams_;
   uint64_t next_order_ = 1;
   absl::Time hub_started_;
-  uint64_t power_cuts_ = 0;               // In all.
+  uint64_t power_cuts_ = 0;  // In all.
+  bool turn_under_way_ = false;
   std::set<std::string> awaited_;         // Workers that were connected when the last life ended.
   std::set<std::string> returned_;        // Workers that said hello in this one.
   std::map<uint64_t, Control> controls_;  // By request.

@@ -120,9 +120,9 @@ void HubProcess::Post(hub::Command command) {
 
 // ---------------------------------------------------------------------------------------- turns
 
-void HubProcess::WakeTurn() {
+void HubProcess::WakeTurn(absl::Duration latest) {
   if (std::exchange(turn_due_, true)) return;
-  world_->events.After(world_->random.Skewed(absl::Microseconds(20), absl::Milliseconds(3)),
+  world_->events.After(world_->random.Skewed(absl::Microseconds(20), latest),
                        [this] { Do([this] { RunTurn(); }); });
 }
 
@@ -135,12 +135,13 @@ void HubProcess::WakeSync() {
 void HubProcess::RunTurn() {
   turn_due_ = false;
   if (world_->faults && world_->random.Chance(world_->config.crash_point_percent)) {
-    death_ = static_cast<Death>(1 + world_->random.Below(8));
+    death_ = static_cast<Death>(1 + world_->random.Below(9));
   }
   TakeTurn();
   if (dying_) return Crash();
   if (store_->commits() != synced_commits_) WakeSync();
-  if (store_->checkpoint_under_way()) WakeTurn();
+  // What arrives while the disk is at work on a slice is the next turn's.
+  if (store_->checkpoint_under_way()) WakeTurn(world_->config.sync_max);
   SetAlarm();
 }
 
@@ -163,6 +164,7 @@ void HubProcess::TakeTurn() {
 // What the sync thread does. While the disk is at work the turn thread goes on (AtPoint).
 void HubProcess::RunSync() {
   sync_due_ = false;
+  if (death_ == Death::kBeforeSync && world_->faults) return world_->CrashHub(/*power=*/true);
   const uint64_t covered = store_->commits();
   const absl::Status status = loop_->SyncTurns();
   if (!status.ok() || dying_) return Crash();

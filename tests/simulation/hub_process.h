@@ -32,6 +32,8 @@ class HubProcess final : public hub::Outbox {
   void Do(std::function<void()> action);
   void Stall(absl::Duration time);
   void Die() { dead_ = true; }
+  // The power goes when something is written that is not on disk yet.
+  void CutPowerBeforeSync() { death_ = Death::kBeforeSync; }
 
   bool dead() const { return dead_; }
   absl::Time Now() const { return world_->events.now() + clock_offset_; }
@@ -54,6 +56,7 @@ class HubProcess final : public hub::Outbox {
     kAfterCommit,
     kInPublish,
     kAfterPublish,
+    kBeforeSync,
     kSynced,
     kInPromises,
     kBeforeCheckpoint,
@@ -70,7 +73,7 @@ class HubProcess final : public hub::Outbox {
   };
 
   absl::Status AtPoint(StorePoint point);
-  void WakeTurn();
+  void WakeTurn(absl::Duration latest = absl::Milliseconds(3));
   void WakeSync();
   void RunTurn();
   void TakeTurn();

@@ -34,7 +34,7 @@ struct Behaviour {
   uint32_t fails = 0;     // So many attempts fail before one does not.
   bool hangs = false;     // They do so by their timeout.
   uint32_t pendings = 0;  // So often it hands itself back as `pending` first,
-  uint32_t resets = 0;    // and so often with `reset` after that: the hub tells it how often it has.
+  uint32_t resets = 0;  // and so often with `reset` after that: the hub tells it how often it has.
   bool cancels = false;
   bool none = false;      // Its value is None, which is not stored.
   bool streams = false;   // A source that is a generator.
