@@ -10,7 +10,7 @@ namespace bue::hub {
 void Scheduler::Impl::Handle(ControlRun& command) {
   Run* run = FindRun(command.run);
   if (run == nullptr) {
-    Answer(command.request, absl::NotFoundError(absl::StrCat("no run r", command.run)), Done{});
+    Promise(command.request, absl::NotFoundError(absl::StrCat("no run r", command.run)), Done{});
     return;
   }
   const auto refuse = [&](absl::string_view why) { RefuseControl(command, why); };
@@ -53,9 +53,10 @@ void Scheduler::Impl::Handle(ControlRun& command) {
   Promise(command.request, absl::OkStatus(), Done{});
 }
 
+// A refusal is a promise, too: that it is so already may not be on disk yet.
 void Scheduler::Impl::RefuseControl(const ControlRun& command, absl::string_view why) {
-  Answer(command.request,
-         absl::FailedPreconditionError(absl::StrCat("run r", command.run, " ", why)), Done{});
+  Promise(command.request,
+          absl::FailedPreconditionError(absl::StrCat("run r", command.run, " ", why)), Done{});
 }
 
 // An ended run is under way again first; then what failed is. Asked twice, the second finds nothing
