@@ -1,3 +1,4 @@
+// Turns, workers and outcomes. Grants: history_grants.cc, runs and their clients: history_runs.cc.
 #include "tests/simulation/history.h"
 
 #include <algorithm>
@@ -6,15 +7,12 @@
 #include "absl/strings/str_cat.h"
 
 namespace bue::sim {
-namespace {
-
-std::string LeaseName(uint64_t lease) { return absl::StrCat("lease ", absl::Hex(lease)); }
-
-}  // namespace
 
 void History::Fail(const std::string& what) {
   if (failure_.empty()) failure_ = what;
 }
+
+std::string History::LeaseName(uint64_t lease) { return absl::StrCat("lease ", absl::Hex(lease)); }
 
 std::string History::NameOf(const Task& task) const {
   const auto run = runs_.find(task.run);
@@ -183,70 +181,6 @@ void History::Published(const hub::Outgoing& outgoing, absl::Time now) {
     for (size_t row = 0; row < group.lease.size(); ++row) Granted(group, row, now);
   }
   CheckStops(outgoing.ended_runs, now);
-}
-
-// Nobody has heard of a run of that number, unless a power cut took back the only one there was.
-// Workers may still be at tasks of that: they are none of the new run's.
-void History::TookIn(uint64_t number) {
-  Run& run = runs_[number];
-  if (run.promised || (run.upload != 0 && !run.may_have_gone)) {
-    return Fail(absl::StrCat("an upload was given the number of another, r", number));
-  }
-  run = Run{.upload = run.upload + 1};
-}
-
-// What it undoes, it may have undone also if the hub dies before it says so.
-void History::TookControl(const hub::ControlRun& command, absl::Time now) {
-  Run& run = runs_[command.run];
-  controls_[command.request] = {.command = command, .taken = now, .before = run};
-  using Action = hub::ControlRun::Action;
-  if (command.action == Action::kResume) run.paused = false;
-  if (command.action == Action::kCancel || command.action == Action::kStop) {
-    ++run.interruptions;
-  }
-  if (command.action != Action::kRetry) return;
-  run.started_over = run.keeps_attempts = true;
-  ++run.interruptions;
-  // Their promises are still to come, but what they did is over.
-  std::erase_if(controls_, [&](const auto& entry) {
-    const hub::ControlRun& earlier = entry.second.command;
-    return earlier.run == command.run &&
-           (earlier.action == Action::kCancel || earlier.action == Action::kStop ||
-            earlier.action == Action::kPause);
-  });
-  run.cancelled = run.paused = run.stops = run.stopped = false;
-  run.stop_at = absl::InfiniteFuture();
-}
-
-void History::Answered(const hub::Reply& reply) {
-  const auto found = controls_.find(reply.request);
-  if (found == controls_.end()) return;
-  const Control& control = found->second;
-  Run& run = runs_[control.command.run];
-  using Action = hub::ControlRun::Action;
-  if (control.command.action == Action::kStop && reply.status.ok()) {
-    run.stops = true;
-    run.stop_at = control.taken + control.command.grace;
-  }
-  if (control.command.action == Action::kRetry && !reply.status.ok()) run = control.before;
-}
-
-// Every turn ends what its time has come for.
-void History::CheckStops(const std::vector<uint64_t>& ended, absl::Time now) {
-  for (const uint64_t number : ended) {
-    runs_[number].stop_at = absl::InfiniteFuture();
-    ++runs_[number].interruptions;
-  }
-  for (const auto& [number, run] : runs_) {
-    if (run.stop_at > now) continue;
-    Fail(absl::StrCat("r", number, " was to stop by ", absl::FormatDuration(now - run.stop_at),
-                      " ago, and goes on"));
-  }
-}
-
-bool History::IsOfThisUpload(const Task& task) const {
-  const auto run = runs_.find(task.run);
-  return run != runs_.end() && run->second.upload == task.upload;
 }
 
 // ------------------------------------------------------------------------------ coming and going
@@ -436,151 +370,6 @@ void History::Acked(Stream* stream, uint64_t report) {
   }
 }
 
-// ----------------------------------------------------------------------------------------- grants
-
-void History::Granted(const hub::GrantGroup& group, size_t row, absl::Time now) {
-  const uint64_t id = group.lease[row];
-  Lease lease{.task = {.run = group.run,
-                       .upload = runs_[group.run].upload,
-                       .instance = group.instance,
-                       .item = group.item[row],
-                       .node = group.node,
-                       .pass = group.pass[row]},
-              .stream = group.worker,
-              .pool = group.pool,
-              .attempt = group.attempt[row],
-              .handbacks = group.handbacks[row]};
-  if (leases_.contains(id)) return Fail(LeaseName(id) + " was granted twice");
-  const auto stream = streams_.find(group.worker);
-  if (stream == streams_.end() || stream->second.gone_at != absl::InfiniteFuture()) {
-    return Fail(absl::StrCat(NameOf(lease.task), " was granted to a worker that is gone"));
-  }
-  lease.power_cuts = power_cuts_;
-  lease.interruptions = runs_[lease.task.run].interruptions;
-  lease.worker = stream->second.worker;
-  lease.incarnation = stream->second.incarnation;
-  TaskState& task = tasks_[lease.task];
-  const std::string full =
-      absl::StrCat(NameOf(lease.task), " (", LeaseName(id), " to ", lease.worker, ")");
-  CheckRun(group, full);
-  CheckAttempt(group, row, lease.task, task, full);
-  if (task.last_lease != 0) {
-    CheckEarlierLease(leases_[task.last_lease], lease.attempt, now, full);
-  }
-  CheckInputs(group, row, &lease, full);
-  if (task.last_lease != 0) {
-    Lease& earlier = leases_[task.last_lease];
-    if (earlier.state == State::kLive) End(&earlier, task.last_lease, State::kGone);
-  }
-  task.last_lease = id;
-  stream->second.on_record = true;
-  stream->second.live.insert(id);
-  leases_[id] = std::move(lease);
-  CheckRoom(stream->second, group.pool, full);
-}
-
-void History::CheckRun(const hub::GrantGroup& group, const std::string& name) {
-  const Run& run = runs_[group.run];
-  if (run.cancelled) Fail(name + " was granted after the run's cancel was acknowledged");
-  if (run.deleted) Fail(name + " was granted after the run's deletion was acknowledged");
-  if (run.stops) Fail(name + " was granted after the run was stopped");
-  if (run.paused) Fail(name + " was granted although the run's pause was acknowledged");
-}
-
-void History::CheckAttempt(const hub::GrantGroup& group, size_t row, const Task& which,
-                           const TaskState& task, const std::string& name) {
-  const uint32_t attempt = group.attempt[row];
-  const bool keeps = runs_[group.run].keeps_attempts;
-  const uint32_t failures = failures_[keeps ? which.WithoutPass() : which.AnyPass()];
-  if (task.over) Fail(name + " was granted after its success was acknowledged");
-  const Run& run = runs_[group.run];
-  if (which.pass > 0 && !run.started_over) Fail(name + " runs again, and nobody asked for that");
-  if (run.program == nullptr) return Fail(name + " was granted before the run's steps were told");
-  const Step& step = run.program->steps[run.program->nodes[group.node].step];
-  if (step.retries >= 0 && attempt > step.retries + 1) {
-    Fail(absl::StrCat(name, " was granted attempt ", attempt, " with ", step.retries, " retries"));
-  }
-  if (attempt > 1 + failures) {
-    Fail(absl::StrCat(name, " was granted attempt ", attempt, " after ", failures,
-                      " failures: a loss counted as one"));
-  }
-  if (attempt < 1 + task.acked_failures) {
-    Fail(absl::StrCat(name, " was granted attempt ", attempt, " after ", task.acked_failures,
-                      " acknowledged failures"));
-  }
-  if (group.handbacks[row] < task.acked_handbacks) {
-    Fail(absl::StrCat(name, " was granted as handed back ", group.handbacks[row],
-                      " times, but that was acknowledged ", task.acked_handbacks, " times"));
-  }
-}
-
-// Two leases may not be live at once, unless the rules take the first one away.
-void History::CheckEarlierLease(const Lease& earlier, uint32_t attempt, absl::Time now,
-                                const std::string& name) {
-  if (earlier.dropped_in_time && earlier.attempt == attempt) {
-    return Fail(name + " was granted again although its worker was back in time and still had it");
-  }
-  if (earlier.state != State::kLive) return;
-  if (earlier.stream == 0) {
-    // Of the hub's earlier life: its worker has not come back, or not with this lease.
-    const bool waits = awaited_.contains(earlier.worker) && !returned_.contains(earlier.worker) &&
-                       now < hub_started_ + rules_.reattach_grace;
-    if (waits) {
-      Fail(absl::StrCat(name, " was granted while ", earlier.worker,
-                        ", which had it before the restart, may still come back"));
-    }
-    return;
-  }
-  const auto stream = streams_.find(earlier.stream);
-  if (stream == streams_.end()) return;
-  if (now < stream->second.gone_at + rules_.reconnect_grace) {
-    Fail(absl::StrCat(name, " was granted while ", earlier.worker, " holds it"));
-  }
-}
-
-void History::CheckInputs(const hub::GrantGroup& group, size_t row, Lease* lease,
-                          const std::string& name) {
-  for (const hub::InputColumn& column : group.inputs) {
-    if (column.kind != hub::InputColumn::Kind::kValues &&
-        column.kind != hub::InputColumn::Kind::kElements) {
-      continue;
-    }
-    const uint64_t address = column.address.size() == 1 ? column.address[0] : column.address[row];
-    if (address == 0) continue;
-    const Object* object = bucket_->Find(address);
-    if (object == nullptr || !object->there) {
-      return Fail(
-          absl::StrCat(name, " was granted with an input that is not there: object ", address));
-    }
-    if (!reported_.contains(address)) {
-      return Fail(
-          absl::StrCat(name, " was granted with an input that nobody reported: object ", address));
-    }
-    if (column.kind == hub::InputColumn::Kind::kElements) {
-      const uint64_t end = column.first[row] + (column.count.empty() ? 1 : column.count[row]);
-      if (end > object->elements) {
-        return Fail(absl::StrCat(name, " was granted with element ", end - 1, " of object ",
-                                 address, ", which has ", object->elements));
-      }
-    }
-    lease->inputs.push_back(address);
-  }
-}
-
-void History::CheckRoom(const Stream& stream, hub::Pool pool, const std::string& name) {
-  uint64_t held = 0;
-  for (const uint64_t id : stream.live) {
-    const Lease& lease = leases_[id];
-    // Leases of a step whose mode was learned moved to another pool, which they may overfill.
-    held += lease.pool == pool && !learned_runs_.contains(lease.task.run) ? 1 : 0;
-  }
-  const uint64_t room = stream.room[static_cast<size_t>(pool)].leases;
-  if (held > room) {
-    Fail(absl::StrCat(name, ": ", held, " leases of its pool at ", stream.worker,
-                      ", which has room for ", room));
-  }
-}
-
 // ------------------------------------------------------------------------------------- the bucket
 
 void History::Deleted(uint64_t address) {
@@ -601,48 +390,6 @@ void History::Missed(uint64_t id, uint64_t address) {
   if (!IsCurrent(lease->second)) return;
   Fail(absl::StrCat(NameOf(lease->second.task), " (", LeaseName(id),
                     ") runs, but its input, object ", address, ", is not there"));
-}
-
-// ------------------------------------------------------------------------------------- the clients
-
-void History::UploadAcked(const std::string& key, uint64_t run) {
-  const auto [known, is_new] = run_of_key_.emplace(key, run);
-  if (known->second != run) {
-    Fail(absl::StrCat("upload ", key, " made run r", known->second, " and later run r", run));
-  }
-}
-
-bool History::CancelAcked(uint64_t run) const {
-  const auto found = runs_.find(run);
-  return found != runs_.end() && found->second.cancelled;
-}
-
-bool History::StopAcked(uint64_t run) const {
-  const auto found = runs_.find(run);
-  return found != runs_.end() && found->second.stopped;
-}
-
-void History::ResultListed(uint64_t run, const TaskName& task, uint64_t address) {
-  if (address == 0) return;
-  const std::string name =
-      absl::StrCat("result of r", run, " node ", task.node, "[", task.item, "], object ", address);
-  const Object* object = bucket_->Find(address);
-  if (object == nullptr) return Fail(name + ", never was");
-  if (!object->there) return Fail(name + ", was deleted");
-  if (object->run != run || object->task != task) {
-    return Fail(absl::StrCat(name, ", was made by node ", object->task.node, "[", object->task.item,
-                             "] of r", object->run));
-  }
-  if (!reported_.contains(address)) return Fail(name + ", was never reported");
-  const auto lease = leases_.find(object->lease);
-  if (lease == leases_.end()) return Fail(name + ", was made without a lease");
-  if (!IsOfThisUpload(lease->second.task)) {
-    return Fail(name + ", was made for a run that a power cut took back");
-  }
-  const TaskState& state = tasks_[lease->second.task];
-  if (state.over && state.value != address) {
-    Fail(absl::StrCat(name, ", is not the acknowledged one, object ", state.value));
-  }
 }
 
 }  // namespace bue::sim

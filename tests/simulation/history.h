@@ -171,6 +171,7 @@ class History {
   void End(Lease* lease, uint64_t id, State state);
   bool IsCurrent(const Lease& lease) const;
   std::string NameOf(const Task& task) const;
+  static std::string LeaseName(uint64_t lease);
 
   const hub::SchedulerOptions rules_;
   Bucket* const bucket_;
