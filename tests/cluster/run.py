@@ -55,9 +55,7 @@ def main():
     os.environ['BUE'] = os.path.abspath(sys.argv[1])
     sys.path.insert(0, HERE)
     pattern = sys.argv[2] if len(sys.argv) > 2 else ''
-    # What needs hosts of its own runs by hand only: hosts_*.py, named by the pattern.
-    files = 'hosts_*.py' if pattern.startswith('hosts_') else 'test_*.py'
-    tests = [test for test in flatten(unittest.TestLoader().discover(HERE, files, HERE))
+    tests = [test for test in flatten(unittest.TestLoader().discover(HERE, 'test_*.py', HERE))
              if pattern in test.id()]
     result = Report(unittest.runner._WritelnDecorator(sys.stderr), False, 0)
     unittest.TestSuite(tests).run(result)
