@@ -242,9 +242,13 @@ void Scheduler::Impl::HandleOutcome(Worker* worker, Outcome& outcome) {
   }
 }
 
-// The lease ended and the task may already run elsewhere: its value is nobody's.
+// The lease ended and the task may already run elsewhere: its value is nobody's. Unless it is a
+// list: a loop may be reading what the source had told of before. The sweep knows.
 void Scheduler::Impl::DropStale(const Outcome& outcome) {
-  if (outcome.kind == Outcome::Kind::kSucceeded && outcome.address != 0) OnDelete(outcome.address);
+  const bool list = outcome.elements != 0;
+  if (outcome.kind == Outcome::Kind::kSucceeded && outcome.address != 0 && !list) {
+    OnDelete(outcome.address);
+  }
   if (outcome.output != 0) OnDelete(outcome.output);
 }
 

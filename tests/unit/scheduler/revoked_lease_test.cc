@@ -57,6 +57,20 @@ TEST_F(RevokedLeaseTest, ItIsNotTakenUpAgainWhenTheRunGoesOn) {
   EXPECT_EQ(DroppedOf(held), std::vector<uint64_t>{held.lease});
 }
 
+TEST_F(RevokedLeaseTest, ItsValueGoesButNotAListThatALoopMayRead) {
+  Upload();
+  const HeldLease held = GrantOne();
+  Turn(ControlRun{.run = 1, .action = ControlRun::Action::kCancel});
+  const auto report = [&](uint64_t address, uint64_t elements) {
+    WorkerReported reported{.worker = 1};
+    reported.outcomes.push_back(
+        Outcome{.lease = held.lease, .address = address, .elements = elements});
+    return Turn(std::move(reported)).outgoing.deletions;
+  };
+  EXPECT_EQ(report(7, 0), std::vector<uint64_t>{7});
+  EXPECT_TRUE(report(8, 1 + 3).empty());
+}
+
 TEST_F(RevokedLeaseTest, WithoutACancelItIs) {
   Upload();
   const HeldLease held = GrantOne();
