@@ -172,7 +172,20 @@ void Client::ListResults(const std::string& start) {
       }
     }
     if (!page.next.empty()) return ListResults(page.next);
-    CheckResults();
+    ConfirmEnd();
+  });
+}
+
+// An answer promises nothing: a power cut may have taken the end back before the results were
+// listed.
+void Client::ConfirmEnd() {
+  world_->Ask(hub::QueryRun{.run = run_}, [this](std::optional<hub::Reply> reply) {
+    if (!reply.has_value()) return Again(&Client::ConfirmEnd);
+    if (!reply->status.ok()) return Fail("it has ended, and now: " + reply->status.ToString());
+    const hub::RunStatus& status = std::get<hub::RunStatus>(reply->body);
+    if (status.state == status_.state && status.ended == status_.ended) return CheckResults();
+    results_.clear();
+    Watch();
   });
 }
 

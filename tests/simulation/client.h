@@ -37,6 +37,7 @@ class Client {
   void CheckEnd();
   void CheckErrors();
   void ListResults(const std::string& start);
+  void ConfirmEnd();
   void CheckResults();
   void CheckUntouched();
   void GoOn();
