@@ -37,7 +37,7 @@ struct LoadedStep {
   // named by the content of all files, and shared by runs with equal files.
   std::string files_dir;
   std::string path;  // step.file's path under files_dir; empty for inline code.
-  // A step of the program names a function `start` / `finalize`: then it is no hook (RULES 6).
+  // A step of the program names a function `start` / `finalize`: then it is no hook.
   bool start_is_step = false;
   bool finalize_is_step = false;
 };
@@ -79,6 +79,7 @@ struct Call {
   std::vector<CallInput> inputs;
   bool is_source = false;      // The value must be a list or a generator; generators stream.
   uint64_t source_credit = 0;  // Elements that a streaming source may be ahead at first.
+  Yielded yielded;             // By a source's earlier attempt: what it must yield again first.
 };
 
 struct CallResult {
@@ -117,8 +118,8 @@ class ExecutorEvents {
  public:
   virtual ~ExecutorEvents() = default;
   virtual void OnDone(std::vector<CallResult> results) = 0;
-  // Elements [0, elements) of the streaming source's object `address` are durable.
-  virtual void OnProgress(uint64_t lease, uint64_t address, uint64_t elements) = 0;
+  // What the streaming source has yielded so far is durable in the object `address`.
+  virtual void OnProgress(uint64_t lease, uint64_t address, const Yielded& yielded) = 0;
   // A step without a mode turned out to be of this pool.
   virtual void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) = 0;
   // Calls that have run for a while, and since when: see Executor::ReportStarted.

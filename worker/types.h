@@ -10,6 +10,13 @@ namespace bue::worker {
 enum class Pool : uint8_t { kAsync, kThread, kProcess, kSql };
 inline constexpr int kPools = 4;
 
+// What a streaming source had yielded that others may have taken: its first elements, and the hash
+// of their bytes.
+struct Yielded {
+  uint64_t elements = 0;
+  uint64_t hash = 0;
+};
+
 struct CallError {
   std::string action;  // load start input run store finalize timeout
   std::string type;    // Exception class, or empty.

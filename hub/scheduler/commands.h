@@ -143,6 +143,7 @@ struct SourceProgress {
   uint64_t lease = 0;
   uint64_t address = 0;
   uint64_t elements = 0;
+  uint64_t hash = 0;  // Of the elements' bytes.
 };
 
 // A task that has run for a while, which started `elapsed` ago.
@@ -188,9 +189,9 @@ struct WorkerGone {
   uint64_t worker = 0;
 };
 
-using Command =
-    std::variant<SubmitRun, ControlRun, QueryRun, QueryRuns, QueryWorkers, QueryValues,
-                 QueryResults, QueryPlace, QueryRunning, QueryOwnership, WorkerJoined, WorkerReported, WorkerGone>;
+using Command = std::variant<SubmitRun, ControlRun, QueryRun, QueryRuns, QueryWorkers, QueryValues,
+                             QueryResults, QueryPlace, QueryRunning, QueryOwnership, WorkerJoined,
+                             WorkerReported, WorkerGone>;
 
 }  // namespace bue::hub
 

@@ -34,8 +34,9 @@ inline bool IsActive(RunState state) {
 // the state before gives the state after. Fields not named for a kind are 0.
 struct Change {
   enum class Kind : uint8_t {
-    kReserve = 1,   // instance: items below `a` may be granted from now on.
-    kProgress = 2,  // instance, item, node: a streaming source's elements [0, b) lie at address a.
+    kReserve = 1,  // instance: items below `a` may be granted from now on.
+    // instance, item, node: a streaming source's elements [0, b), with hash c, lie at address a.
+    kProgress = 2,
     kSucceeded =
         3,          // instance, item, node: value at address a; b: 1 + elements of a list, 0: none.
     kFailed = 4,    // instance, item, node: failed for good.
@@ -130,6 +131,12 @@ struct InputColumn {
   uint32_t node = 0;               // kFanIn
 };
 
+// What a streaming source has yielded for others to take: its first elements, and their hash.
+struct Yielded {
+  uint64_t elements = 0;
+  uint64_t hash = 0;
+};
+
 // Tasks of one node in one region instance, granted to one worker. Mirrors bue.v1.GrantGroup.
 struct GrantGroup {
   uint64_t worker = 0;
@@ -147,6 +154,7 @@ struct GrantGroup {
   std::string item_prefix;
   bool is_source = false;
   uint64_t source_credit = 0;
+  Yielded yielded;  // Sources: by an earlier attempt.
 };
 
 // A worker must be told of a run's steps and files before its first grant: the outbox does that,

@@ -19,10 +19,12 @@ void Scheduler::Impl::Grant(RunQueue* queue, Worker* worker, const TaskRef& task
   run->Lease(item, v, lease->slot);
   WorkerTable::Link(worker, lease);
 
+  Yielded yielded;
   if (run->graph().vertex(item->instance->region, v).is_source) {
     lease->credit = CreditOf(run, item, v);
+    yielded = run->YieldedBy(*item, v);
   }
-  GrantGroup* group = GroupFor(worker, run, *item, v, queue->pool, lease->credit);
+  GrantGroup* group = GroupFor(worker, run, *item, v, queue->pool, lease->credit, yielded);
   group->lease.push_back(lease->id);
   group->item.push_back(item->index);
   group->attempt.push_back(item->vertices[v].attempts + 1);
@@ -33,14 +35,15 @@ void Scheduler::Impl::Grant(RunQueue* queue, Worker* worker, const TaskRef& task
 
 // The worker's last group if the task belongs to it, else a new one.
 GrantGroup* Scheduler::Impl::GroupFor(Worker* worker, Run* run, const Item& item, uint32_t v,
-                                      Pool pool, uint64_t credit) {
+                                      Pool pool, uint64_t credit, const Yielded& yielded) {
   std::vector<GrantGroup>& groups = effects_->outgoing.grants;
   const uint32_t node = run->NodeOf(item, v);
   const auto open = open_group_.find(worker->id);
   if (open != open_group_.end()) {
     GrantGroup& last = groups[open->second];
     if (last.run == run->number() && last.node == node && last.instance == item.instance->id &&
-        last.pool == pool && last.source_credit == credit) {
+        last.pool == pool && last.source_credit == credit && last.yielded.elements == 0 &&
+        yielded.elements == 0) {
       return &last;
     }
   }
@@ -57,6 +60,7 @@ GrantGroup* Scheduler::Impl::GroupFor(Worker* worker, Run* run, const Item& item
   group->inputs.resize(program.nodes[node].inputs.size());
   group->is_source = run->graph().vertex(item.instance->region, v).is_source;
   group->source_credit = credit;
+  group->yielded = yielded;
   if (!run->announced) {
     run->announced = true;
     effects_->outgoing.run_steps.push_back(

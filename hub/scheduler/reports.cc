@@ -357,6 +357,7 @@ void Scheduler::Impl::HandleProgress(const Worker* worker, const SourceProgress&
   Change change = TaskChange(Change::Kind::kProgress, lease->run, lease->item, lease->vertex);
   change.a = progress.address;
   change.b = progress.elements;
+  change.c = static_cast<int64_t>(progress.hash);
   Do(lease->run, change);
   // A loop without tasks reads at once.
   GiveSourceCredit(lease->run, lease->item, lease->vertex);

@@ -99,6 +99,10 @@ bool Run::ApplyProgress(const Change& change) {
   Vertex& source = item->vertices[v];
   if (IsTerminal(source.state)) return false;
   source.elements = 1 + change.b;
+  Yielded& yielded = yielded_[KeyOf(*item, v)];
+  if (change.b > yielded.elements) {
+    yielded = {.elements = change.b, .hash = static_cast<uint64_t>(change.c)};
+  }
   for (const uint32_t loop : graph_.loops_over(instance->region, v)) {
     Vertex& vertex = item->vertices[loop];
     if (vertex.state == VertexState::kWaiting) {
@@ -190,6 +194,7 @@ bool Run::ApplyExpired() {
     VisitAddresses([this](uint64_t address) { listener_->OnDelete(address); });
   }
   expired_ = true;
+  yielded_.clear();
   instances_.clear();
   pool_.clear();
   for (auto& list : free_) list.clear();
@@ -234,6 +239,8 @@ void Run::FreeItem(Item* item) {
   (item->previous == nullptr ? instance->first_item : item->previous->next) = item->next;
   (item->next == nullptr ? instance->last_item : item->next->previous) = item->previous;
   instance->items.erase(item->index);
+  const auto first = yielded_.lower_bound({instance->id, item->index, 0});
+  yielded_.erase(first, yielded_.upper_bound({instance->id, item->index, UINT32_MAX}));
   item->serial = 0;
   free_[instance->region].push_back(item);
 }
@@ -307,6 +314,13 @@ const Step& Run::StepOf(const Item& item, uint32_t v) const {
 
 std::string Run::NameOf(const Item& item) const {
   return item.instance->region == 0 ? "" : absl::StrCat(item.instance->prefix, item.index);
+}
+
+Run::TaskKey Run::KeyOf(const Item& item, uint32_t v) { return {item.instance->id, item.index, v}; }
+
+Yielded Run::YieldedBy(const Item& item, uint32_t v) const {
+  const auto found = yielded_.find(KeyOf(item, v));
+  return found == yielded_.end() ? Yielded{} : found->second;
 }
 
 // -------------------------------------------------------------------------------- soft changes

@@ -19,6 +19,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/container/btree_map.h"
@@ -185,6 +186,8 @@ class Run {
   // What a retry would run again: failed tasks of `step` (its name counts), or of all (kNoStep).
   static constexpr uint32_t kNoStep = UINT32_MAX;
   uint64_t CountFailed(uint32_t step) const;
+  // What a streaming source has yielded so far, over all its attempts.
+  Yielded YieldedBy(const Item& item, uint32_t v) const;
   // An ended run is under way again: tells the listener of all that is ready, delayed or open.
   void Revive();
   // Whether nothing that has taken the value of `v`, a task or a loop, has gone on from it: then it
@@ -318,6 +321,9 @@ class Run {
   Instance* FindKept(uint64_t id, const Instance& outer);
   bool HasRetained(const Item& item, uint32_t unit);  // A loop of the unit keeps failed items.
   void DropValue(Vertex* vertex);
+  using TaskKey = std::tuple<uint64_t, uint64_t, uint32_t>;  // Instance, item, vertex.
+  static TaskKey KeyOf(const Item& item, uint32_t v);
+  bool AnyTakes(const Item& item, uint32_t source) const;
   void CountTask(const Item& item, uint32_t v, VertexState state, int64_t by);
   std::vector<uint32_t> ResetSet(const Item& item, uint32_t v) const;
 
@@ -336,6 +342,8 @@ class Run {
   std::vector<UnitState> units_;  // Of the top level.
   uint32_t open_units_ = 0;
   absl::btree_map<uint64_t, std::unique_ptr<Instance>> instances_;
+  // Of streaming sources that have not succeeded. Few.
+  absl::btree_map<TaskKey, Yielded> yielded_;
   std::vector<StepCounts> steps_;
   std::vector<RegionCounts> regions_;
   std::vector<std::unique_ptr<Item>> pool_;

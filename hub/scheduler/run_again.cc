@@ -318,8 +318,17 @@ void Run::ClearVertex(Item* item, uint32_t v) {
     if (vertex.settled) --regions_[info.index].settled;
   } else if (vertex.state == VertexState::kSucceeded) {
     DropValue(&vertex);
+  } else if (!AnyTakes(*item, v)) {
+    yielded_.erase(KeyOf(*item, v));
   }
   vertex = Vertex{.recomputes = vertex.recomputes, .pass = vertex.pass + 1};
+}
+
+// Whether a loop has begun with what the source yields.
+bool Run::AnyTakes(const Item& item, uint32_t source) const {
+  const auto loops = graph_.loops_over(item.instance->region, source);
+  return std::any_of(loops.begin(), loops.end(),
+                     [&](uint32_t loop) { return item.vertices[loop].value != 0; });
 }
 
 // How many vertices each one that waits is waiting for.

@@ -4,8 +4,8 @@
 // size follows what is under way; packed blocks of ended items are rows of their own, written once.
 //
 //   state   := version, run state (with bits: expired, revivals), when it ended or is to stop, next
-//   instance, failed units, errors,
-//              units, steps' counts, regions' counts, instances by id
+//   instance, failed units, errors, units, steps' counts, regions' counts, instances by id, what
+//   sources have yielded
 //   block   := instance, number, the packed block of KeptValues
 #include <algorithm>
 #include <utility>
@@ -18,7 +18,9 @@
 namespace bue::hub {
 namespace {
 
-constexpr uint64_t kVersion = 1;
+constexpr uint64_t kVersion = 2;
+// Without what streaming sources have yielded.
+constexpr uint64_t kVersionBeforeYielded = 1;
 constexpr uint64_t kReservedMax = 1 << 20;  // Items that a cursor reserves; more is nonsense.
 
 void PutUnit(const UnitState& unit, std::string* out) {
@@ -105,7 +107,8 @@ class RunCodec {
   RunCodec(Run* run, absl::string_view bytes) : run_(run), in_(bytes) {}
 
   bool Restore() {
-    if (in_.Varint() != kVersion) return false;
+    const uint64_t version = in_.Varint();
+    if (version != kVersion && version != kVersionBeforeYielded) return false;
     const uint64_t state = in_.Varint();
     if ((state & 15) > static_cast<uint64_t>(RunState::kStopping)) return false;
     run_->state_ = static_cast<RunState>(state & 15);
@@ -136,6 +139,7 @@ class RunCodec {
     for (uint64_t n = in_.Count(); n > 0; --n) {
       if (!TakeInstance()) return false;
     }
+    if (version != kVersionBeforeYielded && !TakeYielded()) return false;
     return in_.ok() && in_.AtEnd() && run_->instances_.empty() == run_->expired_ && IsSound();
   }
 
@@ -171,6 +175,20 @@ class RunCodec {
     if (!instance->kept.DecodeOpen(&in_)) return false;
     for (uint64_t n = in_.Count(); n > 0; --n) {
       if (!TakeItem(instance)) return false;
+    }
+    return in_.ok();
+  }
+
+  bool TakeYielded() {
+    for (uint64_t n = in_.Count(); n > 0; --n) {
+      const uint64_t instance = in_.Varint();
+      const uint64_t index = in_.Varint();
+      const uint64_t vertex = in_.Varint();
+      const uint64_t elements = in_.Varint();
+      const Item* item = run_->FindItem(instance, index);
+      if (!in_.ok() || item == nullptr || vertex >= item->vertices.size()) return false;
+      run_->yielded_[Run::KeyOf(*item, static_cast<uint32_t>(vertex))] = {.elements = elements,
+                                                                          .hash = in_.Varint()};
     }
     return in_.ok();
   }
@@ -341,6 +359,13 @@ RunSnapshot Run::Snapshot() {
       PutVarint(block.number, &row.bytes);
       PutBytes(*block.bytes, &row.bytes);
       snapshot.blocks.push_back(std::move(row));
+    }
+  }
+  PutVarint(yielded_.size(), &out);
+  for (const auto& [key, yielded] : yielded_) {
+    const auto& [instance, item, vertex] = key;
+    for (const uint64_t n : {instance, item, uint64_t{vertex}, yielded.elements, yielded.hash}) {
+      PutVarint(n, &out);
     }
   }
   return snapshot;

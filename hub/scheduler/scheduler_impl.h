@@ -140,7 +140,7 @@ class Scheduler::Impl final : public RunListener {
   // grants.cc
   void Grant(RunQueue* queue, Worker* worker, const TaskRef& task);
   GrantGroup* GroupFor(Worker* worker, Run* run, const Item& item, uint32_t v, Pool pool,
-                       uint64_t credit);
+                       uint64_t credit, const Yielded& yielded);
   void AddInputs(Run* run, Item* item, uint32_t v, GrantGroup* group);
   void AddElement(Run* run, Item* item, uint32_t region, InputColumn* column);
 

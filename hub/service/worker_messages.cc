@@ -188,7 +188,8 @@ absl::StatusOr<WorkerReported> ToReported(const v1::FromWorker& message, uint64_
     RETURN_IF_ERROR(CheckElements(progress.elements(), limits));
     report.progress.push_back({.lease = progress.lease(),
                                .address = progress.address(),
-                               .elements = progress.elements()});
+                               .elements = progress.elements(),
+                               .hash = progress.hash()});
   }
   for (const v1::LearnedMode& learned : message.learned()) {
     ASSIGN_OR_RETURN(const Pool pool, ToPool(learned.pool()));
@@ -221,6 +222,8 @@ size_t AppendGrant(const GrantGroup& group, v1::ToWorker* out) {
   to->set_item_prefix(group.item_prefix);
   to->set_is_source(group.is_source);
   to->set_source_credit(group.source_credit);
+  to->set_yielded(group.yielded.elements);
+  to->set_yielded_hash(group.yielded.hash);
   return 64 + group.item_prefix.size() + group.lease.size() * (16 + 16 * group.inputs.size());
 }
 

@@ -44,7 +44,7 @@ class CountingEvents final : public ExecutorEvents {
     absl::MutexLock lock(&mutex_);
     done_ += results.size();
   }
-  void OnProgress(uint64_t, uint64_t, uint64_t) override {}
+  void OnProgress(uint64_t, uint64_t, const Yielded&) override {}
   void OnLearnedMode(uint64_t, uint32_t, Pool) override {}
   void OnStarted(std::vector<StartedCall>) override {}
   void OnHookFailed(uint64_t, uint32_t, const CallError&) override {}

@@ -120,6 +120,7 @@ void SchedulerDriver::TakeGrants(const GrantGroup& group) {
         absl::StrCat("grant ", name, " ", task, "(", absl::StrJoin(inputs, ", "), ")");
     if (group.attempt[i] > 1) absl::StrAppend(&line, " attempt=", group.attempt[i]);
     if (group.pass[i] > 0) absl::StrAppend(&line, " pass=", group.pass[i]);
+    if (group.yielded.elements > 0) absl::StrAppend(&line, " again=", group.yielded.elements);
     if (group.is_source && group.source_credit != options_.source_window) {
       absl::StrAppend(&line, " credit=", group.source_credit);
     }

@@ -43,6 +43,7 @@ struct GrantGroup {
   std::string item_prefix;
   bool is_source = false;
   uint64_t source_credit = 0;
+  Yielded yielded;  // Sources: by an earlier attempt.
 
   uint32_t AttemptOf(uint32_t row) const { return attempt.empty() ? 1 : attempt[row]; }
   uint32_t PassOf(uint32_t row) const { return pass.empty() ? 0 : pass[row]; }
@@ -120,6 +121,7 @@ struct Progress {
   uint64_t lease = 0;
   uint64_t address = 0;
   uint64_t elements = 0;
+  uint64_t hash = 0;
 };
 
 struct LearnedMode {

@@ -65,6 +65,7 @@ void Inputs::Resolve(const StartBatch& batch, const std::shared_ptr<const Loaded
     call.inputs.resize(group.inputs.size());
     call.is_source = group.is_source;
     call.source_credit = group.source_credit;
+    call.yielded = group.yielded;
   }
   pending->missing = 1;  // Until everything was asked for.
   std::vector<uint64_t> wanted;

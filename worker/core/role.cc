@@ -47,9 +47,10 @@ void ExecutorPost::OnDone(std::vector<CallResult> results) {
   });
 }
 
-void ExecutorPost::OnProgress(uint64_t lease, uint64_t address, uint64_t elements) {
-  inbox_->Post([receiver = receiver_, lease, address, elements] {
-    receiver->OnSourceProgress({.lease = lease, .address = address, .elements = elements});
+void ExecutorPost::OnProgress(uint64_t lease, uint64_t address, const Yielded& yielded) {
+  inbox_->Post([receiver = receiver_, lease, address, yielded] {
+    receiver->OnSourceProgress(
+        {.lease = lease, .address = address, .elements = yielded.elements, .hash = yielded.hash});
   });
 }
 

@@ -48,7 +48,7 @@ class ExecutorPost final : public ExecutorEvents {
       : inbox_(std::move(inbox)), receiver_(receiver) {}
 
   void OnDone(std::vector<CallResult> results) override;
-  void OnProgress(uint64_t lease, uint64_t address, uint64_t elements) override;
+  void OnProgress(uint64_t lease, uint64_t address, const Yielded& yielded) override;
   void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) override;
   void OnStarted(std::vector<StartedCall> calls) override;
   void OnHookFailed(uint64_t run, uint32_t step, const CallError& error) override;

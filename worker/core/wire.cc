@@ -146,6 +146,7 @@ absl::StatusOr<GrantGroup> FromProto(const v1::GrantGroup& proto) {
   group.item_prefix = proto.item_prefix();
   group.is_source = proto.is_source();
   group.source_credit = proto.source_credit();
+  group.yielded = {.elements = proto.yielded(), .hash = proto.yielded_hash()};
   const size_t tasks = group.lease.size();
   RETURN_IF_ERROR(CheckLength("item", group.item.size(), tasks, false));
   if (!group.attempt.empty())
@@ -226,6 +227,7 @@ void ToProto(const Session::Message& message, v1::FromWorker* out) {
     proto->set_lease(progress.lease);
     proto->set_address(progress.address);
     proto->set_elements(progress.elements);
+    proto->set_hash(progress.hash);
   }
   for (const LearnedMode& learned : message.learned) {
     v1::LearnedMode* proto = out->add_learned();

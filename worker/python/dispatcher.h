@@ -55,7 +55,7 @@ class Dispatcher final : public TransferEvents {
   // TransferEvents, by transfer threads.
   void OnChunkRead(uint32_t reader, absl::StatusOr<std::optional<std::string>> chunk) override;
   void OnAppended(uint32_t writer, uint64_t bytes) override;
-  void OnFlushed(uint32_t writer, const ValueWriter::Written& written) override;
+  void OnFlushed(uint32_t writer, const ValueWriter::Written& written, uint64_t hash) override;
   void OnClosed(uint32_t writer, absl::StatusOr<ValueWriter::Written> written) override;
 
  private:

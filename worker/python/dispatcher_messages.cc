@@ -27,6 +27,20 @@ CallResult::Kind KindOfReadFailure(const absl::Status& status) {
   }
 }
 
+// What became of a value that could not be stored, or is not to be.
+CallError ErrorOf(const Call& call, const absl::Status& status) {
+  const bool differs = call.yielded.elements > 0 && absl::IsFailedPrecondition(status);
+  return {.action = differs ? "run" : "store", .message = std::string(status.message())};
+}
+
+// Whether a source that runs again, and gives all its `elements` at once, begins as it did before.
+absl::Status CheckYielded(const Call& call, absl::string_view elements) {
+  if (call.yielded.elements == 0) return absl::OkStatus();
+  ElementHash hash(call.yielded);
+  RETURN_IF_ERROR(hash.Add(elements));
+  return hash.End();
+}
+
 }  // namespace
 
 void Dispatcher::OnSocket(Runner* runner) {
@@ -204,13 +218,15 @@ void Dispatcher::OnWant(Runner* runner, const RunnerMessage& message) {
   }
   if (in_flight->writer == 0) {
     const TaskName& task = in_flight->call.task;
+    const Origin origin{.run = task.run,
+                        .instance = task.instance,
+                        .item = task.index,
+                        .node = task.node,
+                        .lease = in_flight->call.lease};
     in_flight->writer_kind = static_cast<ObjectKind>(message.numbers[2]);
-    in_flight->writer =
-        transfers_.StartWriter(in_flight->writer_kind, Origin{.run = task.run,
-                                                              .instance = task.instance,
-                                                              .item = task.index,
-                                                              .node = task.node,
-                                                              .lease = in_flight->call.lease});
+    in_flight->writer = in_flight->call.is_source && in_flight->writer_kind == ObjectKind::kList
+                            ? transfers_.StartSource(origin, in_flight->call.yielded)
+                            : transfers_.StartWriter(in_flight->writer_kind, origin);
     writers_[in_flight->writer] = in_flight->call.lease;
   }
   wants_.push_back(
@@ -279,12 +295,13 @@ void Dispatcher::OnAppended(uint32_t writer, uint64_t bytes) {
   });
 }
 
-void Dispatcher::OnFlushed(uint32_t writer, const ValueWriter::Written& written) {
-  Post([this, writer, written] {
+void Dispatcher::OnFlushed(uint32_t writer, const ValueWriter::Written& written, uint64_t hash) {
+  Post([this, writer, written, hash] {
     const auto found = writers_.find(writer);
     if (found == writers_.end()) return;
     calls_.at(found->second)->progressed = true;
-    events_->OnProgress(found->second, written.address, written.elements);
+    events_->OnProgress(found->second, written.address,
+                        {.elements = written.elements, .hash = hash});
   });
 }
 
@@ -311,7 +328,7 @@ void Dispatcher::HandleClosed(uint32_t writer, absl::StatusOr<ValueWriter::Writt
     result.error.message = std::string(written.status().message());
   } else {
     result.kind = CallResult::Kind::kFailed;
-    result.error = CallError{.action = "store", .message = std::string(written.status().message())};
+    result.error = ErrorOf(in_flight->call, written.status());
   }
   Complete(in_flight, std::move(result));
 }
@@ -334,6 +351,12 @@ void Dispatcher::Answer(InFlight* in_flight, CallResult result) {
     result.value_kind = in_flight->writer_kind;
     in_flight->closing = std::move(result);
     return;
+  }
+  if (result.kind == CallResult::Kind::kSucceeded) {
+    if (const absl::Status same = CheckYielded(in_flight->call, result.data); !same.ok()) {
+      result = CallResult{.kind = CallResult::Kind::kFailed, .run_time = result.run_time};
+      result.error = ErrorOf(in_flight->call, same);
+    }
   }
   Complete(in_flight, std::move(result));
 }

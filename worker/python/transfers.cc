@@ -57,10 +57,23 @@ uint32_t Transfers::StartWriter(ObjectKind kind, const Origin& origin) {
   auto transfer = std::make_shared<Transfer>();
   transfer->kind = kind;
   transfer->origin = origin;
+  return AddWriter(std::move(transfer));
+}
+
+uint32_t Transfers::StartSource(const Origin& origin, const Yielded& yielded) {
+  auto transfer = std::make_shared<Transfer>();
+  transfer->kind = ObjectKind::kList;
+  transfer->origin = origin;
+  transfer->hash.emplace(yielded);
+  return AddWriter(std::move(transfer));
+}
+
+uint32_t Transfers::AddWriter(TransferPtr transfer) {
   absl::MutexLock lock(&mutex_);
-  transfer->number = ++last_number_;
-  transfers_[transfer->number] = transfer;
-  return transfer->number;
+  const uint32_t number = ++last_number_;
+  transfer->number = number;
+  transfers_[number] = std::move(transfer);
+  return number;
 }
 
 void Transfers::Append(uint32_t writer, std::string data, uint64_t elements, bool continued,
@@ -171,16 +184,20 @@ absl::Status Transfers::WriteMoves(Transfer* transfer, std::deque<Move> moves) {
     ASSIGN_OR_RETURN(transfer->writer, bucket_->OpenWriter(transfer->kind, transfer->origin));
   }
   bool flush = false;
+  uint64_t flushed_hash = 0;
   for (Move& move : moves) {
     switch (move.kind) {
       case Move::Kind::kAppend:
+        if (transfer->hash.has_value()) RETURN_IF_ERROR(transfer->hash->Add(move.data));
         RETURN_IF_ERROR(transfer->writer->Append(move.data, move.elements, move.continued));
         events_->OnAppended(transfer->number, move.data.size());
         flush = flush || move.flush;
+        if (move.flush && transfer->hash.has_value()) flushed_hash = transfer->hash->hash();
         // Of a stream that flushes, only a part of an element comes without.
         transfer->within_element = !move.flush;
         break;
       case Move::Kind::kFinish: {
+        if (transfer->hash.has_value()) RETURN_IF_ERROR(transfer->hash->End());
         ASSIGN_OR_RETURN(const ValueWriter::Written written, transfer->writer->Finish());
         transfer->closed = true;
         events_->OnClosed(transfer->number, written);
@@ -195,7 +212,7 @@ absl::Status Transfers::WriteMoves(Transfer* transfer, std::deque<Move> moves) {
   if (!flush) return absl::OkStatus();
   ASSIGN_OR_RETURN(ValueWriter::Written written, transfer->writer->Flush());
   if (transfer->within_element && written.elements > 0) --written.elements;  // Not whole yet.
-  events_->OnFlushed(transfer->number, written);
+  events_->OnFlushed(transfer->number, written, flushed_hash);
   return absl::OkStatus();
 }
 

@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/bucket_client/bucket_client.h"
+#include "worker/core/element_hash.h"
 #include "worker/executor.h"
 
 namespace bue::worker {
@@ -31,8 +32,8 @@ class TransferEvents {
   virtual void OnChunkRead(uint32_t reader, absl::StatusOr<std::optional<std::string>> chunk) = 0;
   // `bytes` of a writer's appends are off the worker's hands.
   virtual void OnAppended(uint32_t writer, uint64_t bytes) = 0;
-  // A flush: what was appended is durable.
-  virtual void OnFlushed(uint32_t writer, const ValueWriter::Written& written) = 0;
+  // A flush: what was appended is durable. `hash`: of a source's elements.
+  virtual void OnFlushed(uint32_t writer, const ValueWriter::Written& written, uint64_t hash) = 0;
   // The answer to Finish, or an error of any move before. The writer is closed.
   virtual void OnClosed(uint32_t writer, absl::StatusOr<ValueWriter::Written> written) = 0;
 };
@@ -53,6 +54,9 @@ class Transfers {
   void DropReader(uint32_t reader);
 
   uint32_t StartWriter(ObjectKind kind, const Origin& origin);
+  // The same for the elements of a source, which fails if it does not begin with what was `yielded`
+  // by an earlier attempt: FailedPrecondition.
+  uint32_t StartSource(const Origin& origin, const Yielded& yielded);
   void Append(uint32_t writer, std::string data, uint64_t elements, bool continued, bool flush);
   void Finish(uint32_t writer);
   // Forgets the object, silently.
@@ -81,11 +85,13 @@ class Transfers {
     ObjectKind kind = ObjectKind::kValue;
     Origin origin;
     std::unique_ptr<ValueWriter> writer;
-    bool within_element = false;  // What was appended last is not the end of an element.
+    std::optional<ElementHash> hash;  // Of a source.
+    bool within_element = false;      // What was appended last is not the end of an element.
     bool closed = false;
   };
   using TransferPtr = std::shared_ptr<Transfer>;
 
+  uint32_t AddWriter(TransferPtr transfer);
   void AddMove(uint32_t writer, Move move);
   TransferPtr Find(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void MakeReady(const TransferPtr& transfer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

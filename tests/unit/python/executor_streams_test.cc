@@ -42,6 +42,10 @@ async def counted_async(n):
     for i in range(n):
         await asyncio.sleep(0)
         yield i
+def counted_backwards(n):
+    for i in range(n): yield n - i
+def counted_list(n):
+    return list(range(n))
 def fails_after(n):
     yield from range(n)
     raise RuntimeError('enough')
@@ -212,10 +216,10 @@ TEST_F(StreamsTest, ASourcePausesAtItsCredit) {
   for (const char* function : {"counted", "counted_async"}) {
     const uint64_t lease = StartSource(function, {JsonInput("30")}, 10);
     harness_.events.WaitForProgress(lease, 10);
-    EXPECT_EQ(harness_.events.Progress(lease), 10u);
+    EXPECT_EQ(harness_.events.Progress(lease).elements, 10u);
     harness_.executor->SourceCredit(lease, 25);
     harness_.events.WaitForProgress(lease, 25);
-    EXPECT_EQ(harness_.events.Progress(lease), 25u);
+    EXPECT_EQ(harness_.events.Progress(lease).elements, 25u);
     EXPECT_FALSE(harness_.events.Has(lease));
     harness_.executor->SourceCredit(lease, 100);
     const CallResult result = harness_.events.Wait(lease);
@@ -239,6 +243,44 @@ TEST_F(StreamsTest, APausedSourceDoesNotTimeOut) {
   EXPECT_THAT(Show(harness_.Run(sleeper)), HasSubstr("error: timeout"));
   harness_.executor->SourceCredit(1, 100);
   EXPECT_EQ(harness_.events.Wait(1).elements, 20u);
+}
+
+// What comes of a source that runs again after another attempt had yielded so much.
+class RunAgainTest : public StreamsTest {
+ protected:
+  std::string RunAgain(const std::string& function, const std::string& count,
+                       const Yielded& yielded) {
+    std::vector<Call> calls;
+    calls.push_back(harness_.MakeCall(CodeStep(kSteps, function), {JsonInput(count)}));
+    calls[0].is_source = true;
+    calls[0].source_credit = 1 << 30;
+    calls[0].yielded = yielded;
+    const uint64_t lease = calls[0].lease;
+    harness_.executor->Start(std::move(calls));
+    const CallResult result = harness_.events.Wait(lease);
+    return result.kind == CallResult::Kind::kSucceeded ? absl::StrCat(result.elements)
+                                                       : Show(result).substr(0, 85);
+  }
+};
+
+TEST_F(RunAgainTest, ASourceThatYieldsTheSameGoesOn) {
+  const uint64_t lease = StartSource("counted", {JsonInput("100000")}, 10);
+  harness_.events.WaitForProgress(lease, 10);
+  const Yielded yielded = harness_.events.Progress(lease);
+  harness_.executor->Cancel(lease);
+  harness_.events.Wait(lease);
+  const std::string differs =
+      "error: run: run again, the source did not yield the same 10 elements first: items have";
+  for (const char* count : {"10", "11", "3000", "100000"}) {
+    EXPECT_EQ(RunAgain("counted", count, yielded), count);
+    EXPECT_EQ(RunAgain("counted_async", count, yielded), count);
+    EXPECT_EQ(RunAgain("counted_backwards", count, yielded), differs.substr(0, 85));
+  }
+  EXPECT_EQ(RunAgain("counted", "9", yielded), differs.substr(0, 85));
+  EXPECT_EQ(RunAgain("counted_list", "12", yielded), "12");
+  EXPECT_EQ(RunAgain("counted_list", "100000", yielded), "100000");
+  EXPECT_EQ(RunAgain("counted_list", "3", yielded), differs.substr(0, 85));
+  WaitUntil([&] { return harness_.bucket.open_writers() == 0; });
 }
 
 TEST_F(StreamsTest, ACancelledSourceStops) {

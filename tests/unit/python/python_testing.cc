@@ -114,9 +114,9 @@ void WaitingEvents::OnDone(std::vector<CallResult> results) {
   }
 }
 
-void WaitingEvents::OnProgress(uint64_t lease, uint64_t address, uint64_t elements) {
+void WaitingEvents::OnProgress(uint64_t lease, uint64_t address, const Yielded& yielded) {
   absl::MutexLock lock(&mutex_);
-  progress_[lease] = {address, elements};
+  progress_[lease] = {address, yielded};
 }
 
 void WaitingEvents::OnHookFailed(uint64_t run, uint32_t, const CallError& error) {
@@ -166,15 +166,15 @@ bool WaitingEvents::Has(uint64_t lease) {
 }
 
 uint64_t WaitingEvents::WaitForProgress(uint64_t lease, uint64_t elements) {
-  WaitUntil([&] { return Progress(lease) >= elements; });
+  WaitUntil([&] { return Progress(lease).elements >= elements; });
   absl::MutexLock lock(&mutex_);
   return progress_[lease].first;
 }
 
-uint64_t WaitingEvents::Progress(uint64_t lease) {
+Yielded WaitingEvents::Progress(uint64_t lease) {
   absl::MutexLock lock(&mutex_);
   const auto found = progress_.find(lease);
-  return found == progress_.end() ? 0 : found->second.second;
+  return found == progress_.end() ? Yielded{} : found->second.second;
 }
 
 Pool WaitingEvents::WaitForMode(uint64_t run, uint32_t step) {

@@ -62,7 +62,7 @@ class FakeBucket final : public BucketClient {
 class WaitingEvents final : public ExecutorEvents {
  public:
   void OnDone(std::vector<CallResult> results) override;
-  void OnProgress(uint64_t lease, uint64_t address, uint64_t elements) override;
+  void OnProgress(uint64_t lease, uint64_t address, const Yielded& yielded) override;
   void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) override;
   void OnStarted(std::vector<StartedCall> calls) override;
   void OnHookFailed(uint64_t run, uint32_t step, const CallError& error) override;
@@ -72,7 +72,7 @@ class WaitingEvents final : public ExecutorEvents {
   bool Has(uint64_t lease);
   uint64_t WaitForProgress(uint64_t lease, uint64_t elements);  // Returns the address.
   Pool WaitForMode(uint64_t run, uint32_t step);
-  uint64_t Progress(uint64_t lease);
+  Yielded Progress(uint64_t lease);      // The last told of.
   absl::Time StartedAt(uint64_t lease);  // InfiniteFuture: not told.
   CallError WaitForHookFailure(uint64_t run);
 
@@ -80,7 +80,7 @@ class WaitingEvents final : public ExecutorEvents {
   absl::Mutex mutex_;
   std::map<uint64_t, absl::Time> started_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, CallResult> results_ ABSL_GUARDED_BY(mutex_);
-  std::map<uint64_t, std::pair<uint64_t, uint64_t>> progress_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, std::pair<uint64_t, Yielded>> progress_ ABSL_GUARDED_BY(mutex_);
   std::map<std::pair<uint64_t, uint32_t>, Pool> modes_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, CallError> hook_failures_ ABSL_GUARDED_BY(mutex_);
 };

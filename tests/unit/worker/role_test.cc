@@ -318,13 +318,14 @@ TEST_F(RoleTest, LearnedModesProgressAndCreditPassThrough) {
   hub_.Send(grant);
   ASSERT_TRUE(python_->WaitForHeld(1));
   python_->events()->OnLearnedMode(kRun, kHold, Pool::kAsync);
-  python_->events()->OnProgress(1, 55, 3);
+  python_->events()->OnProgress(1, 55, {.elements = 3, .hash = 7});
   EXPECT_TRUE(hub_.WaitFor([](const auto& heard) {
     bool learned = false;
     bool progress = false;
     for (const v1::FromWorker& message : heard) {
       learned |= message.learned_size() > 0 && message.learned(0).pool() == v1::POOL_ASYNC;
-      progress |= message.progress_size() > 0 && message.progress(0).elements() == 3;
+      progress |= message.progress_size() > 0 && message.progress(0).elements() == 3 &&
+                  message.progress(0).hash() == 7;
     }
     return learned && progress;
   }));
