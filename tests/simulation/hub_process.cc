@@ -141,7 +141,9 @@ void HubProcess::RunTurn() {
   if (dying_) return Crash();
   if (store_->commits() != synced_commits_) WakeSync();
   // What arrives while the disk is at work on a slice is the next turn's.
-  if (store_->checkpoint_under_way()) WakeTurn(world_->config.sync_max);
+  if (store_->checkpoint_under_way()) {
+    WakeTurn(std::max(world_->config.sync_max, absl::Milliseconds(100)));
+  }
   SetAlarm();
 }
 
@@ -186,7 +188,8 @@ absl::Status HubProcess::AtPoint(StorePoint point) {
       return dies(Death::kAfterCommit);
     case StorePoint::kBeforeCheckpoint:
       return dies(Death::kBeforeCheckpoint);
-    case StorePoint::kAfterCheckpoint:
+    case StorePoint::kAfterCheckpoint:  // After its last slice: the journal is cut off.
+      if (store_->checkpoint_under_way()) return absl::OkStatus();
       return dies(Death::kAfterCheckpoint);
     case StorePoint::kSynced:
       if (!inbox_.empty() && world_->random.Chance(50)) TakeTurn();

@@ -38,7 +38,7 @@ Plan::Plan(std::string key, uint64_t seed, const Size& size) : key_(std::move(ke
 bool Plan::Make(Random* random, const Size& size) {
   const bool big = random->Chance(size.big_percent);
   text_ =
-      big ? absl::StrCat("step s0 mode=async\nloop in 0 over range:", 1024 + random->Below(300),
+      big ? absl::StrCat("step s0 mode=async\nloop in 0 over range:", 1024 + random->Below(1200),
                          "\nnode s0 in 1 e1\n", random->Chance(50) ? "step s1\nnode s1 0\n" : "")
           : MakeText(random, size);
   Program program = *ParseProgramText(text_);

@@ -40,7 +40,9 @@ Config MakeConfig(uint64_t seed) {
   sometimes(&config.worker_leaves);
   sometimes(&config.worker_freezes);
   if (random.Chance(40)) config.crash_point_percent = random.Chance(50) ? 0.3 : 2;
-  if (random.Chance(60)) config.power_cut_percent = random.Chance(50) ? 100 : 40;
+  // What lies beyond a reservation is lost only in a long loop, and when the power goes.
+  if (big) config.hub_crashes = random.Between(absl::Milliseconds(500), absl::Seconds(3));
+  if (random.Chance(big ? 90 : 60)) config.power_cut_percent = random.Chance(50) ? 100 : 40;
   if (random.Chance(50)) config.rpc_loss_percent = random.Chance(50) ? 3 : 25;
   if (random.Chance(40)) config.give_back_percent = 4;
   if (random.Chance(60)) config.control_percent = 70;
