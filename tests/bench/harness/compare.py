@@ -17,6 +17,7 @@ from harness.quiet import say
 PEERS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'peers')
 DEBIAN_PYTHON = '/usr/bin/python3'
 LIMIT_S = 900
+END_S = 20
 
 # `pip`: its package on PyPI; `program`, `debian`: a server and the Debian package it is in.
 Peer = collections.namedtuple('Peer', 'name script works pip program debian')
@@ -33,8 +34,8 @@ ALL_PEERS = (
          'gearman-job-server'),
     Peer('Dask, volatile', 'dask_peer.py', ('noop', 'latency', 'chain', 'queue', 'fan', 'sleep'),
          'distributed', '', ''),
-    Peer('HyperQueue, volatile, a process a task', 'hyperqueue_peer.py', ('noop', 'latency'),
-         'hyperqueue', '', ''),
+    Peer('HyperQueue, volatile, a process a task', 'hyperqueue_peer.py', ('noop',), 'hyperqueue', '',
+         ''),
     Peer('Ray, volatile', 'ray_peer.py', ('noop', 'latency', 'chain', 'fan', 'sleep'), 'ray', '', ''),
 )
 
@@ -62,16 +63,20 @@ class Peers:
                 for peer in ALL_PEERS if work in peer.works}
 
     def _measure(self, peer, work, size):
-        try:
-            done = subprocess.run([self._python, os.path.join(PEERS, peer.script), work, str(size)],
-                                  env=self._environment(), capture_output=True, text=True,
-                                  timeout=LIMIT_S)
-        except subprocess.TimeoutExpired:
-            return f'not within {LIMIT_S} s'
-        if done.returncode != 0:
-            say(done.stderr[-3000:])
-            return f'failed: {(done.stderr.strip().splitlines() or ["no reason given"])[-1][:200]}'
-        return json.loads(done.stdout.splitlines()[-1])
+        words = [self._python, os.path.join(PEERS, peer.script), work, str(size)]
+        with subprocess.Popen(words, env=self._environment(), stdin=subprocess.DEVNULL, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              start_new_session=True) as program:
+            try:
+                output, errors = program.communicate(timeout=LIMIT_S)
+            except subprocess.TimeoutExpired:
+                return f'not within {LIMIT_S} s'
+            finally:
+                end(program)
+        if program.returncode != 0:
+            say(errors[-3000:])
+            return f'failed: {(errors.strip().splitlines() or ["no reason given"])[-1][:200]}'
+        return json.loads(output.splitlines()[-1])
 
     def _environment(self):
         root = self._debian
@@ -117,6 +122,16 @@ class Peers:
                                   stderr=subprocess.DEVNULL, timeout=LIMIT_S).returncode == 0
         except (OSError, subprocess.TimeoutExpired):
             return False
+
+
+def end(program):
+    """Lets it end what it started, unless it has done so."""
+    if program.poll() is None:
+        program.terminate()
+        try:
+            program.wait(END_S)
+        except subprocess.TimeoutExpired:
+            program.kill()
 
 
 def interpreter():

@@ -31,9 +31,17 @@ PAYLOAD = CHAIN * 10240  # Bytes, in the end.
 
 folder = tempfile.mkdtemp(prefix='bench-peer-')
 _processes = []
+_endings = []
+
+
+def at_end(call):
+    """For a peer that starts processes itself: how it ends them."""
+    _endings.append(call)
 
 
 def _clean_up():
+    while _endings:
+        _endings.pop()()
     for process in reversed(_processes):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -42,6 +50,7 @@ def _clean_up():
 
 
 atexit.register(_clean_up)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
 def start(*command, env=None):
@@ -121,7 +130,6 @@ def queued(size, pid, work):
 
 def main(works):
     name, size = sys.argv[1], int(sys.argv[2])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         print(json.dumps(works[name](size)), flush=True)
     except BaseException:

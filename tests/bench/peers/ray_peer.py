@@ -5,6 +5,7 @@ import tasks
 
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False,
          runtime_env={'env_vars': {'PYTHONPATH': common.HERE}})
+common.at_end(ray.shutdown)
 same = ray.remote(tasks.same)
 grow = ray.remote(tasks.grow)
 total = ray.remote(lambda *values: tasks.total(values))
