@@ -93,7 +93,7 @@ std::string Simulation::Run() {
     }
     world_.history.Fail(stuck);
   }
-  RunUntil(world_.events.now() + absl::Seconds(15), [] { return false; });
+  RunUntil(world_.events.now() + absl::Seconds(30), [] { return false; });
   if (!world_.history.failed()) CheckNothingIsLeft();
   return world_.history.failure();
 }
