@@ -36,6 +36,10 @@ class FiguresTest(unittest.TestCase):
         rounds = [[Figure('rate', value, '/s')] for value in (3, 1, 2)]
         self.assertEqual(figures.summarize(rounds), [('rate', '/s', 2, 1, 3)])
 
+    def test_rate_is_between_the_moments_that_enclose_the_counts(self):
+        seen = [(0, 0), (1, 10), (2, 30), (3, 60), (4, 100)]
+        self.assertEqual(figures.rate_between(seen, 15, 60), 25)
+
     def test_numbers_have_three_digits(self):
         self.assertEqual([figures.number(value) for value in (0, 0.01234, 1.5, 99.4, 123456.7)],
                          ['0', '0.0123', '1.50', '99.4', '123,457'])

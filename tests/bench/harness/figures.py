@@ -41,6 +41,14 @@ def latencies(milliseconds, name=''):
             Figure(f'{name}p99', percentile(milliseconds, 0.99), 'ms')]
 
 
+def rate_between(seen, low, high):
+    """How many a second there were between the counts `low` and `high`. `seen`: (seconds, count), in
+    order; it must tell the two apart."""
+    before = max((point for point in seen if point[1] <= low), default=seen[0])
+    after = min(point for point in seen if point[1] >= high)
+    return (after[1] - before[1]) / (after[0] - before[0])
+
+
 def number(value):
     """Three digits that mean something, thousands apart."""
     if value == 0 or abs(value) >= 100:

@@ -22,9 +22,9 @@ class Stage:
         self.tools = tools
         self.workers = []
 
-    def start(self, workers=1, worker_options=(), hub_options=()):
+    def start(self, workers=1, worker_options=()):
         self.cluster.start_bucket()
-        self.cluster.start_hub('127.0.0.1:0', 'hub', *hub_options)
+        self.cluster.start_hub()
         for number in range(workers):
             self.start_worker(f'w{number}', *worker_options)
 

@@ -1,7 +1,7 @@
 """The rows, in the order in which they are measured: one file per theme."""
-from rows import (fans, footprint, hub, latency, queues, restart, sql, takeover, throughput, values,
-                  waiting)
+from rows import (bucket, fans, footprint, hub, latency, queues, restart, sql, takeover, throughput,
+                  values, waiting)
 
 ROWS = [row for theme in (hub, throughput, latency, queues, fans, waiting, restart, takeover,
-                          values, sql, footprint)
+                          values, bucket, sql, footprint)
         for row in theme.ROWS]

@@ -1,5 +1,5 @@
 """Rows: the hub alone, with a worker whose tasks take no time."""
-from harness.figures import Figure, Goal, latencies
+from harness.figures import Figure, Goal, latencies, rate_between
 from harness.row import Row, check
 
 LEASES = 1000
@@ -40,14 +40,6 @@ def huge_loop(bench):
             Figure('rate at the start', start, 'tasks/s'),
             Figure('rate at the end', end, 'tasks/s'),
             Figure('end to start', end / start, ''), *meter.per_task(count), *meter.peaks()]
-
-
-def rate_between(seen, low, high):
-    """Tasks a second between two numbers of done tasks. `seen`: (seconds, tasks done), in order."""
-    before = max((point for point in seen if point[1] <= low), default=seen[0])
-    after = min(point for point in seen if point[1] >= high)
-    check(after[1] > before[1], f'{low:.0f} and {high:.0f} tasks can be told apart')
-    return (after[1] - before[1]) / (after[0] - before[0])
 
 
 ROWS = [

@@ -2,10 +2,9 @@
 import time
 
 from harness import processes
-from harness.figures import Figure, Goal
+from harness.figures import Figure, Goal, rate_between
 from harness.meter import MB
 from harness.row import Comparison, Row, check
-from rows.hub import rate_between
 
 STEPS = 'def step(x=None):\n    return x\n'
 HEAD = 'import python (step) steps.py\npipe = | step\n'

@@ -1,11 +1,8 @@
-"""Rows: large values between steps, and what a bucket takes and gives beside its disk."""
-import json
-import os
-import subprocess
-import time
+"""Rows: large values between steps."""
+import hashlib
 
 from harness.figures import Figure, Goal
-from harness.meter import MB, Meter
+from harness.meter import MB
 from harness.row import Row, check
 
 STEPS = '''
@@ -14,6 +11,9 @@ import hashlib
 def rows():
     return [{{'n': n, 'text': 'x' * 1000}} for n in range(100_000)]
 
+def count(rows):
+    return len(rows)
+
 def make():
     return bytes(range(256)) * ({bytes} // 256)
 
@@ -21,86 +21,43 @@ def measure(value):
     return [len(value), hashlib.sha256(value).hexdigest()]
 '''
 
-WARM = 'import python (rows, measure) steps.py\nmake = | rows\nlook = | count\nv = make()\nlook(v)\n'
-SCRIPT = 'import python (make, measure) steps.py\nm = | make\nlook = | measure\nv = m()\nt = look(v)\n'
+SCRIPT = '''
+import python ({first}, {second}) steps.py
+make_pipe = | {first}
+look_pipe = | {second}
+v = make_pipe()
+t = look_pipe(v)
+'''
 
 
 def large_value(bench):
     size = bench.scaled(1 << 30, 16 * MB) // 256 * 256
     with bench.stage() as stage:
         stage.start()
-        warm = stage.script('warm', WARM.replace('measure', 'count'),
-                            STEPS.format(bytes=size) + '\ndef count(rows):\n    return len(rows)\n')
-        stage.run(warm)  # Pools, caches and runners are there after it.
+        # Pools, caches and runners are there after it.
+        stage.run(stage.script('warm', SCRIPT.format(first='rows', second='count'),
+                               STEPS.format(bytes=size)))
+        script = stage.script('large', SCRIPT.format(first='make', second='measure'))
         with stage.meter() as meter:
-            status = stage.run(stage.script('script', SCRIPT))
-        check(stage.value(status, 't')[0] == size, 'the value arrives whole')
+            status = stage.run(script)
+        check(stage.value(status, 't') == [size, digest(size)], 'the value arrives whole')
     growth = {role: meter.growth_bytes(role) for role in ('hub', 'bucket', 'worker')}
     return [Figure('largest growth', max(growth.values()) / MB, 'MB'),
             *(Figure(f'growth {role}', grown / MB, 'MB') for role, grown in growth.items()),
             Figure('time', status['elapsed_s'], 's'), *meter.peaks()]
 
 
-def disk(folder, bytes_in_all):
-    """(MiB written a second, MiB read back a second, fsyncs of 4 KiB a second) of a plain file."""
-    path = os.path.join(folder, 'plain')
-    piece = os.urandom(MB)
-    pieces = max(1, bytes_in_all // MB)
-    file = os.open(path, os.O_RDWR | os.O_CREAT)
-    try:
-        began = time.monotonic()
-        for _ in range(pieces):
-            os.write(file, piece)
-        os.fdatasync(file)
-        written = time.monotonic()
-        os.lseek(file, 0, os.SEEK_SET)
-        while os.read(file, MB):
-            pass
-        read = time.monotonic()
-        for _ in range(200):
-            os.write(file, piece[:4096])
-            os.fdatasync(file)
-        synced = time.monotonic()
-    finally:
-        os.close(file)
-        os.unlink(path)
-    return pieces / (written - began), pieces / (read - written), 200 / (synced - read)
+def digest(size):
+    """Of what `make` makes."""
+    hashed = hashlib.sha256()
+    piece = bytes(range(256)) * 4096
+    for at in range(0, size, len(piece)):
+        hashed.update(piece[:size - at])
+    return hashed.hexdigest()
 
-
-def objects(size, count):
-    """The measurement of so many objects put into a bucket and got back."""
-    def measure(bench):
-        many = bench.scaled(count)
-        with bench.stage() as stage:
-            bucket = stage.cluster.start_bucket()
-            writes, reads, fsyncs = disk(stage.cluster.folder, many * size)
-            client = [os.path.join(bench.tools, 'bucket_bench'), bucket.address, str(size), str(many)]
-            with Meter({'bucket': [bucket.pid]}) as meter:
-                took = json.loads(subprocess.run(client, capture_output=True, text=True, check=True,
-                                                 timeout=600).stdout)
-        put, get = (many * size / MB / took[what] for what in ('put_s', 'get_s'))
-        return [Figure('put', put, 'MiB/s'), Figure('get', get, 'MiB/s'),
-                Figure('put and get', many / (took['put_s'] + took['get_s']), '/s'),
-                Figure('plain file, write', writes, 'MiB/s'),
-                Figure('plain file, read', reads, 'MiB/s'),
-                Figure('plain file, fsyncs', fsyncs, '/s'),
-                Figure('put to plain file', put / writes, ''),
-                Figure('CPU bucket', 1e6 * meter.cpu_s['bucket'] / many, 'us each'), *meter.peaks()]
-    return measure
-
-
-HOW = ('`bue bucket` and one client; batches of at most 100 objects or 1 MiB, what is larger than 256 KiB is '
-       'streamed 4 at once; all is compared; plain file: the same bytes in the same folder, one fsync at '
-       'the end, read from the page cache')
 
 ROWS = [
-    Row('value-1g', 'a value of 1 GiB from step to step', 'one step makes it, the next reads it; peak '
+    Row('value-1g', 'a value of 1 GiB from step to step', 'one step makes it, the next hashes it; peak '
         'memory of hub, bucket and worker above that after a first run of 100 MB',
         large_value, goals=(Goal('largest growth', '<=', 128),), rounds_max=1),
-    Row('bucket-1k', 'objects of 1 KiB', HOW, objects(1 << 10, 400_000),
-        goals=(Goal('put and get', '>=', 100_000),)),
-    Row('bucket-64k', 'objects of 64 KiB', HOW, objects(64 << 10, 8000)),
-    Row('bucket-1m', 'objects of 1 MiB', HOW, objects(1 << 20, 1000),
-        goals=(Goal('put', '>=', 350), Goal('get', '>=', 1024))),
-    Row('bucket-1g', 'an object of 1 GiB', HOW, objects(1 << 30, 1), rounds_max=1),
 ]
