@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -13,9 +12,10 @@ from harness.figures import Figure, Goal
 from harness.meter import MB, Meter
 from harness.row import Row
 
-# Uses 0.2 s of CPU and 64 MB, gives back the memory, says so and waits to be ended.
+# When told to, uses 0.2 s of CPU and 64 MB, gives back the memory, says so and waits to be ended.
 BURN = '''
 import sys, time
+sys.stdin.readline()
 end = time.process_time() + 0.2
 memory = bytearray(64 << 20)
 while time.process_time() < end:
@@ -50,14 +50,20 @@ class FiguresTest(unittest.TestCase):
         self.assertEqual([measured.verdict(goal) for goal in row.goals], ['met', 'not measured'])
 
 
+def burn(process):
+    process.stdin.write(b'go\n')
+    process.stdin.flush()
+    return process.stdout.readline()
+
+
 class MeterTest(unittest.TestCase):
     def test_cpu_and_peak_are_those_of_the_block(self):
         with subprocess.Popen([sys.executable, '-c', BURN], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE) as burner:
             with Meter({'burner': [burner.pid]}) as busy:
-                self.assertEqual(burner.stdout.readline(), b'done\n')
+                self.assertEqual(burn(burner), b'done\n')
             with Meter({'burner': [burner.pid]}) as idle:
-                time.sleep(0.05)
+                pass
             self.assertGreater(busy.cpu_s['burner'], 0.15)
             self.assertGreater(busy.peak['burner'], 64 * MB)
             self.assertLess(idle.cpu_s['burner'], 0.1)
@@ -67,7 +73,7 @@ class MeterTest(unittest.TestCase):
     def test_children_are_found_and_counted(self):
         with subprocess.Popen(['sh', '-c', '"$0" -c "$1"; :', sys.executable, BURN],
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
-            parent.stdout.readline()
+            burn(parent)
             self.assertEqual(len(processes.descendants(parent.pid)), 1)
             self.assertGreater(processes.children_cpu_s(parent.pid), 0.15)
             self.assertLess(processes.own_cpu_s(parent.pid), 0.15)
