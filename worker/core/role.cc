@@ -22,7 +22,8 @@ constexpr size_t kStoringBytesMax = 16 << 20;
 constexpr absl::Duration kLongestWait = absl::Seconds(1);
 // How often the hub is told what has come to run for long.
 constexpr absl::Duration kLookEvery = absl::Seconds(1);
-constexpr size_t kFailedHooksMax = 100;  // Waiting to be said.
+constexpr size_t kLogsBytesMax = 4 << 20;  // What steps printed so far, in one message.
+constexpr size_t kFailedHooksMax = 100;    // Waiting to be said.
 
 void WriteToStandardError(absl::string_view text) {
   while (!text.empty()) {
@@ -173,11 +174,21 @@ void Role::SendNews(absl::Time now) {
   if (!stream_->writable() || (!session_.HasNews() && !asides)) return;
   v1::FromWorker* message = stream_->NewMessage();
   ToProto(session_.TakeMessage(), message);
-  for (v1::LogReply& reply : log_replies_) *message->add_logs() = std::move(reply);
-  log_replies_.clear();
+  AddLogs(message);
   for (v1::StepError& hook : failed_hooks_) *message->add_errors() = std::move(hook);
   failed_hooks_.clear();
   stream_->Send(now);
+}
+
+// The rest goes with the next message: the hub refuses one that is too long.
+void Role::AddLogs(v1::FromWorker* message) {
+  size_t added = 0;
+  size_t bytes = 0;
+  while (added < log_replies_.size() && bytes < kLogsBytesMax) {
+    bytes += log_replies_[added].text().size();
+    *message->add_logs() = std::move(log_replies_[added++]);
+  }
+  log_replies_.erase(log_replies_.begin(), log_replies_.begin() + added);
 }
 
 void Role::AdvanceStop(absl::Time now) {

@@ -104,6 +104,7 @@ class Role final : public HubStreamListener,
   absl::Duration NextWait(absl::Time now) const;
   void Advance(absl::Time now);
   void SendNews(absl::Time now);
+  void AddLogs(v1::FromWorker* message);
   void HandOver();
   void LookOverCalls(absl::Time now);
   void AdvanceStop(absl::Time now);
