@@ -33,6 +33,8 @@ struct ServerOptions {
   std::string binding;    // HOST:PORT; port 0 picks a free one.
   std::string token;      // Required from every caller when not empty.
   bool insecure = false;  // Listen beyond loopback although there is no token.
+  // A longer message is refused unread. Whoever sends only half of one has the server hold that.
+  int message_bytes_max = 4 << 20;
 };
 
 // A running gRPC server. Callback API; one poller style per process.

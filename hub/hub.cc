@@ -25,6 +25,7 @@
 namespace bue::hub {
 namespace {
 
+constexpr int kMessageBytesMax = 64 << 20;  // Received: a program comes in one.
 constexpr int kPoolThreads = 4;
 constexpr size_t kPoolJobsMax = 10000;
 constexpr absl::Duration kBucketTimeout = absl::Seconds(2);
@@ -177,7 +178,8 @@ absl::Status Hub::Impl::Start() {
   MakeSweeper();
   ASSIGN_OR_RETURN(server_, RpcServer::Start({.binding = options_.binding,
                                               .token = options_.token,
-                                              .insecure = options_.insecure},
+                                              .insecure = options_.insecure,
+                                              .message_bytes_max = kMessageBytesMax},
                                              {workers_->service(), clients_->service()}));
   log::info("hub started address={} epoch={}", server_->address(), store_->epoch());
   return absl::OkStatus();
