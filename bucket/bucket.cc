@@ -57,10 +57,12 @@ class RunningBucket final : public Bucket {
     ASSIGN_OR_RETURN(bucket->store_, OpenStore(options));
     bucket->store_id_ = bucket->store_->store_id();
     bucket->service_ = std::make_unique<bucket::BucketService>(
-        bucket->store_.get(), bucket::BucketServiceOptions{.token = options.token,
-                                                           .threads = options.threads,
-                                                           .put_bytes_max = options.put_bytes_max,
-                                                           .get_bytes_max = options.get_bytes_max});
+        bucket->store_.get(),
+        bucket::BucketServiceOptions{.token = options.token,
+                                     .threads = options.threads,
+                                     .put_bytes_max = options.put_bytes_max,
+                                     .get_bytes_max = options.get_bytes_max,
+                                     .stall_patience = options.stall_patience});
     ASSIGN_OR_RETURN(bucket->server_, RpcServer::Start({.binding = options.binding,
                                                         .token = options.token,
                                                         .insecure = options.insecure},

@@ -29,9 +29,11 @@ struct BucketOptions {
   // Below this much free disk values wait to be put; gets and deletes go on. Unset: 5 % of the
   // disk, at least 64 MiB and at most 1 GiB.
   std::optional<uint64_t> low_water_bytes;
-  int threads = 4;                        // That touch the disk.
-  uint64_t put_bytes_max = 16 << 20;      // In memory on the way in, over all streams.
-  uint64_t get_bytes_max = 16 << 20;      // In memory on the way out, over all streams.
+  int threads = 4;                    // That touch the disk.
+  uint64_t put_bytes_max = 16 << 20;  // In memory on the way in, over all streams.
+  uint64_t get_bytes_max = 16 << 20;  // In memory on the way out, over all streams.
+  // A reader that takes nothing for this long loses its stream.
+  absl::Duration stall_patience = absl::Seconds(10);
   uint64_t block_cache_bytes = 16 << 20;  // Of RocksDB.
   // How long Start waits for room if the disk is full to the last byte.
   absl::Duration wait_for_space = absl::InfiniteDuration();

@@ -39,6 +39,7 @@ class BucketService::Impl final : public v1::Bucket::CallbackService {
         get_budget_(options.get_bytes_max),
         sync_(store),
         room_(store),
+        stalls_(options.stall_patience),
         pool_(options.threads) {}
 
   grpc::ServerBidiReactor<v1::PutRequest, v1::PutReply>* Put(
@@ -52,7 +53,7 @@ class BucketService::Impl final : public v1::Bucket::CallbackService {
       grpc::CallbackServerContext* context) override {
     const absl::Status allowed = CheckToken(*context, token_);
     if (!allowed.ok()) return new RefusedStream<v1::GetRequest, v1::GetReply>(allowed);
-    return NewGetStream(StreamContextOf());
+    return NewGetStream(StreamContextOf(), context);
   }
 
   grpc::ServerUnaryReactor* Delete(grpc::CallbackServerContext* context,
@@ -132,6 +133,7 @@ class BucketService::Impl final : public v1::Bucket::CallbackService {
             .sync = &sync_,
             .pool = &pool_,
             .room = &room_,
+            .stalls = &stalls_,
             .put_budget = &put_budget_,
             .get_budget = &get_budget_};
   }
@@ -142,6 +144,7 @@ class BucketService::Impl final : public v1::Bucket::CallbackService {
   ByteBudget get_budget_;
   GroupSync sync_;
   RoomWatch room_;
+  StallWatch stalls_;
   ThreadPool pool_;  // Last: its jobs use the others.
 };
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/time/time.h"
 #include "bucket/object_store.h"
 
 namespace grpc {
@@ -21,6 +22,7 @@ struct BucketServiceOptions {
   int threads = 4;
   uint64_t put_bytes_max = 16 << 20;  // Received and not written yet, over all streams.
   uint64_t get_bytes_max = 16 << 20;  // Read from the store and not sent yet, over all streams.
+  absl::Duration stall_patience = absl::Seconds(10);  // With a reader that does not read.
 };
 
 class BucketService {

@@ -29,4 +29,9 @@ bool ByteBudget::HasRoom(std::function<void()> resume) {
   return false;
 }
 
+bool ByteBudget::HasPlenty() {
+  absl::MutexLock lock(&mutex_);
+  return used_ < limit_ / 2;
+}
+
 }  // namespace bue::bucket

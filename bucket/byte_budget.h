@@ -26,6 +26,10 @@ class ByteBudget {
   // asks again.
   bool HasRoom(std::function<void()> resume);
 
+  // Whether less than half is taken. A stream that holds something already takes on more only
+  // then, so that the other half is for those that hold nothing.
+  bool HasPlenty();
+
  private:
   const uint64_t limit_;
 

@@ -14,15 +14,19 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "bue/v1/bucket.pb.h"
 #include "common/bucket_client/object_wire.h"
+#include "common/logging.h"
 #include "common/status_macros.h"
 
 namespace bue::bucket {
 namespace {
 
-// A reply is sent once it holds this much, or nobody has more to say.
-constexpr uint64_t kReplyBytes = 1 << 20;
+// A reply is sent once it holds this much, or nobody has more to say. Small, so that many readers
+// that have stopped reading fit into the budget beside those that go on.
+constexpr uint64_t kReplyBytes = 128 << 10;
+constexpr uint64_t kReplyBytesMax = kReplyBytes + kChunkBytesMax;
 constexpr int kReplyPartsMax = 4096;
 // Gets open on one stream at once.
 constexpr size_t kTagsMax = 65536;
@@ -79,15 +83,21 @@ absl::Status AddPart(ObjectStore* store, OpenGet* get, v1::GetReply::Part* part)
 class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetReply>,
                         public std::enable_shared_from_this<GetStream> {
  public:
-  static GetStream* Start(const StreamContext& context) {
-    auto stream = std::make_shared<GetStream>(context);
+  static GetStream* Start(const StreamContext& context, grpc::CallbackServerContext* call) {
+    auto stream = std::make_shared<GetStream>(context, call);
     stream->self_ = stream;
+    context.stalls->Add([weak = std::weak_ptr<GetStream>(stream)](absl::Time now) {
+      const std::shared_ptr<GetStream> alive = weak.lock();
+      if (alive != nullptr) alive->EndIfStalled(now);
+      return alive != nullptr;
+    });
     stream->StartSendInitialMetadata();  // So that a client knows it is connected.
     stream->StartRead(&stream->incoming_);
     return stream.get();
   }
 
-  explicit GetStream(const StreamContext& context) : context_(context) {}
+  GetStream(const StreamContext& context, grpc::CallbackServerContext* call)
+      : context_(context), call_(call) {}
 
   void OnReadDone(bool ok) override {
     uint64_t bytes = 0;
@@ -179,6 +189,8 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
 
   void StartJob() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (working_ || broken_ || ready_bytes_ > 0 || turns_.empty()) return;
+    // Not ahead of a reader while memory is short; it goes on when the write under way is done.
+    if (writing_ && !context_.get_budget->HasPlenty()) return;
     working_ = true;
     context_.pool->Post([stream = shared_from_this()] { stream->WorkWhenThereIsRoom(); });
   }
@@ -193,7 +205,7 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
 
   // Makes the next reply ready. On the pool, one at a time.
   void Work() {
-    context_.get_budget->Take(kReplyBytes);
+    context_.get_budget->Take(kReplyBytesMax);
     auto reply = std::make_unique<v1::GetReply>();
     uint64_t bytes = 0;
     while (bytes < kReplyBytes && reply->part_size() < kReplyPartsMax) {
@@ -208,7 +220,7 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
     }
     // What was reserved becomes what is held.
     context_.get_budget->Take(bytes);
-    uint64_t unused = kReplyBytes;
+    uint64_t unused = kReplyBytesMax;
     {
       absl::MutexLock lock(&mutex_);
       working_ = false;
@@ -256,9 +268,29 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
   void WriteReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (writing_ || finished_ || broken_ || ready_bytes_ == 0) return;
     writing_ = true;
+    write_began_ = absl::Now();
     outgoing_ = std::move(ready_);
     outgoing_bytes_ = std::exchange(ready_bytes_, 0);
     StartWrite(outgoing_.get());  // Never calls back from within.
+  }
+
+  // A write ends only when the reader has taken it; a cancelled one ends at once. The client learns
+  // no more than that its stream was cancelled: what would say why is behind what it does not read.
+  void EndIfStalled(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_) {
+    uint64_t held_bytes = 0;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (!writing_ || broken_ || now - write_began_ < context_.stalls->patience()) return;
+      broken_ = true;
+      cancelling_ = true;  // The call stays until it was cancelled.
+      held_bytes = outgoing_bytes_ + ready_bytes_;
+    }
+    log::warn("get stream not read peer={} for={} held_bytes={} action=end", call_->peer(),
+              context_.stalls->patience(), held_bytes);
+    call_->TryCancel();
+    absl::MutexLock lock(&mutex_);
+    cancelling_ = false;
+    FinishIfDone();
   }
 
   // Returns the bytes to give back.
@@ -268,7 +300,7 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
   }
 
   void FinishIfDone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (finished_ || !ended_ || working_ || writing_ || ready_bytes_ > 0) return;
+    if (finished_ || !ended_ || working_ || writing_ || cancelling_ || ready_bytes_ > 0) return;
     // A client that only ended its requests still gets its answers, unless they wait for credit.
     if (!broken_ && !turns_.empty()) return;
     finished_ = true;
@@ -277,8 +309,9 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
   }
 
   const StreamContext context_;
-  v1::GetRequest incoming_;                 // Used by the read under way only.
-  std::unique_ptr<v1::GetReply> outgoing_;  // Used by the write under way only.
+  grpc::CallbackServerContext* const call_;  // Until it is finished.
+  v1::GetRequest incoming_;                  // Used by the read under way only.
+  std::unique_ptr<v1::GetReply> outgoing_;   // Used by the write under way only.
 
   absl::Mutex mutex_;
   absl::flat_hash_map<uint64_t, std::unique_ptr<OpenGet>> gets_ ABSL_GUARDED_BY(mutex_);
@@ -289,6 +322,8 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
   bool working_ ABSL_GUARDED_BY(mutex_) = false;  // A job is posted, waits for room or runs.
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Time write_began_ ABSL_GUARDED_BY(mutex_);  // While writing.
+  bool cancelling_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;   // No more requests.
   bool broken_ ABSL_GUARDED_BY(mutex_) = false;  // Nobody listens.
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
@@ -298,8 +333,9 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
 
 }  // namespace
 
-grpc::ServerBidiReactor<v1::GetRequest, v1::GetReply>* NewGetStream(const StreamContext& context) {
-  return GetStream::Start(context);
+grpc::ServerBidiReactor<v1::GetRequest, v1::GetReply>* NewGetStream(
+    const StreamContext& context, grpc::CallbackServerContext* call) {
+  return GetStream::Start(context, call);
 }
 
 }  // namespace bue::bucket

@@ -6,6 +6,7 @@
 #include "bucket/group_sync.h"
 #include "bucket/object_store.h"
 #include "bucket/room_watch.h"
+#include "common/stall_watch.h"
 #include "common/thread_pool.h"
 
 namespace bue::bucket {
@@ -16,6 +17,7 @@ struct StreamContext {
   GroupSync* sync = nullptr;
   ThreadPool* pool = nullptr;
   RoomWatch* room = nullptr;
+  StallWatch* stalls = nullptr;
   ByteBudget* put_budget = nullptr;  // Requests received and not written yet.
   ByteBudget* get_budget = nullptr;  // Replies read from the store and not sent yet.
 };
