@@ -15,7 +15,10 @@ import time
 import unittest
 
 BUE = os.environ.get('BUE', '')
-START_S = 60
+# How much slower than usual the roles are: above 1 with sanitizers. Limits of time grow with it, and
+# limits of memory do not count.
+SLOWER = float(os.environ.get('BUE_TEST_SLOWER', '1'))
+START_S = 60 * SLOWER
 OURS = re.compile(r'^(PIPE_|PIPELINE_|BUCKET_|BUE_|N_WORKER|REVERSE_|ENV_PATH|VIRTUAL_ENV)')
 
 
@@ -28,7 +31,7 @@ def clean_environment(extra=None):
 
 def wait_for(condition, what, limit_s=60, pause_s=0.02):
     """Looks until `condition()` is true and returns it; fails the test after `limit_s`."""
-    deadline = time.monotonic() + limit_s
+    deadline = time.monotonic() + limit_s * SLOWER
     while True:
         value = condition()
         if value:
@@ -94,7 +97,7 @@ class Role:
         if self.alive():
             self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(limit_s)
+            self.process.wait(limit_s * SLOWER)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f'{self.arguments} did not stop in {limit_s} s: {self.log()}')
@@ -120,6 +123,10 @@ class ClusterTest(unittest.TestCase):
     def _end_roles(self):
         for role in reversed(self.roles):
             role.kill()
+
+    def assert_grew_less(self, grown_bytes, bytes_max, message=None):
+        if SLOWER == 1:
+            self.assertLess(grown_bytes, bytes_max, message)
 
     def path(self, *names):
         return os.path.join(self.folder, *names)
@@ -168,7 +175,7 @@ class ClusterTest(unittest.TestCase):
             words += ['-b', self.hub_address]
         done = subprocess.run(
             [*self.prefix, BUE, *words], cwd=cwd or self.folder, env=clean_environment(env),
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit_s)
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit_s * SLOWER)
         if code is not None:
             self.assertEqual(
                 done.returncode, code,

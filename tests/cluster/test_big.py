@@ -74,7 +74,7 @@ class BigValueTest(ClusterTest):
         value = json.loads(self.bue('results', run, '--json').stdout)['value']
         self.assertEqual((value['type'], value['bytes']), ('bytes', GIB))
         for role, grown in growth.items():
-            self.assertLess(grown, GROWTH_MAX, growth)
+            self.assert_grew_less(grown, GROWTH_MAX, growth)
         print('growth in MiB:', {role: grown >> 20 for role, grown in growth.items()})
 
 
