@@ -25,7 +25,8 @@
 namespace bue::hub {
 namespace {
 
-constexpr int kMessageBytesMax = 64 << 20;  // Received: a program comes in one.
+// Of a message received: a worker that comes back lists every lease it holds in one.
+constexpr int kMessageBytesMax = 16 << 20;
 constexpr int kPoolThreads = 4;
 constexpr size_t kPoolJobsMax = 10000;
 constexpr absl::Duration kBucketTimeout = absl::Seconds(2);

@@ -20,6 +20,7 @@ add_library(bue_hub STATIC
   service/requests.cc
   service/sweeper.cc
   service/upload.cc
+  service/upload_budget.cc
   service/watch.cc
   service/worker_service.cc
   storage/data_directory.cc

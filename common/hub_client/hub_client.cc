@@ -37,15 +37,26 @@ bool HasEnded(const v1::RunStatus& status) {
          status.state() == v1::CANCELLED;
 }
 
-// Fills the messages of an upload: the start, then every file in chunks.
+std::string Serialize(const Program& program) {
+  v1::Program proto;
+  ToProto(program, &proto);
+  return proto.SerializeAsString();
+}
+
+// Fills the messages of an upload: the start, then the program and every file in chunks.
 class UploadMessages {
  public:
-  explicit UploadMessages(const NewRun& run) : run_(run) {}
+  explicit UploadMessages(const NewRun& run) : run_(run), program_(Serialize(*run.program)) {}
 
   bool Next(v1::UploadRequest* message) {
     if (!started_) {
       started_ = true;
       FillStart(message->mutable_start());
+      return true;
+    }
+    if (program_sent_ < program_.size()) {
+      message->set_program(program_.substr(program_sent_, kChunkBytes));
+      program_sent_ += message->program().size();
       return true;
     }
     if (file_ == run_.files.size()) return false;
@@ -58,7 +69,10 @@ class UploadMessages {
     start->set_key(run_.key);
     start->set_name(run_.name);
     start->set_weight(run_.weight);
-    ToProto(*run_.program, start->mutable_program());
+    start->set_program_bytes(program_.size());
+    size_t largest = 0;
+    for (const UploadedFile& file : run_.files) largest = std::max(largest, file.data.size());
+    start->set_memory_bytes(program_.size() + MemoryOf(*run_.program) + largest);
   }
 
   void FillChunk(v1::FileChunk* chunk) {
@@ -75,7 +89,9 @@ class UploadMessages {
   }
 
   const NewRun& run_;
+  const std::string program_;  // Serialized.
   bool started_ = false;
+  size_t program_sent_ = 0;
   size_t file_ = 0;
   size_t offset_ = 0;
 };

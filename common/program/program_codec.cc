@@ -1,5 +1,8 @@
 #include "common/program/program_codec.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -111,6 +114,12 @@ absl::Status CheckSteps(const Program& program) {
   return absl::OkStatus();
 }
 
+absl::Status Check(const Program& program) {
+  RETURN_IF_ERROR(CheckRegions(program));
+  RETURN_IF_ERROR(CheckNodes(program));
+  return CheckSteps(program);
+}
+
 }  // namespace
 
 void ToProto(const Step& step, v1::Step* out) {
@@ -212,6 +221,30 @@ File FromProto(const v1::File& proto) {
   return File{.path = proto.path(), .sha256 = proto.sha256(), .bytes = proto.bytes()};
 }
 
+Region FromProto(const v1::Region& proto) {
+  return Region{.parent = proto.parent(),
+                .source_node = proto.source_case() == v1::Region::kNode ? proto.node() : kNoNode,
+                .range = proto.range(),
+                .by = proto.by(),
+                .variable = proto.variable(),
+                .line = proto.line()};
+}
+
+Node FromProto(const v1::Node& proto) {
+  Node node{.step = proto.step(), .region = proto.region(), .line = proto.line()};
+  node.inputs.reserve(proto.inputs_size());
+  for (const v1::Input& input : proto.inputs()) {
+    const bool element = input.from_case() == v1::Input::kElement;
+    node.inputs.push_back(Input{.kind = element ? Input::Kind::kElement : Input::Kind::kNode,
+                                .index = element ? input.element() : input.node()});
+  }
+  return node;
+}
+
+Binding FromProto(const v1::Binding& proto) {
+  return Binding{.name = proto.name(), .region = proto.region(), .node = proto.node()};
+}
+
 absl::StatusOr<Program> FromProto(const v1::Program& proto) {
   Program program;
   program.script = proto.script();
@@ -219,34 +252,184 @@ absl::StatusOr<Program> FromProto(const v1::Program& proto) {
     ASSIGN_OR_RETURN(Step s, FromProto(step));
     program.steps.push_back(std::move(s));
   }
-  for (const v1::Region& region : proto.regions()) {
-    program.regions.push_back(
-        Region{.parent = region.parent(),
-               .source_node = region.source_case() == v1::Region::kNode ? region.node() : kNoNode,
-               .range = region.range(),
-               .by = region.by(),
-               .variable = region.variable(),
-               .line = region.line()});
-  }
+  for (const v1::Region& region : proto.regions()) program.regions.push_back(FromProto(region));
   program.nodes.reserve(proto.nodes_size());
-  for (const v1::Node& node : proto.nodes()) {
-    Node n{.step = node.step(), .region = node.region(), .line = node.line()};
-    for (const v1::Input& input : node.inputs()) {
-      const bool element = input.from_case() == v1::Input::kElement;
-      n.inputs.push_back(Input{.kind = element ? Input::Kind::kElement : Input::Kind::kNode,
-                               .index = element ? input.element() : input.node()});
-    }
-    program.nodes.push_back(std::move(n));
-  }
+  for (const v1::Node& node : proto.nodes()) program.nodes.push_back(FromProto(node));
   for (const v1::File& file : proto.files()) program.files.push_back(FromProto(file));
   for (const v1::Binding& binding : proto.bindings()) {
-    program.bindings.push_back(
-        Binding{.name = binding.name(), .region = binding.region(), .node = binding.node()});
+    program.bindings.push_back(FromProto(binding));
   }
-  RETURN_IF_ERROR(CheckRegions(program));
-  RETURN_IF_ERROR(CheckNodes(program));
-  RETURN_IF_ERROR(CheckSteps(program));
+  RETURN_IF_ERROR(Check(program));
   return program;
+}
+
+// ------------------------------------------------------------------------------ in bounded memory
+
+namespace {
+
+constexpr size_t kAllocationBytes = 16;    // What the allocator adds to each piece.
+constexpr size_t kNodeBytesMax = 1 << 20;  // Serialized: a call with a hundred thousand arguments.
+
+size_t MemoryOf(const Step& step) {
+  return sizeof(Step) + step.name.size() + step.relation.size() + step.code.size() +
+         step.scope.size() + step.timeout_text.size() + step.max_running.key.size() +
+         step.max_running.by.size() + step.rate.key.size() + step.rate.by.size();
+}
+size_t MemoryOf(const Region& region) { return sizeof(Region) + region.variable.size(); }
+size_t MemoryOf(const Node& node) {
+  return sizeof(Node) +
+         (node.inputs.empty() ? 0 : kAllocationBytes + node.inputs.size() * sizeof(Input));
+}
+size_t MemoryOf(const File& file) {
+  return sizeof(File) + file.path.size() + file.sha256.size() + kAllocationBytes;
+}
+size_t MemoryOf(const Binding& binding) { return sizeof(Binding) + binding.name.size(); }
+
+absl::Status NotAProgram() {
+  return absl::InvalidArgumentError("program: its bytes are no bue.v1.Program");
+}
+
+// Calls `take(field, content, whole)` for each field with a length; `whole` has its tag as well.
+template <typename Take>
+absl::Status ForEachField(absl::string_view message, const Take& take) {
+  using google::protobuf::internal::WireFormatLite;
+  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(message.data()),
+                                            static_cast<int>(message.size()));
+  while (true) {
+    const size_t begin = in.CurrentPosition();
+    const uint32_t tag = in.ReadTag();
+    if (tag == 0) break;
+    if (WireFormatLite::GetTagWireType(tag) != WireFormatLite::WIRETYPE_LENGTH_DELIMITED) {
+      if (!WireFormatLite::SkipField(&in, tag)) return NotAProgram();
+      continue;
+    }
+    uint32_t size = 0;
+    if (!in.ReadVarint32(&size)) return NotAProgram();
+    const size_t content = in.CurrentPosition();
+    if (size > message.size() - content) return NotAProgram();
+    RETURN_IF_ERROR(take(WireFormatLite::GetTagFieldNumber(tag), message.substr(content, size),
+                         message.substr(begin, content + size - begin)));
+    in.Skip(static_cast<int>(size));
+  }
+  return in.ConsumedEntireMessage() ? absl::OkStatus() : NotAProgram();
+}
+
+// Takes a program in, an element at a time.
+class ProgramParser {
+ public:
+  explicit ProgramParser(size_t memory_max) : memory_max_(memory_max) {}
+
+  absl::StatusOr<Program> Parse(absl::string_view bytes) && {
+    RETURN_IF_ERROR(Reserve(bytes));
+    RETURN_IF_ERROR(
+        ForEachField(bytes, [this](int field, absl::string_view content, absl::string_view whole) {
+          return Add(field, content, whole);
+        }));
+    RETURN_IF_ERROR(Check(program_));
+    return std::move(program_);
+  }
+
+ private:
+  // Makes room at once: growing step by step would take twice the memory.
+  absl::Status Reserve(absl::string_view bytes) {
+    size_t count[v1::Program::kBindingsFieldNumber + 1] = {};
+    RETURN_IF_ERROR(ForEachField(bytes, [&](int field, absl::string_view, absl::string_view) {
+      if (field <= v1::Program::kBindingsFieldNumber) ++count[field];
+      return absl::OkStatus();
+    }));
+    const size_t steps = count[v1::Program::kStepsFieldNumber];
+    const size_t regions = count[v1::Program::kRegionsFieldNumber];
+    const size_t nodes = count[v1::Program::kNodesFieldNumber];
+    const size_t files = count[v1::Program::kFilesFieldNumber];
+    const size_t bindings = count[v1::Program::kBindingsFieldNumber];
+    const size_t memory = steps * sizeof(Step) + regions * sizeof(Region) + nodes * sizeof(Node) +
+                          files * sizeof(File) + bindings * sizeof(Binding);
+    if (memory > memory_max_) return TooMuch();
+    program_.steps.reserve(steps);
+    program_.regions.reserve(regions);
+    program_.nodes.reserve(nodes);
+    program_.files.reserve(files);
+    program_.bindings.reserve(bindings);
+    return absl::OkStatus();
+  }
+
+  absl::Status Add(int field, absl::string_view content, absl::string_view whole) {
+    switch (field) {
+      case v1::Program::kScriptFieldNumber:
+        return TakeScript(whole);
+      case v1::Program::kStepsFieldNumber:
+        return Take(content, &step_, &program_.steps);
+      case v1::Program::kRegionsFieldNumber:
+        return Take(content, &region_, &program_.regions);
+      case v1::Program::kNodesFieldNumber:
+        if (content.size() > kNodeBytesMax) {
+          return Broken("node", program_.nodes.size(), "it has more inputs than any call");
+        }
+        return Take(content, &node_, &program_.nodes);
+      case v1::Program::kFilesFieldNumber:
+        return Take(content, &file_, &program_.files);
+      case v1::Program::kBindingsFieldNumber:
+        return Take(content, &binding_, &program_.bindings);
+      default:
+        return absl::OkStatus();  // Of a later version.
+    }
+  }
+
+  absl::Status TakeScript(absl::string_view whole) {
+    v1::Program proto;
+    if (!proto.ParseFromArray(whole.data(), static_cast<int>(whole.size()))) return NotAProgram();
+    program_.script = std::move(*proto.mutable_script());
+    return Count(program_.script.size());
+  }
+
+  template <typename Proto, typename Element>
+  absl::Status Take(absl::string_view content, Proto* proto, std::vector<Element>* elements) {
+    if (!proto->ParseFromArray(content.data(), static_cast<int>(content.size()))) {
+      return NotAProgram();
+    }
+    ASSIGN_OR_RETURN(Element element, absl::StatusOr<Element>(bue::FromProto(*proto)));
+    RETURN_IF_ERROR(Count(MemoryOf(element)));
+    elements->push_back(std::move(element));
+    return absl::OkStatus();
+  }
+
+  absl::Status Count(size_t bytes) {
+    memory_ += bytes;
+    return memory_ > memory_max_ ? TooMuch() : absl::OkStatus();
+  }
+  absl::Status TooMuch() const {
+    return absl::InvalidArgumentError(
+        absl::StrCat("program: it takes more memory than the ", memory_max_, " bytes set aside"));
+  }
+
+  const size_t memory_max_;
+  size_t memory_ = 0;
+  Program program_;
+
+  // Used again and again.
+  v1::Step step_;
+  v1::Region region_;
+  v1::Node node_;
+  v1::File file_;
+  v1::Binding binding_;
+};
+
+template <typename Elements>
+size_t MemoryOfAll(const Elements& elements) {
+  size_t bytes = 0;
+  for (const auto& element : elements) bytes += MemoryOf(element);
+  return bytes;
+}
+
+}  // namespace
+
+size_t MemoryOf(const Program& program) {
+  return program.script.size() + MemoryOfAll(program.steps) + MemoryOfAll(program.regions) +
+         MemoryOfAll(program.nodes) + MemoryOfAll(program.files) + MemoryOfAll(program.bindings);
+}
+
+absl::StatusOr<Program> ParseProgram(absl::string_view bytes, size_t memory_max) {
+  return ProgramParser(memory_max).Parse(bytes);
 }
 
 }  // namespace bue

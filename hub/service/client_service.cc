@@ -64,10 +64,8 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
   Impl(ClientServiceOptions options, ClientParts parts)
       : options_(std::move(options)),
         parts_(parts),
-        watches_(parts.requests, options_.watches_max) {
-    uploads_.limits = options_.upload;
-    uploads_.parts = parts;
-  }
+        uploads_(options_.upload, parts),
+        watches_(parts.requests, options_.watches_max) {}
 
   void RunsEnded(const std::vector<uint64_t>& runs) { watches_.Poke(runs); }
   void Stop() { watches_.Stop(); }

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "common/thread_pool.h"
 #include "hub/service/requests.h"
+#include "hub/service/upload_budget.h"
 #include "hub/service/worker_service.h"
 #include "hub/storage/hub_store.h"
 
@@ -24,13 +25,17 @@ class Service;
 namespace bue::hub {
 
 struct UploadLimits {
-  size_t program_bytes_max = 60 << 20;  // A gRPC message of ours may have 64 MiB.
+  size_t program_bytes_max = 60 << 20;
+  size_t memory_bytes_max = 1 << 30;  // Of one upload, as it says itself.
   size_t file_bytes_max = 32 << 20;
   size_t files_max = 10000;
   size_t name_bytes_max = 4096;  // Of the script's path, of the key, of a file's path.
   uint32_t weight_max = 1000;
-  // File contents that are being received, over all uploads.
-  size_t under_way_bytes_max = 256 << 20;
+  UploadBudgetOptions memory;  // Of all uploads under way.
+  // An upload whose turn does not come for this long is refused; one whose client sends less than
+  // `pace_bytes` in this time is ended.
+  absl::Duration patience = absl::Seconds(15);
+  size_t pace_bytes = 128 << 10;
 };
 
 struct ClientServiceOptions {

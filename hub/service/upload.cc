@@ -12,6 +12,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "common/logging.h"
 #include "common/program/program_codec.h"
 #include "common/rpc.h"
@@ -21,8 +23,8 @@
 namespace bue::hub {
 namespace {
 
-// Larger programs are looked at on the pool.
-constexpr int kSmallProgram = 1000;
+// Programs of more bytes are taken in on the pool.
+constexpr size_t kSmallProgram = 32 << 10;
 // After programs of more bytes, memory is given back to the system.
 constexpr size_t kLargeProgram = 1 << 20;
 
@@ -31,30 +33,59 @@ absl::Status TooLarge(absl::string_view what, uint64_t is, uint64_t allowed) {
       absl::StrCat("upload: ", what, " of ", is, ", allowed are at most ", allowed));
 }
 
-// One read, job or question is under way at a time, and none once the call was finished: so nothing
-// here needs a lock, and OnDone comes last.
-class Upload final : public grpc::ServerReadReactor<v1::UploadRequest> {
+// One read, job, question or wait is under way at a time, and none once the call was finished, but
+// for a read that was given up; OnDone comes last. What the watch's thread uses is locked.
+class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
+                     public std::enable_shared_from_this<Upload> {
  public:
-  Upload(Uploads* uploads, grpc::CallbackServerContext* context, v1::UploadReply* reply)
-      : uploads_(uploads), context_(context), reply_(reply) {
-    StartRead(&request_);
+  static Upload* Start(Uploads* uploads, grpc::CallbackServerContext* context,
+                       v1::UploadReply* reply) {
+    auto upload = std::make_shared<Upload>(uploads, context, reply);
+    upload->self_ = upload;
+    uploads->stalls.Add([weak = std::weak_ptr<Upload>(upload)](absl::Time now) {
+      const std::shared_ptr<Upload> alive = weak.lock();
+      if (alive != nullptr) alive->EndIfStalled(now);
+      return alive != nullptr;
+    });
+    upload->Read();
+    return upload.get();
   }
+
+  Upload(Uploads* uploads, grpc::CallbackServerContext* context, v1::UploadReply* reply)
+      : uploads_(uploads), context_(context), reply_(reply), pace_since_(absl::Now()) {}
   ~Upload() override {
-    uploads_->bytes_under_way -= reserved_;
-    // A program's messages take several times its bytes, once; the allocator would keep that.
-    if (large_) (void)uploads_->parts.pool->TryPost([] { malloc_trim(0); });
+    const auto release = [uploads = uploads_, bytes = acquired_bytes_] {
+      if (bytes > 0) uploads->budget.Release(bytes);
+    };
+    if (!large_) {
+      release();
+      return;
+    }
+    // The allocator would keep what a large program took, and the next one take as much again.
+    program_.reset();
+    submit_ = SubmitRun();
+    const auto trim_and_release = [release] {
+      malloc_trim(0);
+      release();
+    };
+    if (!uploads_->parts.pool->TryPost(trim_and_release)) release();
   }
 
   void OnReadDone(bool ok) override {
+    if (!EndRead()) return;  // It was given up.
     if (!ok) return End();
     if (request_.has_start()) return Begin();
-    if (program_ == nullptr) {
+    if (!began_) {
       return Fail(absl::InvalidArgumentError("upload: the first message says `start`"));
     }
+    if (!request_.program().empty()) return TakePiece();
     if (request_.has_file()) return TakeChunk(request_.mutable_file());
-    StartRead(&request_);
+    Read();
   }
-  void OnDone() override { delete this; }
+  void OnCancel() override {
+    if (uploads_->budget.Withdraw(this)) Fail(absl::CancelledError("upload: cancelled"));
+  }
+  void OnDone() override { self_.reset(); }
 
  private:
   struct WantedFile {
@@ -77,28 +108,67 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest> {
     }
   }
 
-  void Read() { StartRead(&request_); }
+  // ------------------------------------------------------------------------------- the client
+
+  void Read() ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    reading_ = true;
+    StartRead(&request_);  // Never calls back from within.
+  }
+
+  // False: the call was finished without waiting for it.
+  bool EndRead() ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    received_bytes_ += request_.program().size() + request_.file().data().size();
+    return std::exchange(reading_, false);
+  }
+
+  void EndIfStalled(absl::Time now) {
+    if (GivesUpOnTurn(now)) {
+      return Fail(absl::ResourceExhaustedError(absl::StrCat(
+          "upload: others held the memory that uploads may take for ",
+          absl::FormatDuration(uploads_->limits.patience), "; try again a little later")));
+    }
+    if (GivesUpOnRead(now)) {
+      Fail(absl::DeadlineExceededError(absl::StrCat(
+          "upload: less than ", uploads_->limits.pace_bytes, " bytes came in ",
+          absl::FormatDuration(uploads_->limits.patience), "; try again over a faster network")));
+    }
+  }
+
+  bool GivesUpOnTurn(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_) {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (now - waiting_since_ < uploads_->limits.patience) return false;
+    }
+    return uploads_->budget.Withdraw(this);
+  }
+
+  bool GivesUpOnRead(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    if (reading_ && now - pace_since_ < uploads_->limits.patience) return false;
+    // While nothing is read it is not the client who is waited for.
+    const bool slow = reading_ && received_bytes_ - pace_bytes_ < uploads_->limits.pace_bytes;
+    if (slow) reading_ = false;
+    pace_since_ = now;
+    pace_bytes_ = received_bytes_;
+    return slow;
+  }
 
   // ------------------------------------------------------------------------------ the program
 
   void Begin() {
-    if (program_ != nullptr) return Fail(absl::InvalidArgumentError("upload: a second `start`"));
-    const v1::Program& program = request_.start().program();
-    const bool quick = program.nodes_size() + program.steps_size() < kSmallProgram;
-    Do(
-        quick, [this] { return TakeProgram(); }, &Upload::Read);
+    if (std::exchange(began_, true)) {
+      return Fail(absl::InvalidArgumentError("upload: a second `start`"));
+    }
+    if (absl::Status status = TakeStart(); !status.ok()) return Fail(status);
+    AwaitTurn();
   }
 
-  absl::Status TakeProgram() {
+  absl::Status TakeStart() {
     const UploadLimits& limits = uploads_->limits;
     v1::UploadRequest::Start* start = request_.mutable_start();
     RETURN_IF_ERROR(uploads_->parts.store->CheckSpace());
-    const size_t bytes = start->program().ByteSizeLong();
-    const size_t files = start->program().files_size();
-    if (bytes > limits.program_bytes_max) {
-      return TooLarge("a program's bytes", bytes, limits.program_bytes_max);
-    }
-    if (files > limits.files_max) return TooLarge("a number of files", files, limits.files_max);
     if (start->weight() > limits.weight_max) {
       return TooLarge("a weight", start->weight(), limits.weight_max);
     }
@@ -111,43 +181,103 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest> {
         return TooLarge("a name's bytes", name->size(), limits.name_bytes_max);
       }
     }
-    submit_.program_bytes = start->program().SerializeAsString();
-    ASSIGN_OR_RETURN(program_, Compile(start->program()));
-    RETURN_IF_ERROR(WantFiles(*program_));
+    program_bytes_ = start->program_bytes();
+    memory_bytes_ = start->memory_bytes();
+    if (program_bytes_ == 0) return absl::InvalidArgumentError("upload: it has no program");
+    if (program_bytes_ > limits.program_bytes_max) {
+      return TooLarge("a program's bytes", program_bytes_, limits.program_bytes_max);
+    }
+    if (memory_bytes_ > limits.memory_bytes_max) {
+      return TooLarge("its memory_bytes", memory_bytes_, limits.memory_bytes_max);
+    }
+    if (memory_bytes_ < program_bytes_) return TooLittleMemory();
     submit_.key = std::move(*start->mutable_key());
     submit_.name = std::move(*start->mutable_name());
     submit_.weight = std::max(start->weight(), 1u);
-    large_ = bytes > kLargeProgram;
+    large_ = program_bytes_ > kLargeProgram;
     v1::UploadRequest().Swap(&request_);  // Frees what it held; Clear would keep it.
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::shared_ptr<const Program>> Compile(const v1::Program& proto) {
-    const std::string hash = Sha256(submit_.program_bytes);
+  absl::Status TooLittleMemory() const {
+    return absl::InvalidArgumentError(absl::StrCat("upload: it needs more than the ", memory_bytes_,
+                                                   " bytes that `memory_bytes` says"));
+  }
+
+  void AwaitTurn() ABSL_LOCKS_EXCLUDED(mutex_) {
+    {
+      absl::MutexLock lock(&mutex_);
+      waiting_since_ = absl::Now();
+    }
+    const bool now = uploads_->budget.Acquire(
+        this, memory_bytes_, [upload = shared_from_this()] { upload->TakeTurn(); });
+    if (now) return TakeTurn();
+    if (context_->IsCancelled()) OnCancel();  // It may have come too early for this wait.
+  }
+
+  void TakeTurn() ABSL_LOCKS_EXCLUDED(mutex_) {
+    {
+      absl::MutexLock lock(&mutex_);
+      waiting_since_ = absl::InfiniteFuture();
+    }
+    acquired_bytes_ = memory_bytes_;
+    submit_.program_bytes.reserve(program_bytes_);
+    Read();
+  }
+
+  void TakePiece() {
+    const std::string& piece = request_.program();
+    std::string& program = submit_.program_bytes;
+    if (piece.size() > program_bytes_ - program.size()) {
+      return Fail(absl::InvalidArgumentError(absl::StrCat("upload: the program is longer than the ",
+                                                          program_bytes_, " bytes of `start`")));
+    }
+    program.append(piece);
+    if (program.size() < program_bytes_) return Read();
+    Do(
+        program.size() <= kSmallProgram, [this] { return TakeProgram(); }, &Upload::Read);
+  }
+
+  absl::Status TakeProgram() {
+    ASSIGN_OR_RETURN(program_, Parse(submit_.program_bytes));
+    return WantFiles(*program_);
+  }
+
+  absl::StatusOr<std::shared_ptr<const Program>> Parse(const std::string& bytes) {
+    const std::string hash = Sha256(bytes);
     if (auto known = uploads_->programs.Find(hash)) return known;
-    ASSIGN_OR_RETURN(Program program, FromProto(proto));
+    ASSIGN_OR_RETURN(Program program, ParseProgram(bytes, memory_bytes_ - bytes.size()));
     auto shared = std::make_shared<const Program>(std::move(program));
     uploads_->programs.Keep(hash, shared);
     return std::shared_ptr<const Program>(std::move(shared));
   }
 
   absl::Status WantFiles(const Program& program) {
+    const UploadLimits& limits = uploads_->limits;
+    if (program.files.size() > limits.files_max) {
+      return TooLarge("a number of files", program.files.size(), limits.files_max);
+    }
+    const size_t held_bytes = program_bytes_ + MemoryOf(program);
     for (const File& file : program.files) {
-      if (file.path.size() > uploads_->limits.name_bytes_max) {
-        return TooLarge("a path's bytes", file.path.size(), uploads_->limits.name_bytes_max);
+      if (file.path.size() > limits.name_bytes_max) {
+        return TooLarge("a path's bytes", file.path.size(), limits.name_bytes_max);
       }
-      if (file.bytes > uploads_->limits.file_bytes_max) {
+      if (file.bytes > limits.file_bytes_max) {
         return TooLarge(absl::StrCat("file '", file.path, "': bytes"), file.bytes,
-                        uploads_->limits.file_bytes_max);
+                        limits.file_bytes_max);
       }
       wanted_[file.sha256] = {.path = file.path, .bytes = file.bytes};
     }
+    file_bytes_max_ = memory_bytes_ - std::min(memory_bytes_, held_bytes);
     return absl::OkStatus();
   }
 
   // -------------------------------------------------------------------------------- the files
 
   void TakeChunk(v1::FileChunk* chunk) {
+    if (program_ == nullptr) {
+      return Fail(absl::InvalidArgumentError("upload: a file before the end of the program"));
+    }
     if (absl::Status status = AddChunk(chunk); !status.ok()) return Fail(status);
     if (!chunk->last()) return Read();
     Do(
@@ -166,22 +296,14 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest> {
       return absl::InvalidArgumentError(
           absl::StrCat("upload: file '", file_->path, "' has no last chunk"));
     }
-    if (content_.size() + chunk->data().size() > file_->bytes) {
+    const size_t bytes = content_.size() + chunk->data().size();
+    if (bytes > file_->bytes) {
       return absl::InvalidArgumentError(absl::StrCat(
           "upload: file '", file_->path, "' is longer than its ", file_->bytes, " bytes"));
     }
-    RETURN_IF_ERROR(Reserve(chunk->data().size()));
+    if (bytes > file_bytes_max_) return TooLittleMemory();
     content_.append(chunk->data());
     return absl::OkStatus();
-  }
-
-  absl::Status Reserve(size_t bytes) {
-    reserved_ += bytes;
-    const size_t all = uploads_->bytes_under_way += bytes;
-    if (all <= uploads_->limits.under_way_bytes_max) {
-      return absl::OkStatus();
-    }
-    return absl::ResourceExhaustedError("too many uploads at once; try again");
   }
 
   absl::Status StoreFile() {
@@ -195,7 +317,6 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest> {
     file_->stored = true;
     file_ = nullptr;
     content_ = std::string();
-    uploads_->bytes_under_way -= std::exchange(reserved_, 0);
     return absl::OkStatus();
   }
 
@@ -205,7 +326,7 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest> {
   void End() {
     if (context_->IsCancelled()) return Fail(absl::CancelledError("upload: cancelled"));
     if (program_ == nullptr) {
-      return Fail(absl::InvalidArgumentError("upload: it ended before `start`"));
+      return Fail(absl::InvalidArgumentError("upload: it ended before its program did"));
     }
     if (file_ != nullptr) {
       return Fail(absl::InvalidArgumentError(
@@ -244,18 +365,32 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest> {
   Uploads* const uploads_;
   grpc::CallbackServerContext* const context_;
   v1::UploadReply* const reply_;
-  v1::UploadRequest request_;
+  v1::UploadRequest request_;  // Used by the read under way.
 
+  bool began_ = false;
+  size_t program_bytes_ = 0;   // As `start` says.
+  size_t memory_bytes_ = 0;    // As `start` says.
+  size_t acquired_bytes_ = 0;  // Of the budget.
   SubmitRun submit_;
   std::shared_ptr<const Program> program_;
   bool large_ = false;
   absl::flat_hash_map<std::string, WantedFile> wanted_;  // By hash.
+  size_t file_bytes_max_ = 0;                            // That memory_bytes_ leaves.
 
   // The file that is being received.
   WantedFile* file_ = nullptr;
   std::string file_sha256_;
   std::string content_;
-  size_t reserved_ = 0;
+
+  absl::Mutex mutex_;
+  bool reading_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Time waiting_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();  // For its turn.
+  uint64_t received_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  // When the client's pace was looked at last, and how much had come then.
+  absl::Time pace_since_ ABSL_GUARDED_BY(mutex_);
+  uint64_t pace_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+
+  std::shared_ptr<Upload> self_;  // Until OnDone, for gRPC.
 };
 
 }  // namespace
@@ -263,7 +398,7 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest> {
 grpc::ServerReadReactor<v1::UploadRequest>* StartUpload(Uploads* uploads,
                                                         grpc::CallbackServerContext* context,
                                                         v1::UploadReply* reply) {
-  return new Upload(uploads, context, reply);
+  return Upload::Start(uploads, context, reply);
 }
 
 }  // namespace bue::hub

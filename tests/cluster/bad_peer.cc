@@ -34,6 +34,8 @@
 namespace bue {
 namespace {
 
+constexpr size_t kPieceBytes = 1 << 20;
+
 // Waits for the end of its call, however that comes about.
 class Ending {
  public:
@@ -55,7 +57,9 @@ class Ending {
 template <typename Reactor, typename Request>
 class Peer : public Reactor, public Ending {
  public:
-  Peer(std::vector<Request> requests, bool stall) : requests_(std::move(requests)), stall_(stall) {}
+  Peer(std::vector<Request> requests, bool stall) : requests_(std::move(requests)), stall_(stall) {
+    context_.set_wait_for_ready(true);  // The server may be busy with the others.
+  }
 
   grpc::ClientContext* context() { return &context_; }
   void Start() {
@@ -90,6 +94,8 @@ using UploadPeer = Peer<grpc::ClientWriteReactor<v1::UploadRequest>, v1::UploadR
 
 class ResultsPeer : public grpc::ClientReadReactor<v1::ResultRecord>, public Ending {
  public:
+  ResultsPeer() { context_.set_wait_for_ready(true); }
+
   grpc::ClientContext* context() { return &context_; }
   void OnDone(const grpc::Status& status) override { End(status); }
 
@@ -164,11 +170,11 @@ int StallGet(const std::string& bucket, uint64_t address, int streams) {
   return 0;
 }
 
-// A program of about `bytes`, unlike those of other `number`s: calls, each of what the one before
-// it gave, of a step in a file that is never sent.
-v1::Program MakeProgram(int number, size_t bytes) {
+// A program of about `bytes`: calls, each of what the one before it gave, of a step in a file that
+// is never sent.
+Program MakeProgram(size_t bytes) {
   Program program{.script = "bad.bue"};
-  program.files = {{.path = absl::StrCat(number, ".py"), .sha256 = std::string(32, 's')}};
+  program.files = {{.path = "missing.py", .sha256 = std::string(32, 's')}};
   program.steps = {{.name = "step", .relation = "f", .file = 0}};
   program.regions = {{}};
   constexpr size_t kCallBytes = 13;
@@ -176,16 +182,27 @@ v1::Program MakeProgram(int number, size_t bytes) {
     Node& node = program.nodes.emplace_back(Node{.line = 1});
     if (i > 0) node.inputs = {{.index = i - 1}};
   }
-  v1::Program proto;
-  ToProto(program, &proto);
-  return proto;
+  return program;
 }
 
-std::vector<v1::UploadRequest> MakeUpload(int number, size_t bytes) {
+std::string Serialize(const Program& program) {
+  v1::Program proto;
+  ToProto(program, &proto);
+  return proto.SerializeAsString();
+}
+
+// What `serialized` says, as a program that is like no other number's.
+std::vector<v1::UploadRequest> MakeUpload(int number, const std::string& serialized,
+                                          size_t memory_bytes) {
+  const std::string whole = serialized + Serialize({.script = absl::StrCat(number, ".bue")});
   std::vector<v1::UploadRequest> requests(1);
   v1::UploadRequest::Start* start = requests[0].mutable_start();
   start->set_key(absl::StrCat("key ", number));
-  *start->mutable_program() = MakeProgram(number, bytes);
+  start->set_program_bytes(whole.size());
+  start->set_memory_bytes(whole.size() + memory_bytes + 100);
+  for (size_t sent = 0; sent < whole.size(); sent += requests.back().program().size()) {
+    requests.emplace_back().set_program(whole.substr(sent, kPieceBytes));
+  }
   return requests;
 }
 
@@ -193,8 +210,11 @@ int Upload(const std::string& hub, int count, size_t bytes, bool stall) {
   std::vector<std::unique_ptr<UploadPeer>> peers;
   std::vector<Ending*> calls;
   std::vector<v1::UploadReply> replies(count);
+  const Program program = MakeProgram(bytes);
+  const std::string serialized = Serialize(program);
+  const size_t memory_bytes = MemoryOf(program);
   for (int i = 0; i < count; ++i) {
-    std::vector<v1::UploadRequest> requests = MakeUpload(i, bytes);
+    std::vector<v1::UploadRequest> requests = MakeUpload(i, serialized, memory_bytes);
     if (stall) requests.resize(requests.size() / 2);
     peers.push_back(std::make_unique<UploadPeer>(std::move(requests), stall));
     calls.push_back(peers.back().get());

@@ -52,11 +52,14 @@ void RunIt(std::shared_ptr<const Program> program, uint8_t how) {
   }
 }
 
+constexpr size_t kMemoryMax = 64 << 20;  // More than any input here may take.
+
 void Run(absl::string_view bytes) {
   Feed feed(bytes);
   const uint8_t how = feed.Byte();
   const absl::string_view rest = feed.Rest();
   v1::Program proto;
+  const absl::StatusOr<Program> parsed = ParseProgram(rest, kMemoryMax);
   if (!proto.ParseFromArray(rest.data(), static_cast<int>(rest.size()))) return;
   absl::StatusOr<Program> program = FromProto(proto);
   if (!program.ok()) return;
@@ -65,6 +68,10 @@ void Run(absl::string_view bytes) {
   absl::StatusOr<Program> reread = FromProto(written);
   CHECK(reread.ok());
   ToProto(*reread, &again);
+  CHECK(written.SerializeAsString() == again.SerializeAsString());
+  CHECK(parsed.ok());
+  again.Clear();
+  ToProto(*parsed, &again);
   CHECK(written.SerializeAsString() == again.SerializeAsString());
   RunIt(std::make_shared<const Program>(*std::move(program)), how);
 }
