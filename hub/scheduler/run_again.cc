@@ -314,6 +314,8 @@ void Run::ClearVertex(Item* item, uint32_t v) {
   if (info.is_loop) {
     if (vertex.value != 0) {
       if (Instance* instance = FindInstance(vertex.value)) Destroy(instance);
+      const uint32_t source = graph_.region(info.index).source_vertex;
+      if (source != kNoVertex) yielded_.erase(KeyOf(*item, source));  // Nothing of it is taken now.
     }
     if (vertex.settled) --regions_[info.index].settled;
   } else if (vertex.state == VertexState::kSucceeded) {

@@ -80,10 +80,6 @@ void Run::Close(Instance* instance) {
 void Run::Destroy(Instance* instance) {
   if (listener_ != nullptr) listener_->OnInstanceGone(this, instance);
   const uint32_t region = instance->region;
-  const uint32_t source = graph_.region(region).source_vertex;
-  if (instance->opener != nullptr && source != kNoVertex) {
-    yielded_.erase(KeyOf(*instance->opener, source));  // Nothing of it is taken any more.
-  }
   regions_[region].expected -= instance->available - instance->done - instance->filtered;
   regions_[region].failed -= instance->failed;
   std::vector<uint64_t> inner;
