@@ -274,6 +274,11 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
   void ReadWhenThereIsRoom() {
     {
       absl::MutexLock lock(&mutex_);
+      if (broken_ && !ended_) {  // Cancelled meanwhile.
+        reading_ = false;
+        ended_ = true;
+        FinishIfDone();
+      }
       if (ended_) return;
       waiting_for_room_ = true;
     }

@@ -36,7 +36,9 @@ void StallWatch::Run() {
     {
       absl::MutexLock lock(&mutex_);
       while (watched.empty() && added_.empty() && !stopping_) changed_.Wait(&mutex_);
-      if (!stopping_) changed_.WaitWithTimeout(&mutex_, pause);
+      const absl::Time look_at = absl::Now() + pause;
+      while (!stopping_ && !changed_.WaitWithDeadline(&mutex_, look_at)) {
+      }
       if (stopping_) return;
       watched.splice(watched.end(), added_);
     }

@@ -11,14 +11,7 @@ ThreadPool::ThreadPool(int threads, size_t queue_max) : queue_max_(queue_max) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
-ThreadPool::~ThreadPool() {
-  {
-    absl::MutexLock lock(&mutex_);
-    ending_ = true;
-    changed_.SignalAll();
-  }
-  Join();
-}
+ThreadPool::~ThreadPool() { Finish(); }
 
 void ThreadPool::Post(Work work) {
   absl::MutexLock lock(&mutex_);
@@ -29,10 +22,21 @@ void ThreadPool::Post(Work work) {
 
 bool ThreadPool::TryPost(Work work) {
   absl::MutexLock lock(&mutex_);
-  if (stopped_ || queue_.size() >= queue_max_) return false;
+  if (ending_ || queue_.size() >= queue_max_) return false;
   queue_.push_back(std::move(work));
   changed_.Signal();
   return true;
+}
+
+void ThreadPool::Finish() {
+  {
+    absl::MutexLock lock(&mutex_);
+    ending_ = true;
+    changed_.SignalAll();
+  }
+  Join();
+  absl::MutexLock lock(&mutex_);
+  stopped_ = true;
 }
 
 void ThreadPool::Stop() {

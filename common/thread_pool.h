@@ -23,15 +23,16 @@ class ThreadPool {
 
   // `queue_max`: how much may wait, for those who ask TryPost.
   explicit ThreadPool(int threads, size_t queue_max = std::numeric_limits<size_t>::max());
-  // Runs what was posted, unless stopped before.
-  ~ThreadPool();
+  ~ThreadPool();  // Finishes.
 
   // For users who bound what they post themselves. Dropped after Stop.
   void Post(Work work);
   // False: too much waits already, or it was stopped; the work is dropped.
   [[nodiscard]] bool TryPost(Work work);
 
-  // Drops what has not begun and waits for what has. Idempotent; not from within work.
+  // Either is the end, once; not from within work. Finish runs what was posted, and what that
+  // posts, but takes nothing by TryPost; Stop drops what has not begun. Both wait for what runs.
+  void Finish();
   void Stop();
 
  private:

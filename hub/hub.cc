@@ -286,7 +286,7 @@ void Hub::Impl::Shutdown() {
   }
   if (server_ != nullptr) server_->Shutdown(absl::Seconds(1));
   sweeper_.reset();
-  pool_.reset();
+  if (pool_ != nullptr) pool_->Finish();
   deleter_.reset();
   if (server_ != nullptr) log::info("hub stopped");
 }
