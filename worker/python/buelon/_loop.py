@@ -86,13 +86,16 @@ class AsyncLane:
 
     def run_for(self, call, coroutine):
         """Runs a coroutine that answers `call` itself."""
-        def start():
-            current_call.set(call)
-            task = self.loop.create_task(coroutine)
-            self._tasks[call[LEASE]] = task
-            task.add_done_callback(lambda _: self._ended(call[LEASE]))
+        async def run():
+            # From within: a task that is cancelled before its first step never takes it.
+            self._tasks[call[LEASE]] = asyncio.current_task()
             if call[LEASE] in self.returns.cancels:
                 self._cancel_once(call[LEASE])
+            await coroutine
+
+        def start():
+            current_call.set(call)
+            self.loop.create_task(run()).add_done_callback(lambda _: self._ended(call[LEASE]))
         context = contextvars.copy_context()
         self.loop.call_soon_threadsafe(lambda: context.run(start))
 

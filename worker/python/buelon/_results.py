@@ -183,10 +183,15 @@ class Returns:
         is_source = bool(call[FLAGS] & IS_SOURCE)
         # Known before the credit is looked at: from then on credit reaches the stream itself.
         stream = _streams.OutStream(self._outbox, lease, _streams.LIST, 0 if is_source else None)
-        self.streams[lease] = stream
+        self._open(lease, stream)
         if is_source:
             stream.allow(self.credits.pop(lease, 0))
         return _streams.ElementStream(stream, _values.Encoder(), self._ticker, is_source)
+
+    def _open(self, lease, stream):
+        self.streams[lease] = stream
+        if lease in self.cancels:  # From now on a cancellation reaches the stream itself.
+            stream.stop()
 
     def _close(self, call, elements, extra, started):
         small = elements.take_small()
@@ -204,7 +209,7 @@ class Returns:
             return
         try:
             stream = _streams.OutStream(self._outbox, call[LEASE], kind)
-            self.streams[call[LEASE]] = stream
+            self._open(call[LEASE], stream)
             if kind == _streams.LIST:
                 _streams.send_list(stream, value, encoder)
             else:
