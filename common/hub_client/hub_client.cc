@@ -72,7 +72,9 @@ class UploadMessages {
     start->set_program_bytes(program_.size());
     size_t largest = 0;
     for (const UploadedFile& file : run_.files) largest = std::max(largest, file.data.size());
-    start->set_memory_bytes(program_.size() + MemoryOf(*run_.program) + largest);
+    // A hub of another build may need a little more for the same.
+    const size_t program = MemoryOf(*run_.program);
+    start->set_memory_bytes(program_.size() + program + program / 4 + (64 << 10) + largest);
   }
 
   void FillChunk(v1::FileChunk* chunk) {

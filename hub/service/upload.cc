@@ -130,7 +130,7 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
           absl::FormatDuration(uploads_->limits.patience), "; try again a little later")));
     }
     if (GivesUpOnRead(now)) {
-      Fail(absl::DeadlineExceededError(absl::StrCat(
+      Fail(absl::AbortedError(absl::StrCat(
           "upload: less than ", uploads_->limits.pace_bytes, " bytes came in ",
           absl::FormatDuration(uploads_->limits.patience), "; try again over a faster network")));
     }
