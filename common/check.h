@@ -10,10 +10,10 @@ namespace bue::internal {
 
 }  // namespace bue::internal
 
-#define CHECK(condition)                                                  \
-  do {                                                                    \
-    if (!(condition)) [[unlikely]]                                        \
-      ::bue::internal::CheckFailed(__FILE__, __LINE__, #condition);       \
+#define CHECK(condition)                                            \
+  do {                                                              \
+    if (!(condition)) [[unlikely]]                                  \
+      ::bue::internal::CheckFailed(__FILE__, __LINE__, #condition); \
   } while (false)
 
 #endif  // BUE_COMMON_CHECK_H_

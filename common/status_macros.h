@@ -7,11 +7,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#define RETURN_IF_ERROR(expression)                                \
-  do {                                                             \
+#define RETURN_IF_ERROR(expression)                                 \
+  do {                                                              \
     if (absl::Status bue_status = (expression); !bue_status.ok()) { \
-      return bue_status;                                           \
-    }                                                              \
+      return bue_status;                                            \
+    }                                                               \
   } while (false)
 
 #define BUE_CONCAT_INNER(a, b) a##b

@@ -79,7 +79,7 @@ struct Call {
   std::vector<CallInput> inputs;
   bool is_source = false;      // The value must be a list or a generator; generators stream.
   uint64_t source_credit = 0;  // Elements that a streaming source may be ahead at first.
-  Yielded yielded;             // By a source's earlier attempt: what it must yield again first.
+  Yielded yielded;             // By a source's earlier attempts: what it must yield again first.
 };
 
 struct CallResult {

@@ -98,17 +98,18 @@ bool Run::ApplyProgress(const Change& change) {
   const uint32_t v = graph_.vertex_of_node(change.node);
   Vertex& source = item->vertices[v];
   if (IsTerminal(source.state)) return false;
-  source.elements = 1 + change.b;
-  Yielded& yielded = yielded_[KeyOf(*item, v)];
-  if (change.b > yielded.elements) {
-    yielded = {.elements = change.b, .hash = static_cast<uint64_t>(change.c)};
+  // A new attempt is only on its way to where another one was.
+  if (change.b < YieldedBy(*item, v).elements) return true;
+  if (change.c != 0) {
+    yielded_[KeyOf(*item, v)] = {.elements = change.b, .hash = static_cast<uint64_t>(change.c)};
   }
+  if (source.state == VertexState::kDelayed) source.state = VertexState::kReady;  // In a replay.
+  source.elements = 1 + change.b;
+  source.value = change.a;
   for (const uint32_t loop : graph_.loops_over(instance->region, v)) {
     Vertex& vertex = item->vertices[loop];
     if (vertex.state == VertexState::kWaiting) {
-      // Opens with what the source has so far; where it lies is not in the vertex yet.
-      source.value = change.a;
-      TryOpen(item, loop);
+      TryOpen(item, loop);  // With what the source has so far.
     } else if (vertex.state == VertexState::kOpen) {
       Instance* opened = FindInstance(vertex.value);
       if (change.b <= opened->elements) continue;  // A retried source catches up.

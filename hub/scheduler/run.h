@@ -60,8 +60,9 @@ struct Vertex {
   uint32_t handbacks = 0;
   uint32_t lease = 0;     // 1 + slot in the lease table while kLeased; 0: it has just ended.
   uint32_t pass = 0;      // How often it started over: reset, retried, or made again.
-  uint64_t value = 0;     // kSucceeded task: address. Open or ended loop: instance. kDelayed: unix
-                          // microseconds when it is ready.
+  uint64_t value = 0;     // kSucceeded task: address; kReady or kLeased source: of what it has so
+                          // far. Open or ended loop: instance. kDelayed: unix microseconds when it
+                          // is ready.
   uint64_t elements = 0;  // Of a list value: 1 + count.
 };
 
@@ -324,6 +325,7 @@ class Run {
   using TaskKey = std::tuple<uint64_t, uint64_t, uint32_t>;  // Instance, item, vertex.
   static TaskKey KeyOf(const Item& item, uint32_t v);
   bool AnyTakes(const Item& item, uint32_t source) const;
+  void ForgetYielded(const Item& item, uint32_t source);
   void CountTask(const Item& item, uint32_t v, VertexState state, int64_t by);
   std::vector<uint32_t> ResetSet(const Item& item, uint32_t v) const;
 

@@ -314,16 +314,19 @@ void Run::ClearVertex(Item* item, uint32_t v) {
   if (info.is_loop) {
     if (vertex.value != 0) {
       if (Instance* instance = FindInstance(vertex.value)) Destroy(instance);
-      const uint32_t source = graph_.region(info.index).source_vertex;
-      if (source != kNoVertex) yielded_.erase(KeyOf(*item, source));  // Nothing of it is taken now.
     }
     if (vertex.settled) --regions_[info.index].settled;
   } else if (vertex.state == VertexState::kSucceeded) {
     DropValue(&vertex);
-  } else if (!AnyTakes(*item, v)) {
-    yielded_.erase(KeyOf(*item, v));
   }
   vertex = Vertex{.recomputes = vertex.recomputes, .pass = vertex.pass + 1};
+  const uint32_t source = info.is_loop ? graph_.region(info.index).source_vertex : v;
+  if (source != kNoVertex && item->vertices[source].elements == 0) ForgetYielded(*item, source);
+}
+
+// What a source has yielded binds its next attempt only while somebody has taken of it.
+void Run::ForgetYielded(const Item& item, uint32_t source) {
+  if (!AnyTakes(item, source)) yielded_.erase(KeyOf(item, source));
 }
 
 // Whether a loop has begun with what the source yields.

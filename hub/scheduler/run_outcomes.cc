@@ -38,6 +38,7 @@ void Run::Delay(Item* item, uint32_t v, uint32_t attempts, uint32_t handbacks, u
   vertex.losses = 0;
   vertex.elements = 0;
   vertex.value = micros;
+  ForgetYielded(*item, v);
   if (listener_ != nullptr) listener_->OnDelayed(this, item, v);
 }
 

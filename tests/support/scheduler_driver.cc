@@ -342,7 +342,7 @@ void SchedulerDriver::Progress(const std::string& worker, const std::string& tas
   if (address == 0) address = next_value_++;
   made = elements;
   reported.progress.push_back(
-      SourceProgress{.lease = lease, .address = address, .elements = elements});
+      SourceProgress{.lease = lease, .address = address, .elements = elements, .hash = 1});
   std::vector<Command> commands;
   commands.push_back(std::move(reported));
   Turn(std::move(commands));

@@ -323,6 +323,8 @@ void Dispatcher::HandleClosed(uint32_t writer, absl::StatusOr<ValueWriter::Writt
       result.address = written->address;
       result.elements = written->elements;
     }
+  } else if (result.kind != CallResult::Kind::kSucceeded) {
+    // It had failed, or was given back, before: that is what is to be told.
   } else if (absl::IsUnavailable(written.status()) || absl::IsCancelled(written.status())) {
     result.kind = CallResult::Kind::kGivenBack;
     result.error.message = std::string(written.status().message());
@@ -345,7 +347,7 @@ void Dispatcher::Answer(InFlight* in_flight, CallResult result) {
   if (in_flight->writer != 0 &&
       (result.kind == CallResult::Kind::kSucceeded || in_flight->progressed)) {
     // What the hub may already have given to others stays readable.
-    transfers_.Finish(in_flight->writer);
+    transfers_.Finish(in_flight->writer, result.kind == CallResult::Kind::kSucceeded);
     DropReaders(in_flight);
     in_flight->deadline = absl::InfiniteFuture();
     result.value_kind = in_flight->writer_kind;
@@ -376,7 +378,7 @@ void Dispatcher::Release(InFlight* in_flight) {
     writers_.erase(in_flight->writer);
     // Neither does anything to an object that is finished.
     if (in_flight->progressed) {
-      transfers_.Finish(in_flight->writer);  // Others may be reading it.
+      transfers_.Finish(in_flight->writer, /*whole=*/false);  // Others may be reading it.
     } else {
       transfers_.Abort(in_flight->writer);
     }

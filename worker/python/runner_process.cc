@@ -51,15 +51,19 @@ absl::Status SystemError(absl::string_view what) {
 class Environment {
  public:
   explicit Environment(const std::string& package) {
+    bool hash_seed = false;
     std::string path = absl::StrCat("PYTHONPATH=", package);
     for (char** entry = environ; *entry != nullptr; ++entry) {
       absl::string_view variable = *entry;
       if (absl::ConsumePrefix(&variable, "PYTHONPATH=")) {
         if (!variable.empty()) absl::StrAppend(&path, ":", variable);
       } else if (!absl::StartsWith(variable, "BUELON_JOB=")) {
+        hash_seed = hash_seed || absl::StartsWith(variable, "PYTHONHASHSEED=");
         entries_.emplace_back(*entry);
       }
     }
+    // A generator that walks through a set yields the same in every runner.
+    if (!hash_seed) entries_.push_back("PYTHONHASHSEED=0");
     entries_.push_back(std::move(path));
     entries_.push_back("BUELON_JOB=true");
     for (std::string& entry : entries_) pointers_.push_back(entry.data());

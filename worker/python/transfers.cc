@@ -85,7 +85,9 @@ void Transfers::Append(uint32_t writer, std::string data, uint64_t elements, boo
                        .flush = flush});
 }
 
-void Transfers::Finish(uint32_t writer) { AddMove(writer, Move{.kind = Move::Kind::kFinish}); }
+void Transfers::Finish(uint32_t writer, bool whole) {
+  AddMove(writer, Move{.kind = Move::Kind::kFinish, .whole = whole});
+}
 
 void Transfers::Abort(uint32_t writer) { AddMove(writer, Move{.kind = Move::Kind::kAbort}); }
 
@@ -197,7 +199,7 @@ absl::Status Transfers::WriteMoves(Transfer* transfer, std::deque<Move> moves) {
         transfer->within_element = !move.flush;
         break;
       case Move::Kind::kFinish: {
-        if (transfer->hash.has_value()) RETURN_IF_ERROR(transfer->hash->End());
+        if (move.whole && transfer->hash.has_value()) RETURN_IF_ERROR(transfer->hash->End());
         ASSIGN_OR_RETURN(const ValueWriter::Written written, transfer->writer->Finish());
         transfer->closed = true;
         events_->OnClosed(transfer->number, written);

@@ -58,7 +58,9 @@ class Transfers {
   // by an earlier attempt: FailedPrecondition.
   uint32_t StartSource(const Origin& origin, const Yielded& yielded);
   void Append(uint32_t writer, std::string data, uint64_t elements, bool continued, bool flush);
-  void Finish(uint32_t writer);
+  // `whole`: everything was appended. A source that failed or was given back may be short of what
+  // it had yielded before.
+  void Finish(uint32_t writer, bool whole);
   // Forgets the object, silently.
   void Abort(uint32_t writer);
 
@@ -69,6 +71,7 @@ class Transfers {
     uint64_t elements = 0;
     bool continued = false;
     bool flush = false;
+    bool whole = false;  // kFinish
   };
   // A reader or a writer. What is not guarded is used by the thread that has it in hand.
   struct Transfer {

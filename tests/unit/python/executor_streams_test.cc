@@ -46,6 +46,10 @@ def counted_backwards(n):
     for i in range(n): yield n - i
 def counted_list(n):
     return list(range(n))
+def fails_slowly(n):
+    yield from range(n)
+    time.sleep(0.2)
+    raise RuntimeError('enough')
 def fails_after(n):
     yield from range(n)
     raise RuntimeError('enough')
@@ -276,6 +280,7 @@ TEST_F(RunAgainTest, ASourceThatYieldsTheSameGoesOn) {
     EXPECT_EQ(RunAgain("counted_async", count, yielded), count);
     EXPECT_EQ(RunAgain("counted_backwards", count, yielded), differs.substr(0, 85));
   }
+  EXPECT_EQ(RunAgain("fails_slowly", "3", yielded), "error: run: RuntimeError: enough");
   EXPECT_EQ(RunAgain("counted", "9", yielded), differs.substr(0, 85));
   EXPECT_EQ(RunAgain("counted_list", "12", yielded), "12");
   EXPECT_EQ(RunAgain("counted_list", "100000", yielded), "100000");
