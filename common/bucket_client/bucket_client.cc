@@ -24,6 +24,7 @@ namespace {
 
 constexpr absl::Duration kTick = absl::Milliseconds(200);
 constexpr absl::Duration kRetryEvery = absl::Milliseconds(100);
+constexpr absl::Duration kAskFor = absl::Seconds(2);  // Which store a bucket is.
 constexpr size_t kDeletesPerCall = 65536;
 constexpr char kNil = '\xc0';
 
@@ -139,7 +140,6 @@ struct Connection {
   const std::unique_ptr<v1::Bucket::Stub> stub;
   PutPipe puts;
   GetPipe gets;
-  uint16_t store = 0;  // Constant once connected.
 };
 
 class Client final : public BucketClient {
@@ -156,6 +156,7 @@ class Client final : public BucketClient {
       stopping_ = true;
     }
     if (ticker_.joinable()) ticker_.join();
+    FailHomeless();
   }
 
   void Shutdown() override {
@@ -163,6 +164,7 @@ class Client final : public BucketClient {
       connection->puts.Shutdown();
       connection->gets.Shutdown();
     }
+    FailHomeless();
   }
 
   absl::Status Connect() {
@@ -171,16 +173,8 @@ class Client final : public BucketClient {
       const absl::Duration left = std::max(deadline - absl::Now(), absl::Milliseconds(1));
       RETURN_IF_ERROR(
           WaitForChannel(connection->channel.get(), "bucket", connection->bucket, left));
-      ASSIGN_OR_RETURN(const BucketInfo info, connection->Info(deadline));
-      connection->store = info.store;
-      const auto [other, added] = by_store_.emplace(info.store, connection.get());
-      if (!added) {
-        return absl::FailedPreconditionError(absl::StrCat(
-            "buckets ", other->second->bucket, " and ", connection->bucket, " both have store id ",
-            info.store,
-            ": name each bucket once, and do not start one on a copied data directory"));
-      }
     }
+    RETURN_IF_ERROR(FindStores(deadline));
     ticker_ = std::thread([this] { Tick(); });
     return absl::OkStatus();
   }
@@ -219,12 +213,13 @@ class Client final : public BucketClient {
         batch->Answer(i, Fetched{.data = std::string(1, kNil), .total_bytes = 1});
         continue;
       }
-      const absl::StatusOr<Connection*> connection = OwnerOf(items[i].address);
-      if (!connection.ok()) {
-        batch->Answer(i, connection.status());
+      GetPipe::Fetch fetch{.item = items[i], .batch = batch, .index = i};
+      if (Connection* const connection = KnownOwner(items[i].address)) {
+        groups[connection].push_back(std::move(fetch));
         continue;
       }
-      groups[*connection].push_back({.item = items[i], .batch = batch, .index = i});
+      absl::MutexLock lock(&mutex_);
+      homeless_.push_back(std::move(fetch));
     }
     for (auto& [connection, fetches] : groups) connection->gets.Get(std::move(fetches));
   }
@@ -236,20 +231,25 @@ class Client final : public BucketClient {
 
   absl::StatusOr<std::unique_ptr<ValueReader>> OpenReader(uint64_t address, uint64_t first,
                                                           uint64_t count) override {
-    ASSIGN_OR_RETURN(Connection* const connection, OwnerOf(address));
+    ASSIGN_OR_RETURN(Connection* const connection, FindOwner(address));
     return connection->gets.OpenReader({.address = address, .first = first, .count = count});
   }
 
   absl::Status Delete(std::vector<uint64_t> addresses) override {
     absl::flat_hash_map<Connection*, std::vector<uint64_t>> groups;
     absl::Status failed;  // Does not keep the others from being deleted.
+    bool asked = false;
     for (const uint64_t address : addresses) {
       if (address == kNoObject) continue;
-      const absl::StatusOr<Connection*> connection = OwnerOf(address);
-      if (connection.ok()) {
-        groups[*connection].push_back(address);
+      Connection* connection = KnownOwner(address);
+      if (connection == nullptr && !std::exchange(asked, true)) {
+        (void)FindStores(absl::Now() + kAskFor);  // Else as far as they were known before.
+        connection = KnownOwner(address);
+      }
+      if (connection != nullptr) {
+        groups[connection].push_back(address);
       } else {
-        failed = connection.status();
+        failed = NoOwner(address);
       }
     }
     const absl::Time deadline = absl::Now() + options_.patience;
@@ -269,7 +269,7 @@ class Client final : public BucketClient {
 
   absl::StatusOr<std::vector<ListedObject>> List(uint64_t after, size_t limit,
                                                  const std::string& hub) override {
-    ASSIGN_OR_RETURN(Connection* const connection, OwnerOf(after));
+    ASSIGN_OR_RETURN(Connection* const connection, FindOwner(after));
     return connection->List(after, limit, hub, absl::Now() + options_.patience);
   }
 
@@ -283,18 +283,83 @@ class Client final : public BucketClient {
   }
 
  private:
-  absl::StatusOr<Connection*> OwnerOf(uint64_t address) const {
-    if (const auto found = by_store_.find(StoreOf(address)); found != by_store_.end()) {
-      return found->second;
-    }
-    std::string known;
+  // Null: no bucket had this store when they were last asked.
+  Connection* KnownOwner(uint64_t address) const {
+    absl::MutexLock lock(&mutex_);
+    const auto found = by_store_.find(StoreOf(address));
+    return found == by_store_.end() ? nullptr : found->second;
+  }
+
+  // Asks the buckets if need be: one may have been started on another directory since.
+  absl::StatusOr<Connection*> FindOwner(uint64_t address) {
+    if (Connection* const known = KnownOwner(address)) return known;
+    RETURN_IF_ERROR(FindStores(absl::Now() + kAskFor));
+    if (Connection* const known = KnownOwner(address)) return known;
+    return NoOwner(address);
+  }
+
+  // Asks every bucket which store it is.
+  absl::Status FindStores(absl::Time deadline) {
+    absl::flat_hash_map<uint16_t, Connection*> by_store;
     for (const auto& connection : connections_) {
-      absl::StrAppend(&known, known.empty() ? "" : ", ", connection->bucket, " is store ",
-                      connection->store);
+      ASSIGN_OR_RETURN(const BucketInfo info, connection->Info(deadline));
+      const auto [other, added] = by_store.emplace(info.store, connection.get());
+      if (!added) {
+        return absl::FailedPreconditionError(absl::StrCat(
+            "buckets ", other->second->bucket, " and ", connection->bucket, " both have store id ",
+            info.store,
+            ": name each bucket once, and do not start one on a copied data directory"));
+      }
+    }
+    absl::MutexLock lock(&mutex_);
+    by_store_ = std::move(by_store);
+    return absl::OkStatus();
+  }
+
+  absl::Status NoOwner(uint64_t address) const {
+    absl::MutexLock lock(&mutex_);
+    std::string known;
+    for (const auto& [store, connection] : by_store_) {
+      absl::StrAppend(&known, known.empty() ? "" : ", ", connection->bucket, " is store ", store);
     }
     return absl::FailedPreconditionError(
         absl::StrFormat("object %016x lies in store %d, which is none of the buckets given (%s)",
                         address, StoreOf(address), known));
+  }
+
+  void FailHomeless() {
+    std::vector<GetPipe::Fetch> homeless;
+    {
+      absl::MutexLock lock(&mutex_);
+      homeless.swap(homeless_);
+    }
+    for (const GetPipe::Fetch& fetch : homeless) {
+      fetch.batch->Answer(fetch.index, absl::CancelledError("the bucket client was closed"));
+    }
+  }
+
+  // Gets of stores that were not known: once the buckets have said which they are, they go there,
+  // or fail.
+  void Rehome() {
+    std::vector<GetPipe::Fetch> homeless;
+    {
+      absl::MutexLock lock(&mutex_);
+      homeless.swap(homeless_);
+    }
+    if (homeless.empty()) return;
+    const absl::Status asked = FindStores(absl::Now() + kAskFor);
+    for (GetPipe::Fetch& fetch : homeless) {
+      const uint64_t address = fetch.item.address;
+      const std::shared_ptr<GetBatch> batch = fetch.batch;
+      const size_t index = fetch.index;
+      if (Connection* const connection = KnownOwner(address)) {
+        std::vector<GetPipe::Fetch> one;
+        one.push_back(std::move(fetch));
+        connection->gets.Get(std::move(one));
+      } else {
+        batch->Answer(index, asked.ok() ? NoOwner(address) : asked);
+      }
+    }
   }
 
   void Tick() {
@@ -306,16 +371,17 @@ class Client final : public BucketClient {
         connection->puts.Tick(now);
         connection->gets.Tick(now);
       }
+      Rehome();
       mutex_.Lock();
     }
   }
 
   const BucketClientOptions options_;
-  // Constant once connected.
-  std::vector<std::unique_ptr<Connection>> connections_;
-  absl::flat_hash_map<uint16_t, Connection*> by_store_;
+  std::vector<std::unique_ptr<Connection>> connections_;  // Constant after construction.
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
+  absl::flat_hash_map<uint16_t, Connection*> by_store_ ABSL_GUARDED_BY(mutex_);
+  std::vector<GetPipe::Fetch> homeless_ ABSL_GUARDED_BY(mutex_);  // For the next tick.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread ticker_;
 };

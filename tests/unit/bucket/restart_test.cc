@@ -80,6 +80,22 @@ TEST_F(RestartTest, NothingAcknowledgedIsLost) {
   }
 }
 
+TEST_F(RestartTest, ABucketOnAnotherDirectoryIsTakenForWhatItIs) {
+  const uint64_t lost = PutOne({.data = "lost"});
+  StopBucket();
+  options_.data_dir += "-2";
+  StartBucket();
+  const uint64_t here = PutOne({.data = "here"});
+  ASSERT_NE(StoreOf(here), StoreOf(lost));
+  const FetchedAll fetched = Get({{.address = here}, {.address = lost}});
+  ASSERT_TRUE(fetched[0].ok()) << fetched[0].status();
+  EXPECT_EQ(fetched[0]->data, "here");
+  EXPECT_TRUE(absl::IsFailedPrecondition(fetched[1].status())) << fetched[1].status();
+  EXPECT_EQ(ReadAll(client_->OpenReader(here)->get()), "here");
+  EXPECT_TRUE(absl::IsFailedPrecondition(client_->Delete({lost, here})));
+  EXPECT_TRUE(absl::IsNotFound(Get({{.address = here}})[0].status()));
+}
+
 TEST_F(RestartTest, AStreamingWriterFailsAndTheNextSucceeds) {
   auto writer = *client_->OpenWriter(ObjectKind::kBytes, {});
   ASSERT_TRUE(writer->Append(std::string(1 << 20, 'x'), 0, false).ok());
