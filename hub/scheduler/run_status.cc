@@ -79,7 +79,9 @@ RunStatus Run::Status() const {
     const uint64_t over =
         counts->done + counts->failed + counts->filtered + counts->skipped + counts->running;
     counts->waiting = counts->total > over ? counts->total - over : 0;
-    if (!active()) counts->skipped += std::exchange(counts->waiting, 0);
+    if (!active()) {
+      counts->skipped += std::exchange(counts->waiting, 0) + std::exchange(counts->running, 0);
+    }
     counts->total_unknown = unknown && active();
   };
   for (StepStatus& step : status.steps) {
