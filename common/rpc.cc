@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
@@ -101,6 +102,13 @@ RpcServer::~RpcServer() { Shutdown(absl::Seconds(1)); }
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
     const ServerOptions& options, const std::vector<grpc::Service*>& services) {
   const std::string host = HostOf(options.binding);
+  const absl::string_view text = absl::string_view(options.binding).substr(host.size());
+  int number = -1;
+  if (host.empty() || text.empty() || !absl::SimpleAtoi(text.substr(1), &number) || number < 0 ||
+      number > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat("cannot listen on '", options.binding,
+                                                   "': say HOST:PORT, with a port of 0 to 65535"));
+  }
   if (!IsLoopback(host) && options.token.empty() && !options.insecure) {
     return absl::FailedPreconditionError(absl::StrCat(
         "refusing to listen on ", options.binding,
