@@ -1,5 +1,5 @@
-// Model runs a plan on paper: item by item, call by call, as LANGUAGE and RULES have it, to know
-// how a run of it must end. It shares no code with the hub.
+// Model runs a plan on paper: item by item, call by call, as the language and the README have it,
+// to know how a run of it must end. It shares no code with the hub.
 //
 // Used once.
 #ifndef BUE_TESTS_SIMULATION_MODEL_H_

@@ -49,7 +49,8 @@ absl::Status ElementHash::Differs() const {
   return absl::FailedPreconditionError(absl::StrCat(
       "run again, the source did not yield the same ", before_.elements,
       " elements first: items have begun with those. A generator must yield the same elements in "
-      "the same order each time it runs; a list is taken only when it is complete"));
+      "the same order each time it runs; a list is taken only when it is complete. To start over, "
+      "upload the script again"));
 }
 
 }  // namespace bue::worker
