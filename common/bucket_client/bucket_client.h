@@ -39,14 +39,21 @@ struct GetItem {
   uint64_t address = kNoObject;
   uint64_t first = 0;  // Lists: elements [first, first + count), cut at the list's end.
   uint64_t count = 0;  // 0: the whole object.
+  // Ranges: as many as `bytes_max` bytes of the chunks that hold it, and not cut. For who wants the
+  // elements around it, too.
+  bool whole_chunks = false;
 };
 
 struct Fetched {
   ObjectKind kind = ObjectKind::kValue;
-  std::string data;          // A range holds exactly the elements asked for.
-  uint64_t elements = 0;     // Lists: in `data`; if too_big, of the whole object.
+  // A range holds exactly the elements asked for. Whole chunks begin with element `first`, at or
+  // before that of the range; they may end in the middle of an element.
+  std::string data;
+  uint64_t first = 0;
+  uint64_t elements = 0;  // Lists: in `data`; if too_big or in whole chunks, of the whole object.
   uint64_t total_bytes = 0;  // Of the whole object.
-  bool too_big = false;      // More than bytes_max: no data.
+  // More than bytes_max: no data; of whole chunks the first bytes_max, and up to a chunk more.
+  bool too_big = false;
 };
 
 // Writes one object of any size, front to back. Blocking; for one thread. Destroying a writer that

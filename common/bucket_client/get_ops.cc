@@ -69,7 +69,7 @@ GetOp::Next FetchOp::Take(v1::GetReply::Part* part, uint64_t*) {
 
 GetOp::Next FetchOp::TooBig(bool last) {
   result_->too_big = true;
-  result_->data = std::string();
+  if (!fetch_.item.whole_chunks) result_->data = std::string();
   result_->elements = total_elements_;
   return last ? Next::kDone : Next::kCancel;
 }
@@ -86,11 +86,26 @@ absl::Status FetchOp::Add(v1::GetReply::Part* part) {
     }
     return absl::OkStatus();
   }
+  if (fetch_.item.whole_chunks) {
+    AddWhole(part);
+    return absl::OkStatus();
+  }
   const absl::StatusOr<ListChunk> cut = CutPart(*part, fetch_.item);
   if (!cut.ok()) return Malformed(fetch_.item.address, cut.status());
   fetched.data.append(cut->data.data(), cut->data.size());
   fetched.elements += cut->elements;
   return absl::OkStatus();
+}
+
+void FetchOp::AddWhole(v1::GetReply::Part* part) {
+  Fetched& fetched = *result_;
+  fetched.elements = total_elements_;
+  if (!fetched.data.empty()) {
+    fetched.data += part->chunk().data();
+  } else if (!part->chunk().continued()) {  // Else of an element before the range.
+    fetched.first = part->first_element();
+    fetched.data = std::move(*part->mutable_chunk()->mutable_data());
+  }
 }
 
 uint64_t ReadOp::end() const { return EndOf(item_); }

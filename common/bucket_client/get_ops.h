@@ -53,6 +53,7 @@ class FetchOp final : public GetOp {
   bool is_range() const { return fetch_.item.count != 0; }
   Next TooBig(bool last);
   absl::Status Add(v1::GetReply::Part* part);
+  void AddWhole(v1::GetReply::Part* part);
 
   const GetPipe::Fetch fetch_;
   absl::StatusOr<Fetched> result_ = Fetched();

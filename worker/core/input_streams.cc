@@ -92,6 +92,10 @@ bool MeansGone(const absl::Status& status) {
   return absl::IsNotFound(status) || absl::IsDataLoss(status);
 }
 
+bool MeansNotNow(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
+
 void GoneInputs::Note(uint64_t lease, uint64_t address) {
   absl::MutexLock lock(&mutex_);
   gone_[lease] = address;

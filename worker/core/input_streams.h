@@ -23,6 +23,8 @@ namespace bue::worker {
 
 // Whether the bucket said that the data does not exist (any more).
 bool MeansGone(const absl::Status& status);
+// Whether asking again may help.
+bool MeansNotNow(const absl::Status& status);
 
 // Which inputs streams found to be gone. An executor sees only a failed stream; with this the
 // worker tells the hub what to recompute. Thread-safe.

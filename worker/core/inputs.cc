@@ -10,13 +10,6 @@
 namespace bue::worker {
 namespace {
 
-// Bytes that one range may bring into memory at once.
-constexpr uint64_t kRangeBytesMax = 1 << 20;
-
-bool IsTransient(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
-}
-
 CallInput InMemory(ObjectKind kind, std::string data, uint64_t elements) {
   CallInput input{.kind = kind, .elements = elements, .total_bytes = data.size()};
   input.data = std::make_shared<const std::string>(std::move(data));
@@ -30,12 +23,6 @@ std::string ItemName(const GrantGroup& group, uint32_t row) {
   return absl::StrCat(group.item_prefix, group.item[row]);
 }
 
-uint64_t Inputs::Range::elements() const {
-  uint64_t sum = 0;
-  for (const uint32_t count : counts) sum += std::max<uint32_t>(count, 1);
-  return sum;
-}
-
 Inputs::Inputs(const InputsOptions& options, BucketClient* bucket, HubQuestions* hub,
                std::shared_ptr<Inbox> inbox, InputsListener* listener)
     : bucket_(bucket),
@@ -45,6 +32,7 @@ Inputs::Inputs(const InputsOptions& options, BucketClient* bucket, HubQuestions*
       gone_(std::make_shared<GoneInputs>()),
       none_(std::make_shared<const std::string>()),
       cache_(options.cache_bytes_max),
+      lists_(options.list_cache_bytes_max),
       fan_ins_(options.fan_in_threads) {}
 
 void Inputs::Resolve(const StartBatch& batch, const std::shared_ptr<const LoadedStep>& step) {
@@ -87,7 +75,7 @@ void Inputs::Resolve(const StartBatch& batch, const std::shared_ptr<const Loaded
     }
   }
   if (!wanted.empty()) GetValues(std::move(wanted));
-  if (!ranges.empty()) GetRanges(std::move(ranges));
+  if (!ranges.empty()) TakeRanges(std::move(ranges));
   Arrived(pending);
 }
 
@@ -118,26 +106,6 @@ void Inputs::Want(uint64_t address, Waiter waiter, std::vector<uint64_t>* wanted
   std::vector<Waiter>& waiters = in_flight_[address];
   if (waiters.empty()) wanted->push_back(address);
   waiters.push_back(std::move(waiter));
-}
-
-void Inputs::AddElements(const PendingPtr& pending, uint32_t input, const GrantGroup& group,
-                         const std::vector<uint32_t>& rows, std::vector<Range>* ranges) {
-  const InputColumn& column = group.inputs[input];
-  uint64_t next = 0;  // The element that would continue the last range.
-  const size_t begin = ranges->size();
-  for (uint32_t call = 0; call < rows.size(); ++call) {
-    const uint32_t row = rows[call];
-    const uint64_t address = At(column.address, row);
-    const uint64_t first = column.first[row];
-    const uint32_t count = column.count.empty() ? 0 : column.count[row];
-    if (ranges->size() == begin || ranges->back().address != address || first != next) {
-      ranges->push_back(
-          {.pending = pending, .call = call, .input = input, .address = address, .first = first});
-      ++pending->missing;
-    }
-    ranges->back().counts.push_back(count);
-    next = first + std::max<uint32_t>(count, 1);
-  }
 }
 
 void Inputs::AddRange(const PendingPtr& pending, uint32_t input, const GrantGroup& group,
@@ -203,7 +171,7 @@ void Inputs::OnValues(const std::vector<uint64_t>& addresses,
   CHECK(addresses.size() == got.size());
   std::vector<uint64_t> again;
   for (size_t i = 0; i < addresses.size(); ++i) {
-    if (!got[i].ok() && IsTransient(got[i].status())) {
+    if (!got[i].ok() && MeansNotNow(got[i].status())) {
       again.push_back(addresses[i]);
       continue;
     }
@@ -254,96 +222,6 @@ CallInput Inputs::MakeInput(const CachedValue& value, uint64_t address, uint64_t
   input.elements = value.elements;
   input.total_bytes = value.total_bytes;
   return input;
-}
-
-// -------------------------------------------------------------------------------------- elements
-
-void Inputs::GetRanges(std::vector<Range> ranges) {
-  std::vector<GetItem> items;
-  items.reserve(ranges.size());
-  for (const Range& range : ranges) {
-    items.push_back({.address = range.address, .first = range.first, .count = range.elements()});
-  }
-  auto asked = std::make_shared<std::vector<Range>>(std::move(ranges));
-  bucket_->Get(std::move(items), kRangeBytesMax,
-               [this, inbox = inbox_, asked](std::vector<absl::StatusOr<Fetched>> got) {
-                 inbox->Post([this, asked, got = std::move(got)]() mutable {
-                   CHECK(asked->size() == got.size());
-                   std::vector<Range> again;
-                   for (size_t i = 0; i < got.size(); ++i) {
-                     OnRange(std::move((*asked)[i]), std::move(got[i]), &again);
-                   }
-                   if (!again.empty()) GetRanges(std::move(again));
-                 });
-               });
-}
-
-void Inputs::OnRange(Range range, absl::StatusOr<Fetched> got, std::vector<Range>* again) {
-  if (!got.ok() && IsTransient(got.status())) {
-    again->push_back(std::move(range));
-    return;
-  }
-  const PendingPtr pending = range.pending;
-  if (got.ok() && got->too_big) {
-    if (range.counts.size() > 1) {
-      Range second = range;
-      const size_t half = range.counts.size() / 2;
-      range.counts.resize(half);
-      second.counts.erase(second.counts.begin(), second.counts.begin() + half);
-      second.call += half;
-      second.first += range.elements();
-      ++pending->missing;
-      again->push_back(std::move(range));
-      again->push_back(std::move(second));
-      return;
-    }
-    Call& call = pending->calls[range.call];
-    CallInput& input = call.inputs[range.input];
-    input = StreamOf(call.lease, range.address, range.first, range.elements());
-    input.kind = range.counts[0] > 0 ? ObjectKind::kList : ObjectKind::kValue;
-    input.elements = range.counts[0];
-    Arrived(pending);
-    return;
-  }
-  const absl::Status status = got.ok() ? Cut(range, *got) : got.status();
-  if (!status.ok()) {
-    for (uint32_t i = 0; i < range.counts.size(); ++i) {
-      Fail(pending, range.call + i, range.address, status);
-    }
-  }
-  Arrived(pending);
-}
-
-// Gives each call of the range its elements.
-absl::Status Inputs::Cut(const Range& range, const Fetched& got) {
-  std::vector<size_t> ends;
-  ElementScanner scanner;
-  if (absl::Status status = scanner.Scan(got.data, &ends); !status.ok()) return status;
-  if (ends.size() != range.elements()) {
-    return absl::OutOfRangeError(absl::StrCat("elements ", range.first, " to ",
-                                              range.first + range.elements(),
-                                              " of a list: it has only ", ends.size(), " of them"));
-  }
-  size_t begin = 0;
-  size_t element = 0;
-  for (uint32_t i = 0; i < range.counts.size(); ++i) {
-    const uint64_t number = range.first + element;
-    element += std::max<uint32_t>(range.counts[i], 1);
-    const size_t end = ends[element - 1];
-    const ObjectKind kind = range.counts[i] > 0 ? ObjectKind::kList : ObjectKind::kValue;
-    Call& call = range.pending->calls[range.call + i];
-    CallInput& input = call.inputs[range.input];
-    if (end - begin <= kSmallValueBytes) {
-      input = InMemory(kind, got.data.substr(begin, end - begin), range.counts[i]);
-    } else {
-      input = StreamOf(call.lease, range.address, number, std::max<uint32_t>(range.counts[i], 1));
-      input.kind = kind;
-      input.elements = range.counts[i];
-      input.total_bytes = end - begin;
-    }
-    begin = end;
-  }
-  return absl::OkStatus();
 }
 
 // --------------------------------------------------------------------------------------- answers

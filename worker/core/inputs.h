@@ -1,7 +1,7 @@
 // Inputs turns the input columns of granted tasks into what executors take: bytes in memory for
 // small inputs, streams for large ones. What a batch of tasks needs is asked of the bucket in one
-// go; consecutive elements of a list come as one range; what was lately read or produced here comes
-// from memory. A bucket or hub that is away is waited for.
+// go; elements of a list come with the chunks they lie in, each of which is read once; what was
+// lately read or produced here comes from memory. A bucket or hub that is away is waited for.
 //
 // Used by the loop thread only; answers come through the inbox.
 #ifndef BUE_WORKER_CORE_INPUTS_H_
@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -18,6 +19,7 @@
 #include "worker/core/hub_calls.h"
 #include "worker/core/inbox.h"
 #include "worker/core/input_streams.h"
+#include "worker/core/list_cache.h"
 #include "worker/core/value_cache.h"
 #include "worker/executor.h"
 
@@ -39,6 +41,7 @@ class InputsListener {
 
 struct InputsOptions {
   size_t cache_bytes_max = 64 << 20;
+  size_t list_cache_bytes_max = 32 << 20;
   int fan_in_threads = 4;
 };
 
@@ -80,7 +83,7 @@ class Inputs {
     uint32_t call = 0;  // Or kAllCalls.
     uint32_t input = 0;
   };
-  // Elements [first, first + sum of counts) of one list, for consecutive calls.
+  // Elements of one list for consecutive calls, the first of them from element `first` on.
   struct Range {
     PendingPtr pending;
     uint32_t call = 0;
@@ -89,7 +92,10 @@ class Inputs {
     uint64_t first = 0;
     std::vector<uint32_t> counts;  // Per call; 0: a single element, not a list.
 
-    uint64_t elements() const;
+    // Of the elements that the calls from the n-th on need.
+    uint64_t elements(size_t from = 0) const;
+    // The first `calls` calls have theirs.
+    void Drop(size_t calls);
   };
 
   void AddValues(const PendingPtr& pending, uint32_t input, const GrantGroup& group,
@@ -104,9 +110,13 @@ class Inputs {
 
   void GetValues(std::vector<uint64_t> addresses);
   void OnValues(const std::vector<uint64_t>& addresses, std::vector<absl::StatusOr<Fetched>> got);
+  // Elements: inputs_elements.cc.
+  void TakeRanges(std::vector<Range> ranges);
   void GetRanges(std::vector<Range> ranges);
-  void OnRange(Range range, absl::StatusOr<Fetched> got, std::vector<Range>* again);
-  absl::Status Cut(const Range& range, const Fetched& got);
+  void OnRanges(std::vector<Range> ranges, std::vector<absl::StatusOr<Fetched>> got);
+  std::optional<Range> OnRange(Range range, absl::StatusOr<Fetched> got);
+  size_t Give(const Range& range, const ListBlock& block);
+  void GiveStream(const Range& range);
 
   CallInput MakeInput(const CachedValue& value, uint64_t address, uint64_t lease) const;
   CallInput StreamOf(uint64_t lease, uint64_t address, uint64_t first, uint64_t count) const;
@@ -124,6 +134,10 @@ class Inputs {
   const std::shared_ptr<const std::string> none_;
 
   ValueCache cache_;
+  ListCache lists_;
+  // Ranges of a list wait while others of it are read: what these bring may be all they need. By
+  // address; an entry: something is read.
+  absl::flat_hash_map<uint64_t, std::vector<Range>> waiting_ranges_;
   absl::flat_hash_map<uint64_t, std::vector<Waiter>> in_flight_;  // By address.
   ThreadPool fan_ins_;
 };

@@ -132,9 +132,21 @@ TEST_F(BucketClientTest, ARangeHoldsExactlyItsElements) {
     EXPECT_EQ(range->total_bytes, bytes.size());
     auto reader = client_->OpenReader(list, first, count);
     EXPECT_EQ(ReadAll(reader->get()), expected) << first << "+" << count;
+    const auto whole =
+        GetOne({.address = list, .first = first, .count = count, .whole_chunks = true}, 4 << 20);
+    ASSERT_TRUE(whole.ok()) << whole.status();
+    ASSERT_LE(whole->first, first);
+    std::string before;
+    for (uint64_t i = whole->first; i < first; ++i) before += elements[i];
+    EXPECT_TRUE(whole->data.starts_with(before + expected)) << first << "+" << count;
+    EXPECT_EQ(whole->elements, elements.size());
   }
   EXPECT_TRUE(GetOne({.address = list, .first = 5000, .count = 1})->data.empty());
   EXPECT_TRUE(GetOne({.address = list, .first = 0, .count = 2000}, 1 << 20)->too_big);
+  const auto beginning = GetOne({.address = list, .count = 2000, .whole_chunks = true}, 1 << 20);
+  EXPECT_TRUE(beginning->too_big);
+  EXPECT_GT(beginning->data.size(), 1u << 20);
+  EXPECT_TRUE(bytes.starts_with(beginning->data));
 }
 
 TEST_F(BucketClientTest, ARangeOfASmallListIsCut) {

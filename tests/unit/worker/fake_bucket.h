@@ -28,6 +28,8 @@ class FakeBucket final : public BucketClient {
     uint64_t elements = 0;
   };
 
+  static constexpr uint64_t kChunkElements = 10;  // Of every list.
+
   // -------------------------------------------------------------------------------- for the test
   uint64_t Store(ObjectKind kind, std::string data, uint64_t elements = 0) {
     absl::MutexLock lock(&mutex_);
@@ -176,12 +178,23 @@ class FakeBucket final : public BucketClient {
       if (absl::Status status = ElementScanner().Scan(object.data, &ends); !status.ok()) {
         return status;
       }
-      const uint64_t first = std::min<uint64_t>(item.first, ends.size());
-      const uint64_t last = std::min<uint64_t>(item.first + item.count, ends.size());
+      uint64_t first = std::min<uint64_t>(item.first, ends.size());
+      uint64_t last = std::min<uint64_t>(item.first + item.count, ends.size());
+      if (item.whole_chunks) {
+        first -= first % kChunkElements;
+        last = std::min<uint64_t>((last + kChunkElements - 1) / kChunkElements * kChunkElements,
+                                  ends.size());
+      }
       const size_t begin = first == 0 ? 0 : ends[first - 1];
       const size_t end = last == 0 ? 0 : ends[last - 1];
       fetched.data = object.data.substr(begin, end - begin);
-      fetched.elements = last - first;
+      fetched.first = first;
+      fetched.elements = item.whole_chunks ? object.elements : last - first;
+      if (item.whole_chunks && fetched.data.size() > bytes_max) {
+        fetched.data.resize(bytes_max + 1);
+        fetched.too_big = true;
+        return fetched;
+      }
     }
     if (fetched.data.size() > bytes_max) {
       fetched.data.clear();

@@ -191,11 +191,16 @@ TEST_F(InputsTest, ALargeValueThatVanishesIsNamed) {
   EXPECT_EQ(inputs_.TakeGone(100), 0u);
 }
 
-TEST_F(InputsTest, ConsecutiveElementsAreReadAsOneRange) {
+// Of `count` integers, each in a byte.
+std::string SmallIntegers(int count) {
   std::string list;
-  for (int i = 0; i < 100; ++i) AppendInteger(i, &list);
+  for (int i = 0; i < count; ++i) AppendInteger(i, &list);
+  return list;
+}
+
+TEST_F(InputsTest, ConsecutiveElementsAreReadAsOneRange) {
   InputColumn column{.kind = InputColumn::Kind::kElements,
-                     .address = {bucket_.Store(ObjectKind::kList, list, 100)}};
+                     .address = {bucket_.Store(ObjectKind::kList, SmallIntegers(100), 100)}};
   for (int i = 0; i < 20; ++i) column.first.push_back(30 + i);
   column.first.push_back(80);
   Resolve(Group(21, column));
@@ -204,6 +209,62 @@ TEST_F(InputsTest, ConsecutiveElementsAreReadAsOneRange) {
   EXPECT_EQ(ready_[0].inputs[0].kind, ObjectKind::kValue);
   EXPECT_EQ(bucket_.asked().size(), 2u);
   EXPECT_EQ(bucket_.gets(), 1);
+}
+
+TEST_F(InputsTest, AChunkIsReadOnce) {
+  const uint64_t list = bucket_.Store(ObjectKind::kList, SmallIntegers(100), 100);
+  for (uint64_t i = 0; i < 100; ++i) {
+    Resolve(Group(1, {.kind = InputColumn::Kind::kElements, .address = {list}, .first = {i}}));
+    EXPECT_EQ(Data(0), std::string(1, i));
+  }
+  EXPECT_EQ(bucket_.gets(), 100 / FakeBucket::kChunkElements);
+}
+
+TEST_F(InputsTest, TasksThatComeWhileTheirChunkIsReadDoNotReadItAgain) {
+  const uint64_t list = bucket_.Store(ObjectKind::kList, SmallIntegers(20), 20);
+  const auto start = [&](uint64_t first) {
+    GrantGroup group =
+        Group(1, {.kind = InputColumn::Kind::kElements, .address = {list}, .first = {first}});
+    group.lease[0] = first;
+    inputs_.Resolve({.group = std::make_shared<const GrantGroup>(std::move(group)), .rows = {0}},
+                    step_);
+  };
+  for (const uint64_t first : {0, 9, 3, 14, 13}) start(first);
+  EXPECT_EQ(bucket_.gets(), 1);
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  while (ready_.size() < 5 && absl::Now() < deadline) {
+    std::vector<Inbox::Task> work;
+    inbox_->Take(absl::Milliseconds(100), &work);
+    for (Inbox::Task& one : work) one();
+  }
+  ASSERT_EQ(ready_.size(), 5u);
+  for (const Call& call : ready_) EXPECT_EQ(*call.inputs[0].data, std::string(1, call.lease));
+  EXPECT_EQ(bucket_.gets(), 2);
+}
+
+TEST_F(InputsTest, ElementsByCountMayLieInTwoChunks) {
+  const uint64_t list = bucket_.Store(ObjectKind::kList, SmallIntegers(30), 30);
+  for (uint64_t i = 0; i < 24; i += 7) {
+    Resolve(Group(
+        1, {.kind = InputColumn::Kind::kElements, .address = {list}, .first = {i}, .count = {6}}));
+    EXPECT_EQ(Data(0), SmallIntegers(30).substr(i, 6));
+  }
+}
+
+TEST_F(InputsTest, MoreThanIsReadAtOnceComesInParts) {
+  std::string all;
+  InputColumn column{.kind = InputColumn::Kind::kElements};
+  for (int i = 0; i < 100; ++i) {
+    all += BinHeader(50000) + std::string(50000, static_cast<char>(i));
+    column.first.push_back(i);
+  }
+  column.address = {bucket_.Store(ObjectKind::kList, all, 100)};
+  Resolve(Group(100, column));
+  ASSERT_EQ(ready_.size(), 100u);
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_TRUE(Data(i) == BinHeader(50000) + std::string(50000, static_cast<char>(i))) << i;
+  }
+  EXPECT_LE(bucket_.gets(), 6);
 }
 
 TEST_F(InputsTest, ElementsByCountAreLists) {
@@ -306,6 +367,43 @@ TEST_F(InputsTest, AMissingValueOfAFanInIsNamed) {
   hub_.table[8].addresses = {bucket_.Store(ObjectKind::kValue, "\x01"), 999};
   Resolve(Group(1, {.kind = InputColumn::Kind::kFanIn, .instance = {8}}));
   EXPECT_EQ(gone_, (std::map<uint64_t, uint64_t>{{100, 999}}));
+}
+
+TEST(ListCacheTest, KeepsToItsBytesAndDropsTheOldest) {
+  ListCache cache(100000);
+  for (uint64_t first = 0; first < 10000; first += 10) {
+    cache.Insert(7, *ListBlock::Parse(first, SmallIntegers(10)));
+    ASSERT_LE(cache.bytes(), 100000u);
+    ASSERT_NE(cache.Find(7, first + 3, 7), nullptr);
+    ASSERT_EQ(cache.Find(7, first + 3, 8), nullptr);
+  }
+  EXPECT_EQ(cache.Find(7, 0, 1), nullptr);
+  EXPECT_EQ(cache.Find(8, 9990, 1), nullptr);
+}
+
+TEST(ListCacheTest, ALongerBlockTakesTheShortersPlace) {
+  ListCache cache(100000);
+  const auto insert = [&](uint64_t count) {
+    cache.Insert(7, *ListBlock::Parse(20, SmallIntegers(count)));
+  };
+  insert(5);
+  insert(15);
+  const size_t bytes = cache.bytes();
+  insert(10);
+  EXPECT_EQ(cache.bytes(), bytes);
+  ASSERT_NE(cache.Find(7, 20, 15), nullptr);
+  EXPECT_EQ(cache.Find(7, 34, 1)->Elements(34, 1), std::string(1, 14));
+}
+
+TEST(ListBlockTest, HoldsWholeElementsOnly) {
+  const std::string two = BinHeader(5) + "12345" + BinHeader(5) + "67890";
+  const auto block = *ListBlock::Parse(3, two.substr(0, two.size() - 1));
+  EXPECT_EQ(block->end(), 4u);
+  EXPECT_EQ(block->Elements(3, 1), two.substr(0, two.size() / 2));
+  EXPECT_FALSE(block->Holds(2, 1));
+  EXPECT_FALSE(block->Holds(4, 1));
+  EXPECT_FALSE(block->Holds(3, UINT64_MAX));
+  EXPECT_FALSE(ListBlock::Parse(0, "\xc1").ok());
 }
 
 TEST(ValueCacheTest, KeepsToItsBytesAndPrefersWhatIsAskedFor) {
