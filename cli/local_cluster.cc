@@ -21,21 +21,7 @@ absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(
   std::unique_ptr<LocalCluster> cluster(new LocalCluster);
   cluster->token_ = HubClient::MakeKey();
 
-  BucketOptions bucket;
-  bucket.binding = kAnyPort;
-  bucket.data_dir = absl::StrCat(options.data_dir, "/bucket");
-  bucket.token = cluster->token_;
-  ASSIGN_OR_RETURN(cluster->bucket_, Bucket::Start(bucket));
-
-  hub::HubOptions hub;
-  hub.binding = kAnyPort;
-  hub.buckets = {cluster->bucket_->address()};
-  hub.data_dir = absl::StrCat(options.data_dir, "/hub");
-  hub.token = cluster->token_;
-  ASSIGN_OR_RETURN(cluster->hub_, hub::Hub::Start(hub));
-
   worker::WorkerOptions worker;
-  worker.hub = cluster->hub_->address();
   worker.token = cluster->token_;
   worker.name = "run";
   worker.python = options.python;
@@ -44,7 +30,24 @@ absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(
   worker.stop_grace = kStopGrace;
   worker.echo_output = true;
   RETURN_IF_ERROR(MakeDirectory(worker.state_dir));
-  ASSIGN_OR_RETURN(cluster->worker_, worker::Worker::Start(worker));
+  ASSIGN_OR_RETURN(cluster->worker_, worker::Worker::Prepare(worker));
+
+  BucketOptions bucket;
+  bucket.binding = kAnyPort;
+  bucket.data_dir = absl::StrCat(options.data_dir, "/bucket");
+  bucket.token = cluster->token_;
+  bucket.sync_os = true;  // A power cut ends the run anyway.
+  ASSIGN_OR_RETURN(cluster->bucket_, Bucket::Start(bucket));
+
+  hub::HubOptions hub;
+  hub.binding = kAnyPort;
+  hub.buckets = {cluster->bucket_->address()};
+  hub.data_dir = absl::StrCat(options.data_dir, "/hub");
+  hub.token = cluster->token_;
+  hub.sync_os = true;
+  ASSIGN_OR_RETURN(cluster->hub_, hub::Hub::Start(hub));
+
+  RETURN_IF_ERROR(cluster->worker_->Connect(cluster->hub_->address()));
   return cluster;
 }
 

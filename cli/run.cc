@@ -59,7 +59,7 @@ absl::StatusOr<v1::RunStatus> Follow(HubClient* hub, uint64_t run) {
       progress.Clear();
       return status;
     }
-    look = std::min(look * 1.5, kLongestLook);
+    look = std::min(look * 1.1, kLongestLook);
   }
 }
 

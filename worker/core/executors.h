@@ -1,4 +1,6 @@
 // The executors of a real worker: Python in runner processes, SQL on threads.
+//
+// The slow part, an interpreter that starts, needs neither hub nor bucket: it comes first.
 #ifndef BUE_WORKER_CORE_EXECUTORS_H_
 #define BUE_WORKER_CORE_EXECUTORS_H_
 
@@ -8,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "common/bucket_client/bucket_client.h"
 #include "worker/executor.h"
+#include "worker/python/runner_process.h"
 
 namespace bue::worker {
 
@@ -25,9 +28,19 @@ struct ExecutorsOptions {
   int sql_slots = 1;
 };
 
-// FailedPrecondition if no Python interpreter fits. Both arguments outlive the executors.
-absl::StatusOr<Executors> MakeExecutors(const ExecutorsOptions& options, ExecutorEvents* events,
-                                        BucketClient* bucket);
+// The interpreter, and its first runner on its way.
+struct StartedPython {
+  std::string python;
+  std::unique_ptr<RunnerProcess> runner;
+};
+
+// Blocks until an interpreter was found: some tens of milliseconds, or what a wrapper takes.
+// FailedPrecondition if none fits.
+absl::StatusOr<StartedPython> StartPython(const ExecutorsOptions& options);
+
+// `events` and `bucket` outlive the executors.
+absl::StatusOr<Executors> MakeExecutors(const ExecutorsOptions& options, StartedPython python,
+                                        ExecutorEvents* events, BucketClient* bucket);
 
 }  // namespace bue::worker
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <future>
 #include <random>
 #include <thread>
 #include <utility>
@@ -67,14 +68,22 @@ class Worker::Impl {
  public:
   ~Impl() { Stop(); }
 
-  absl::Status Start(const WorkerOptions& options) {
+  explicit Impl(const WorkerOptions& options) : options_(options), slots_(SlotsOf(options)) {}
+
+  absl::Status Prepare() {
+    ASSIGN_OR_RETURN(state_, StateDir::Make(options_.state_dir));
+    python_ = std::async(std::launch::async, StartPython, ForExecutors());
+    return absl::OkStatus();
+  }
+
+  absl::Status Connect(const std::string& hub) {
+    options_.hub = hub;
+    const WorkerOptions& options = options_;
     const absl::Time deadline = Clock::Real()->Now() + options.connect_timeout;
-    ASSIGN_OR_RETURN(state_, StateDir::Make(options.state_dir));
     const std::shared_ptr<grpc::Channel> channel = MakeChannel(options.hub, options.token);
     log::info("connecting hub={} timeout={}", options.hub, options.connect_timeout);
     RETURN_IF_ERROR(WaitForChannel(channel.get(), "hub", options.hub, options.connect_timeout));
-    const SessionOptions slots = SlotsOf(options);
-    role_ = std::make_unique<Role>(RoleOptionsOf(options, slots), channel);
+    role_ = std::make_unique<Role>(ForRole(), channel);
     ASSIGN_OR_RETURN(std::vector<std::string> buckets,
                      role_->WaitForWelcome(deadline - Clock::Real()->Now()));
     if (!options.buckets.empty()) buckets = options.buckets;
@@ -87,10 +96,12 @@ class Worker::Impl {
                                             .token = options.token,
                                             .connect_timeout = deadline - Clock::Real()->Now(),
                                             .on_waiting = SayThatValuesWait}));
-    ASSIGN_OR_RETURN(executors_, Make(options, slots));
+    ASSIGN_OR_RETURN(StartedPython python, python_.get());
+    ASSIGN_OR_RETURN(executors_, MakeExecutors(ForExecutors(), std::move(python), role_->events(),
+                                               bucket_.get()));
     role_->Begin(bucket_.get(), executors_.python.get(), executors_.sql.get());
     log::info("worker started hub={} async={} thread={} process={} sql={}", options.hub,
-              slots.slots[0], slots.slots[1], slots.slots[2], slots.slots[3]);
+              slots_.slots[0], slots_.slots[1], slots_.slots[2], slots_.slots[3]);
     return absl::OkStatus();
   }
 
@@ -103,37 +114,41 @@ class Worker::Impl {
     executors_ = {};  // Before the events they answer to.
     role_ = nullptr;
     bucket_ = nullptr;
+    python_ = {};
     state_ = nullptr;
   }
 
  private:
-  RoleOptions RoleOptionsOf(const WorkerOptions& options, const SessionOptions& slots) const {
+  RoleOptions ForRole() const {
     RoleOptions role;
-    role.hub = options.hub;
+    role.hub = options_.hub;
     role.host = HostName();
-    role.name = options.name.empty() ? absl::StrCat(role.host, "-", getpid()) : options.name;
-    role.scopes = options.scopes;
-    role.priority_first = options.priority_first;
-    role.reverse = options.reverse;
+    role.name = options_.name.empty() ? absl::StrCat(role.host, "-", getpid()) : options_.name;
+    role.scopes = options_.scopes;
+    role.priority_first = options_.priority_first;
+    role.reverse = options_.reverse;
     role.incarnation = RandomNumber();
-    role.session = slots;
-    role.inputs.cache_bytes_max = options.cache_bytes_max;
+    role.session = slots_;
+    role.inputs.cache_bytes_max = options_.cache_bytes_max;
     role.files_dir = absl::StrCat(state_->path(), "/files");
-    role.stop_grace = options.stop_grace;
-    role.echo_output = options.echo_output;
+    role.stop_grace = options_.stop_grace;
+    role.echo_output = options_.echo_output;
     return role;
   }
 
-  absl::StatusOr<Executors> Make(const WorkerOptions& options, const SessionOptions& slots) {
-    return MakeExecutors({.python = options.python,
-                          .state_dir = state_->path(),
-                          .thread_slots = static_cast<int>(slots.slots[1]),
-                          .process_slots = static_cast<int>(slots.slots[2]),
-                          .sql_slots = static_cast<int>(slots.slots[3])},
-                         role_->events(), bucket_.get());
+  ExecutorsOptions ForExecutors() const {
+    return {.python = options_.python,
+            .state_dir = state_->path(),
+            .thread_slots = static_cast<int>(slots_.slots[1]),
+            .process_slots = static_cast<int>(slots_.slots[2]),
+            .sql_slots = static_cast<int>(slots_.slots[3])};
   }
 
+  WorkerOptions options_;
+  const SessionOptions slots_;
   std::unique_ptr<StateDir> state_;
+  // Of Prepare. Its end is waited for before the directory goes that it uses.
+  std::future<absl::StatusOr<StartedPython>> python_;
   std::unique_ptr<BucketClient> bucket_;
   std::unique_ptr<Role> role_;
   Executors executors_;
@@ -144,10 +159,18 @@ Worker::Worker(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Worker::~Worker() { Stop(); }
 
 absl::StatusOr<std::unique_ptr<Worker>> Worker::Start(const WorkerOptions& options) {
-  auto impl = std::make_unique<Impl>();
-  RETURN_IF_ERROR(impl->Start(options));
+  ASSIGN_OR_RETURN(std::unique_ptr<Worker> worker, Prepare(options));
+  RETURN_IF_ERROR(worker->Connect(options.hub));
+  return worker;
+}
+
+absl::StatusOr<std::unique_ptr<Worker>> Worker::Prepare(const WorkerOptions& options) {
+  auto impl = std::make_unique<Impl>(options);
+  RETURN_IF_ERROR(impl->Prepare());
   return std::unique_ptr<Worker>(new Worker(std::move(impl)));
 }
+
+absl::Status Worker::Connect(const std::string& hub) { return impl_->Connect(hub); }
 
 void Worker::Stop() { impl_->Stop(); }
 

@@ -18,7 +18,7 @@
 namespace bue::worker {
 
 struct WorkerOptions {
-  std::string hub;                   // HOST:PORT
+  std::string hub;                   // HOST:PORT; Prepare needs none.
   std::vector<std::string> buckets;  // Empty: those the hub names.
   std::string token;
   std::string name;                 // Empty: the host's name and the process's number.
@@ -44,6 +44,12 @@ class Worker {
   // address, if that takes longer than connect_timeout; after this a hub or bucket that goes away
   // is waited for without end.
   static absl::StatusOr<std::unique_ptr<Worker>> Start(const WorkerOptions& options);
+
+  // Start in two parts, for who does not know the hub's address yet: the interpreter is looked for
+  // and started meanwhile. Connect is called once.
+  static absl::StatusOr<std::unique_ptr<Worker>> Prepare(const WorkerOptions& options);
+  absl::Status Connect(const std::string& hub);
+
   // Stops, if that was not done.
   ~Worker();
 

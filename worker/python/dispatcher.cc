@@ -34,10 +34,12 @@ bool IsStreamed(const CallInput& input) { return input.data == nullptr; }
 
 }  // namespace
 
-Dispatcher::Dispatcher(const PythonOptions& options, std::string package, ExecutorEvents* events)
+Dispatcher::Dispatcher(const PythonOptions& options, std::string package, ExecutorEvents* events,
+                       std::unique_ptr<RunnerProcess> first)
     : options_(WithDefaults(options)),
       package_(std::move(package)),
       events_(events),
+      first_runner_(std::move(first)),
       budget_left_(options.result_bytes_max),
       transfers_(options.bucket, this) {
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
@@ -54,7 +56,12 @@ Dispatcher::~Dispatcher() {
 
 void Dispatcher::Run() {
   now_ = Clock::Real()->Now();
-  Spawn(Role::kGeneral);  // The first call finds it running.
+  // The first call finds it running.
+  if (first_runner_ != nullptr) {
+    Add(Role::kGeneral, std::move(first_runner_));
+  } else {
+    Spawn(Role::kGeneral);
+  }
   while (!finished_) {
     WaitForEvents();
     DrainInbox();
@@ -389,10 +396,14 @@ Dispatcher::Runner* Dispatcher::Spawn(Role role) {
     log::error("runner not started error={}", process.status());
     return nullptr;
   }
+  return Add(role, *std::move(process));
+}
+
+Dispatcher::Runner* Dispatcher::Add(Role role, std::unique_ptr<RunnerProcess> process) {
   auto runner = std::make_unique<Runner>();
   runner->number = ++last_runner_;
   runner->role = role;
-  runner->process = *std::move(process);
+  runner->process = std::move(process);
   runner->deadline = now_ + options_.start_timeout;
   NextDeadline(runner->deadline);
   const uint64_t tag = uint64_t{runner->number} << 2;

@@ -35,7 +35,9 @@ namespace bue::worker {
 
 class Dispatcher final : public TransferEvents {
  public:
-  Dispatcher(const PythonOptions& options, std::string package, ExecutorEvents* events);
+  // `first`: the first general runner, if it was started already; else null.
+  Dispatcher(const PythonOptions& options, std::string package, ExecutorEvents* events,
+             std::unique_ptr<RunnerProcess> first);
   ~Dispatcher() override;
 
   // Until Stop has done its work.
@@ -139,6 +141,7 @@ class Dispatcher final : public TransferEvents {
   Runner* LeastBusy();
   void GrowGeneral(size_t arriving);
   Runner* Spawn(Role role);
+  Runner* Add(Role role, std::unique_ptr<RunnerProcess> process);
   void Watch(int fd, uint64_t tag, uint32_t events);
   void HandleForgotten();
   void FinishStop();
@@ -193,6 +196,7 @@ class Dispatcher final : public TransferEvents {
   const PythonOptions options_;
   const std::string package_;
   ExecutorEvents* const events_;
+  std::unique_ptr<RunnerProcess> first_runner_;  // Until Run takes it.
   int epoll_ = -1;
   int wake_ = -1;
 

@@ -11,8 +11,10 @@ namespace bue::worker {
 
 class PythonExecutor::Impl {
  public:
-  Impl(const PythonOptions& options, std::string package, ExecutorEvents* events)
-      : dispatcher(options, std::move(package), events), thread([this] { dispatcher.Run(); }) {}
+  Impl(const PythonOptions& options, std::string package, ExecutorEvents* events,
+       std::unique_ptr<RunnerProcess> first)
+      : dispatcher(options, std::move(package), events, std::move(first)),
+        thread([this] { dispatcher.Run(); }) {}
 
   void Stop(absl::Duration grace) {
     absl::MutexLock lock(&stop_mutex);
@@ -26,11 +28,11 @@ class PythonExecutor::Impl {
   std::thread thread;  // Joined under stop_mutex.
 };
 
-absl::StatusOr<std::unique_ptr<PythonExecutor>> PythonExecutor::Create(const PythonOptions& options,
-                                                                       ExecutorEvents* events) {
+absl::StatusOr<std::unique_ptr<PythonExecutor>> PythonExecutor::Create(
+    const PythonOptions& options, ExecutorEvents* events, std::unique_ptr<RunnerProcess> first) {
   ASSIGN_OR_RETURN(std::string package, UnpackRunnerPackage(options.state_dir));
-  return std::unique_ptr<PythonExecutor>(
-      new PythonExecutor(std::make_unique<Impl>(options, std::move(package), events)));
+  return std::unique_ptr<PythonExecutor>(new PythonExecutor(
+      std::make_unique<Impl>(options, std::move(package), events, std::move(first))));
 }
 
 PythonExecutor::PythonExecutor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "worker/executor.h"
+#include "worker/python/runner_process.h"
 
 namespace bue::worker {
 
@@ -39,10 +40,11 @@ struct PythonOptions {
 
 class PythonExecutor final : public Executor {
  public:
-  // Starts the first runner. FailedPrecondition: the package can not be unpacked. `events` outlives
-  // the executor.
-  static absl::StatusOr<std::unique_ptr<PythonExecutor>> Create(const PythonOptions& options,
-                                                                ExecutorEvents* events);
+  // Starts the first runner, unless there is one: `first`, a general one of these options.
+  // FailedPrecondition: the package can not be unpacked. `events` outlives the executor.
+  static absl::StatusOr<std::unique_ptr<PythonExecutor>> Create(
+      const PythonOptions& options, ExecutorEvents* events,
+      std::unique_ptr<RunnerProcess> first = nullptr);
   // As Stop with no grace.
   ~PythonExecutor() override;
 

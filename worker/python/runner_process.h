@@ -1,8 +1,8 @@
 // RunnerProcess is one runner: its process, the socket to it, and what it writes to its own
 // standard output and error. It moves bytes and knows frames, not calls.
 //
-// Used by the dispatcher's thread only. Nothing blocks, except Kill and the destructor, for as long
-// as a killed process takes to end.
+// Used by one thread at a time: who starts it, then the dispatcher's. Nothing blocks, except Kill
+// and the destructor, for as long as a killed process takes to end.
 #ifndef BUE_WORKER_PYTHON_RUNNER_PROCESS_H_
 #define BUE_WORKER_PYTHON_RUNNER_PROCESS_H_
 

@@ -4,7 +4,6 @@ The main thread runs the event loop (in a process-mode runner: the steps themsel
 reads the socket; the pool's threads run plain functions, import modules and move large values. The
 process ends at once when the socket closes, whatever its threads are doing.
 """
-import argparse
 import contextvars
 import faulthandler
 import functools
@@ -437,13 +436,10 @@ def _end():
 
 
 def main():
-    parser = argparse.ArgumentParser(prog='bue-runner')
-    parser.add_argument('--threads', type=int, default=64)
-    parser.add_argument('--process', action='store_true')
-    options = parser.parse_args()
+    threads = int(sys.argv[1].removeprefix('--threads='))
     # Where this package lies stays first; the worker's directory comes behind everything else.
     sys.path[:] = [entry for entry in sys.path if entry] + [os.getcwd()]
     sys.setswitchinterval(0.001)
     _guards.out_of_the_way(TETHER_FD)
     sock = socket.socket(fileno=_guards.out_of_the_way(SOCKET_FD))
-    Runner(sock, options.threads, options.process).run()
+    Runner(sock, threads, '--process' in sys.argv[2:]).run()

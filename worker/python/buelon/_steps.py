@@ -1,7 +1,6 @@
 """Steps as the runner knows them: their module, function, hooks, and where their calls run."""
 import asyncio
 import collections.abc
-import difflib
 import functools
 import inspect
 import threading
@@ -105,6 +104,7 @@ class Step:
             function = getattr(module, self.relation)
         except AttributeError:
             names = [n for n, o in vars(module).items() if callable(o) and not n.startswith('_')]
+            import difflib  # Slow to import, and seldom needed.
             near = difflib.get_close_matches(self.relation, names, 1)
             hint = f'; did you mean {near[0]!r}?' if near else ''
             raise StepError('load', f'{self.place}: no function {self.relation!r}{hint}') from None

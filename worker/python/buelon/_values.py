@@ -10,8 +10,8 @@ import decimal
 import enum
 import io
 import pickle
+import sys
 import uuid
-import zoneinfo
 
 from msgpack import ExtType, Packer, Unpacker, unpackb
 
@@ -183,8 +183,12 @@ def _datetime(o, _):
     offset = o.utcoffset()
     return _packed(DATETIME, [
         o.year, o.month, o.day, o.hour, o.minute, o.second, o.microsecond, o.fold,
-        None if offset is None else _offset(offset), getattr(o.tzinfo, 'key', None)
-        if isinstance(o.tzinfo, zoneinfo.ZoneInfo) else None])
+        None if offset is None else _offset(offset), _zone_key(o.tzinfo)])
+
+
+def _zone_key(zone):
+    zoneinfo = sys.modules.get('zoneinfo')  # Slow to import, and seldom needed.
+    return zone.key if zoneinfo and isinstance(zone, zoneinfo.ZoneInfo) else None
 
 
 def _time(o, _):
@@ -319,6 +323,7 @@ def _fast_ext(code, data):
 
 def _zone(offset, key):
     if key is not None:
+        import zoneinfo
         try:
             return zoneinfo.ZoneInfo(key)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError):
