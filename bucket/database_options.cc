@@ -1,25 +1,14 @@
 #include "bucket/database_options.h"
 
 #include <rocksdb/cache.h>
-#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 
-#include <cstdarg>
 #include <memory>
 
+#include "common/rocksdb/no_log.h"
+
 namespace bue::bucket {
-namespace {
-
-// RocksDB's own log would lie on the disk that fails, and RocksDB aborts the process when it writes
-// there after a failure. What matters comes back as a status.
-class NoLog final : public rocksdb::Logger {
- public:
-  using rocksdb::Logger::Logv;
-  void Logv(const char*, va_list) override {}
-};
-
-}  // namespace
 
 rocksdb::Options DatabaseOptions(const RocksDbStoreOptions& options) {
   rocksdb::BlockBasedTableOptions table;

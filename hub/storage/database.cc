@@ -1,25 +1,16 @@
 #include "hub/storage/database.h"
 
 #include <rocksdb/cache.h>
-#include <rocksdb/env.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
 
-#include <cstdarg>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "common/rocksdb/no_log.h"
 
 namespace bue::hub {
 namespace {
-
-// RocksDB's own log would lie on the disk that fails, and RocksDB aborts the process when it writes
-// there after a failure. What matters comes back as a status.
-class NoLog final : public rocksdb::Logger {
- public:
-  using rocksdb::Logger::Logv;
-  void Logv(const char*, va_list) override {}
-};
 
 rocksdb::ColumnFamilyOptions FamilyOptions(const std::shared_ptr<rocksdb::Cache>& cache) {
   rocksdb::BlockBasedTableOptions table;
