@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstring>
 
 #include "absl/strings/numbers.h"
 #include "common/check.h"
@@ -21,11 +22,11 @@ void PutOffset(const Time& time, Writer* writer) {
 }  // namespace
 
 void Writer::Head(uint8_t head, uint64_t number, int bytes) {
+  static_assert(std::endian::native == std::endian::little);
   char buffer[9];
   buffer[0] = static_cast<char>(head);
-  for (int i = 0; i < bytes; ++i) {
-    buffer[1 + i] = static_cast<char>(number >> (8 * (bytes - 1 - i)));
-  }
+  const uint64_t big_endian = __builtin_bswap64(number << (64 - 8 * bytes));
+  std::memcpy(buffer + 1, &big_endian, sizeof(big_endian));
   out_->append(buffer, 1 + bytes);
 }
 

@@ -49,7 +49,13 @@ size_t HeaderBytes(unsigned char type) {
 absl::Status ElementScanner::Scan(absl::string_view bytes, std::vector<size_t>* ends) {
   size_t at = 0;
   while (at < bytes.size()) {
-    if (skip_ > 0) {
+    const auto first = static_cast<unsigned char>(bytes[at]);
+    if (skip_ == 0 && header_size_ == 0 && (first < 0x80 || (first >= 0xa0 && first < 0xc0))) {
+      // Most of what there is: a small number, or a short string.
+      if (items_ > 0) --items_;
+      ++at;
+      if (first >= 0xa0) skip_ = first & 0x1f;
+    } else if (skip_ > 0) {
       const uint64_t step = std::min<uint64_t>(skip_, bytes.size() - at);
       skip_ -= step;
       at += step;

@@ -262,12 +262,9 @@ absl::Status SqlExecutor::StoreRows(const Call& call, SqlResult rows, CallResult
     ASSIGN_OR_RETURN(std::unique_ptr<ValueWriter> writer,
                      bucket_->OpenWriter(result->value_kind, OriginOf(call)));
     absl::string_view rest = rows.value;
-    if (rows.is_list) {
-      ListWriter list(std::move(writer));
-      for (; !rest.empty(); rest.remove_prefix(std::min<size_t>(rest.size(), kChunkBytesMax))) {
-        RETURN_IF_ERROR(list.Append(rest.substr(0, kChunkBytesMax)));
-      }
-      return list.Finish();
+    for (const RowsPart& part : rows.parts) {
+      RETURN_IF_ERROR(writer->Append(rest.substr(0, part.bytes), part.rows, false));
+      rest.remove_prefix(part.bytes);
     }
     for (bool first = true; !rest.empty(); first = false) {
       RETURN_IF_ERROR(writer->Append(rest.substr(0, kChunkBytesMax), 0, !first));

@@ -15,6 +15,9 @@ void Rows::Start(const std::vector<std::string>& columns) {
   slots_.clear();
   bytes_.clear();
   count_ = 0;
+  parts_.clear();
+  part_ = {};
+  parts_end_ = 0;
   for (size_t i = 0; i < columns.size(); ++i) {
     if (columns[i] == kNoColumn) continue;
     std::string key;
@@ -31,9 +34,23 @@ void Rows::Start(const std::vector<std::string>& columns) {
   value::Writer(&header_).MapHeader(static_cast<uint32_t>(slots_.size()));
 }
 
-absl::Status Rows::End() {
-  ++count_;
-  if (bytes_.size() <= bytes_max_) return absl::OkStatus();
+// The last row made part_ too large: it begins the next one. `bytes`: of both.
+void Rows::EndPart(size_t bytes) {
+  const size_t row_bytes = bytes - part_.bytes;
+  if (part_.rows > 1) {
+    parts_.push_back({.bytes = part_.bytes, .rows = part_.rows - 1});
+    parts_end_ += part_.bytes;
+    part_ = {.rows = 1};
+  }
+  part_.bytes = row_bytes;
+  if (row_bytes > kRowsPartBytes) {
+    parts_.push_back(part_);
+    parts_end_ += row_bytes;
+    part_ = {};
+  }
+}
+
+absl::Status Rows::TooLarge() const {
   return absl::ResourceExhaustedError(absl::StrCat("the query yields more than ", bytes_max_,
                                                    " bytes (stopped after ", count_,
                                                    " rows); select fewer rows or columns"));
@@ -41,7 +58,11 @@ absl::Status Rows::End() {
 
 absl::StatusOr<SqlResult> Rows::Finish(const Table* envelope) && {
   if (envelope == nullptr) {
-    return SqlResult{.is_list = true, .value = std::move(bytes_), .elements = count_};
+    if (part_.rows > 0) parts_.push_back(part_);
+    return SqlResult{.is_list = true,
+                     .value = std::move(bytes_),
+                     .elements = count_,
+                     .parts = std::move(parts_)};
   }
   if (count_ > UINT32_MAX) {
     return absl::ResourceExhaustedError(

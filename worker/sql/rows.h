@@ -41,18 +41,34 @@ class Rows final {
   // What the writer appends to.
   std::string* bytes() { return &bytes_; }
   // ResourceExhausted if the rows became too many bytes.
-  absl::Status End();
+  absl::Status End() {
+    ++count_;
+    ++part_.rows;
+    const size_t bytes = bytes_.size() - parts_end_;
+    if (bytes > kRowsPartBytes) {
+      EndPart(bytes);
+    } else {
+      part_.bytes = bytes;
+    }
+    return bytes_.size() <= bytes_max_ ? absl::OkStatus() : TooLarge();
+  }
 
   // The step's value: the rows, or `envelope` around them if there is one.
   absl::StatusOr<SqlResult> Finish(const Table* envelope) &&;
 
  private:
+  void EndPart(size_t bytes);
+  absl::Status TooLarge() const;
+
   const uint64_t bytes_max_;
   std::vector<Slot> slots_;
   std::string header_;
   std::string bytes_;
   value::Writer writer_{&bytes_};
   uint64_t count_ = 0;
+  std::vector<RowsPart> parts_;  // Full ones.
+  RowsPart part_;                // Of the rows behind these.
+  size_t parts_end_ = 0;         // Where part_ begins.
 };
 
 // The table around whose rows the result goes: input 1, if it is an envelope. Or null.

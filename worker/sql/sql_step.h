@@ -64,11 +64,19 @@ struct SqlCall {
   uint64_t result_bytes_max = 1ull << 30;
 };
 
+// Of a result's rows, some that follow each other: at most kRowsPartBytes, unless it is one row.
+inline constexpr size_t kRowsPartBytes = 256 << 10;
+struct RowsPart {
+  size_t bytes = 0;
+  uint64_t rows = 0;
+};
+
 struct SqlResult {
   // True: `value` is the rows, MessagePack dicts one after the other. False: it is one envelope.
   bool is_list = true;
   std::string value;
-  uint64_t elements = 0;  // Rows.
+  uint64_t elements = 0;        // Rows.
+  std::vector<RowsPart> parts;  // All of `value`, if it is a list.
 };
 
 // Blocks; for a pool's thread. Thread-safe.

@@ -54,6 +54,31 @@ TEST(SqliteStepTest, TheResultIsRowsWithTheirCount) {
   EXPECT_EQ(result->value, inputs[0].substr(1));
 }
 
+TEST(SqliteStepTest, TheResultComesInPartsOfWholeRows) {
+  // Rows of 100,000 bytes, two of which fit into a part, and a larger one among them.
+  std::vector<std::string> inputs(1);
+  Writer writer(&inputs[0]);
+  writer.ArrayHeader(8);
+  for (int row = 0; row < 8; ++row) {
+    writer.MapHeader(1);
+    writer.String("text");
+    writer.String(std::string(row == 5 ? 300'000 : 100'000, static_cast<char>('a' + row)));
+  }
+  const absl::StatusOr<SqlResult> result = RunSqlite(CallOf("select * from t", inputs));
+  ASSERT_TRUE(result.ok()) << result.status();
+  std::vector<uint64_t> rows;
+  size_t bytes = 0;
+  for (const RowsPart& part : result->parts) {
+    rows.push_back(part.rows);
+    bytes += part.bytes;
+    EXPECT_TRUE(part.bytes <= kRowsPartBytes || part.rows == 1);
+    EXPECT_TRUE(bytes == result->value.size() || (result->value[bytes] & 0xf0) == 0x80);
+  }
+  EXPECT_EQ(rows, (std::vector<uint64_t>{2, 2, 1, 1, 2}));
+  EXPECT_EQ(bytes, result->value.size());
+  EXPECT_EQ(result->value, inputs[0].substr(1));
+}
+
 TEST(SqliteStepTest, NoInputIsNeeded) {
   EXPECT_EQ(Query("select 1 as a, 'x' as b, null as c, 1.5 as d, x'00ff' as e"),
             R"([{"a": 1, "b": "x", "c": null, "d": 1.5, "e": {"$bytes": "AP8="}}])");
