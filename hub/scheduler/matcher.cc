@@ -252,8 +252,7 @@ uint32_t Scheduler::Impl::TakeFrom(RunQueue* queue, Worker* worker, uint32_t mos
 bool Scheduler::Impl::TakeTask(RunQueue* queue, TaskRef* task) {
   while (true) {
     while (!queue->tasks.empty()) {
-      *task = queue->tasks.front();
-      queue->tasks.pop_front();
+      *task = queue->tasks.PopFront();
       if (!IsReady(*task)) continue;
       const uint32_t node = queue->run->NodeOf(*task->item, task->vertex);
       RunQueue* right = QueueOf(queue->run, queue->run->graph().program().nodes[node].step);

@@ -59,9 +59,9 @@ RunQueue* ReadyQueue::QueueFor(Run* run, Pool pool, absl::string_view scope_name
 
 void ReadyQueue::Push(RunQueue* queue, const TaskRef& task, bool front) {
   if (front) {
-    queue->tasks.push_front(task);
+    queue->tasks.PushFront(task);
   } else {
-    queue->tasks.push_back(task);
+    queue->tasks.PushBack(task);
   }
   Enter(queue);
 }
@@ -147,9 +147,8 @@ void ReadyQueue::Drop(Run* run) {
 void ReadyQueue::ReleaseHeld() {
   for (const auto& [run, queues] : queues_) {
     for (const auto& queue : queues.all) {
-      for (const TaskRef& task : queue->held) Push(queue.get(), task, /*front=*/false);
-      queue->held.clear();
-      queue->held.shrink_to_fit();
+      TaskFifo held = std::exchange(queue->held, {});
+      while (!held.empty()) Push(queue.get(), held.PopFront(), /*front=*/false);
     }
   }
 }

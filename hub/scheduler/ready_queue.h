@@ -19,20 +19,9 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "hub/scheduler/run.h"
+#include "hub/scheduler/task_fifo.h"
 
 namespace bue::hub {
-
-struct TaskRef {
-  Item* item = nullptr;
-  uint64_t serial = 0;  // The item's, when the task became ready.
-  uint32_t vertex = 0;
-};
-
-// Whether the entry is still true.
-inline bool IsReady(const TaskRef& task) {
-  return task.item->serial == task.serial &&
-         task.item->vertices[task.vertex].state == VertexState::kReady;
-}
 
 // What one run has ready for one pool, scope and priority.
 struct RunQueue {
@@ -42,11 +31,11 @@ struct RunQueue {
   int32_t priority = 0;
   uint32_t taken = 0;  // Since its turn began.
   bool in_ring = false;
-  std::deque<TaskRef> tasks;
+  TaskFifo tasks;
   // Instances that can begin items: loops within begun items, then those of the top level.
   std::deque<uint64_t> inner_cursors;
   std::deque<uint64_t> cursors;
-  std::vector<TaskRef> held;  // After a restart: may be running somewhere.
+  TaskFifo held;  // After a restart: may be running somewhere.
 
   bool empty() const { return tasks.empty() && inner_cursors.empty() && cursors.empty(); }
   std::deque<uint64_t>& next_cursors() { return inner_cursors.empty() ? cursors : inner_cursors; }
@@ -65,7 +54,7 @@ class ReadyQueue {
 
   void Push(RunQueue* queue, const TaskRef& task, bool front);
   void PushCursor(RunQueue* queue, uint64_t instance, bool inner);
-  void Hold(RunQueue* queue, const TaskRef& task) { queue->held.push_back(task); }
+  void Hold(RunQueue* queue, const TaskRef& task) { queue->held.PushBack(task); }
 
   // The next run's queue in the order of `scopes`, then priority (`priority_first`: the reverse of
   // that; `reverse`: both from the low end). Empty `scopes`: all of them, priority first. Null:

@@ -385,7 +385,9 @@ void Scheduler::Impl::HandleLearned(const LearnedMode& learned) {
       ++worker->held[static_cast<size_t>(lease->pool)];
     }
   }
-  for (const TaskRef& task : std::exchange(queue->tasks, {})) {
+  TaskFifo tasks = std::exchange(queue->tasks, {});
+  while (!tasks.empty()) {
+    const TaskRef task = tasks.PopFront();
     if (!IsReady(task)) continue;
     const uint32_t node = run->NodeOf(*task.item, task.vertex);
     ready_.Push(QueueOf(run, run->graph().program().nodes[node].step), task, /*front=*/false);

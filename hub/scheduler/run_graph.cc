@@ -145,20 +145,25 @@ void RunGraph::FindUnits(const std::vector<Edge>& edges, const std::vector<Edge>
     vertices_[v].unit = unit;
   }
   regions_[0].units = units;
-  unit_begin_.assign(units + 1, 0);
-  for (uint32_t v = 0; v < parent.size(); ++v) ++unit_begin_[vertices_[v].unit + 1];
-  std::partial_sum(unit_begin_.begin(), unit_begin_.end(), unit_begin_.begin());
-  unit_vertices_.resize(parent.size());
-  std::vector<uint32_t> next(unit_begin_.begin(), unit_begin_.end() - 1);
-  for (uint32_t v = 0; v < parent.size(); ++v) unit_vertices_[next[vertices_[v].unit]++] = v;
+  if (units < parent.size()) {
+    unit_begin_.assign(units + 1, 0);
+    for (uint32_t v = 0; v < parent.size(); ++v) ++unit_begin_[vertices_[v].unit + 1];
+    std::partial_sum(unit_begin_.begin(), unit_begin_.end(), unit_begin_.begin());
+    unit_vertices_.resize(parent.size());
+    std::vector<uint32_t> next(unit_begin_.begin(), unit_begin_.end() - 1);
+    for (uint32_t v = 0; v < parent.size(); ++v) unit_vertices_[next[vertices_[v].unit]++] = v;
+  }
   uint32_t largest = 0;
-  for (uint32_t r = 1; r < regions_.size(); ++r) largest = std::max(largest, regions_[r].count);
+  for (uint32_t r = unit_begin_.empty() ? 0 : 1; r < regions_.size(); ++r) {
+    largest = std::max(largest, regions_[r].count);
+  }
   all_vertices_.resize(largest);
   std::iota(all_vertices_.begin(), all_vertices_.end(), 0);
 }
 
 absl::Span<const uint32_t> RunGraph::unit_vertices(uint32_t region, uint32_t unit) const {
   if (region != 0) return absl::MakeConstSpan(all_vertices_).first(regions_[region].count);
+  if (unit_begin_.empty()) return absl::MakeConstSpan(all_vertices_).subspan(unit, 1);
   return absl::MakeConstSpan(unit_vertices_)
       .subspan(unit_begin_[unit], unit_begin_[unit + 1] - unit_begin_[unit]);
 }
@@ -243,6 +248,7 @@ void RunGraph::FindCycles() {
 
 RunGraph::Adjacency RunGraph::Pack(std::vector<Edge> edges) const {
   Adjacency packed;
+  if (edges.empty()) return packed;
   packed.begin.assign(vertices_.size() + 1, 0);
   packed.to.resize(edges.size());
   for (const Edge& edge : edges) ++packed.begin[regions_[edge.region].first + edge.from + 1];
@@ -254,16 +260,20 @@ RunGraph::Adjacency RunGraph::Pack(std::vector<Edge> edges) const {
   return packed;
 }
 
-absl::Span<const uint32_t> RunGraph::dependents(uint32_t region, uint32_t v) const {
+absl::Span<const uint32_t> RunGraph::Edges(const Adjacency& adjacency, uint32_t region,
+                                           uint32_t v) const {
+  if (adjacency.begin.empty()) return {};
   const uint32_t g = regions_[region].first + v;
-  return absl::MakeConstSpan(dependents_.to)
-      .subspan(dependents_.begin[g], dependents_.begin[g + 1] - dependents_.begin[g]);
+  return absl::MakeConstSpan(adjacency.to)
+      .subspan(adjacency.begin[g], adjacency.begin[g + 1] - adjacency.begin[g]);
+}
+
+absl::Span<const uint32_t> RunGraph::dependents(uint32_t region, uint32_t v) const {
+  return Edges(dependents_, region, v);
 }
 
 absl::Span<const uint32_t> RunGraph::loops_over(uint32_t region, uint32_t v) const {
-  const uint32_t g = regions_[region].first + v;
-  return absl::MakeConstSpan(loops_over_.to)
-      .subspan(loops_over_.begin[g], loops_over_.begin[g + 1] - loops_over_.begin[g]);
+  return Edges(loops_over_, region, v);
 }
 
 }  // namespace bue::hub

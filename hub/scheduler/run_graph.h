@@ -24,15 +24,15 @@ inline constexpr uint32_t kNoVertex = UINT32_MAX;
 class RunGraph {
  public:
   struct Vertex {
-    bool is_loop = false;
-    bool is_source = false;  // A task that a loop iterates over.
-    bool kept = false;       // Its value (a loop: its instance) outlives the item.
-    bool final = false;      // A task whose value no other vertex takes: a result.
-    bool held = false;       // Its value stays when the run has ended: final, or named in the
-                             // script at the top level or for a fan-in.
-    uint32_t index = 0;      // Node or region.
-    uint32_t needed = 0;     // Vertices of the item it waits for.
-    uint32_t unit = 0;       // Connected component; 0 but at the top level.
+    bool is_loop : 1 = false;
+    bool is_source : 1 = false;  // A task that a loop iterates over.
+    bool kept : 1 = false;       // Its value (a loop: its instance) outlives the item.
+    bool final : 1 = false;      // A task whose value no other vertex takes: a result.
+    bool held : 1 = false;       // Its value stays when the run has ended: final, or named in the
+                                 // script at the top level or for a fan-in.
+    uint32_t index = 0;          // Node or region.
+    uint32_t needed = 0;         // Vertices of the item it waits for.
+    uint32_t unit = 0;           // Connected component; 0 but at the top level.
   };
 
   struct RegionInfo {
@@ -96,7 +96,8 @@ class RunGraph {
     uint32_t to;
   };
   struct Adjacency {
-    std::vector<uint32_t> begin;  // By vertex in the table of all, one more at the end.
+    // By vertex in the table of all, one more at the end; empty: there is no edge.
+    std::vector<uint32_t> begin;
     std::vector<uint32_t> to;
   };
 
@@ -107,6 +108,7 @@ class RunGraph {
   void FindKept();
   void FindRoots();
   void FindCycles();
+  absl::Span<const uint32_t> Edges(const Adjacency& adjacency, uint32_t region, uint32_t v) const;
   Adjacency Pack(std::vector<Edge> edges) const;
   Vertex& at(uint32_t region, uint32_t v) { return vertices_[regions_[region].first + v]; }
 
@@ -116,9 +118,10 @@ class RunGraph {
   std::vector<uint32_t> vertex_of_node_;
   Adjacency dependents_;
   Adjacency loops_over_;
-  std::vector<uint32_t> unit_begin_;  // Into unit_vertices_, by unit of the top level.
+  // Into unit_vertices_, by unit of the top level; empty: each vertex there is a unit of its own.
+  std::vector<uint32_t> unit_begin_;
   std::vector<uint32_t> unit_vertices_;
-  std::vector<uint32_t> all_vertices_;  // 0, 1, … as many as the largest body has.
+  std::vector<uint32_t> all_vertices_;  // 0, 1, … as many as any region has.
   std::vector<StepCount> step_counts_;
   bool acyclic_ = true;
 };
