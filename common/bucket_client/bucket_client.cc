@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
@@ -37,12 +38,12 @@ size_t PickBucket(const Origin& origin, size_t buckets) {
 
 // Everything about one bucket.
 struct Connection {
-  Connection(const BucketClientOptions& options, std::string target)
+  Connection(const BucketClientOptions& options, std::string target, GetPipe::OnForeign on_foreign)
       : bucket(std::move(target)),
         channel(MakeChannel(bucket, options.token)),
         stub(v1::Bucket::NewStub(channel)),
         puts(channel, PipeOptionsOf(options, bucket)),
-        gets(channel, PipeOptionsOf(options, bucket)) {}
+        gets(channel, PipeOptionsOf(options, bucket), std::move(on_foreign)) {}
 
   static PipeOptions PipeOptionsOf(const BucketClientOptions& options, const std::string& bucket) {
     return {.bucket = bucket,
@@ -146,7 +147,8 @@ class Client final : public BucketClient {
  public:
   explicit Client(BucketClientOptions options) : options_(std::move(options)) {
     for (const std::string& bucket : options_.buckets) {
-      connections_.push_back(std::make_unique<Connection>(options_, bucket));
+      connections_.push_back(std::make_unique<Connection>(
+          options_, bucket, [this](GetPipe::Fetch fetch) { AddHomeless(std::move(fetch)); }));
     }
   }
 
@@ -156,10 +158,14 @@ class Client final : public BucketClient {
       stopping_ = true;
     }
     if (ticker_.joinable()) ticker_.join();
-    FailHomeless();
+    Shutdown();
   }
 
   void Shutdown() override {
+    {
+      absl::MutexLock lock(&mutex_);
+      closed_ = true;
+    }
     for (const auto& connection : connections_) {
       connection->puts.Shutdown();
       connection->gets.Shutdown();
@@ -216,10 +222,9 @@ class Client final : public BucketClient {
       GetPipe::Fetch fetch{.item = items[i], .batch = batch, .index = i};
       if (Connection* const connection = KnownOwner(items[i].address)) {
         groups[connection].push_back(std::move(fetch));
-        continue;
+      } else {
+        AddHomeless(std::move(fetch));
       }
-      absl::MutexLock lock(&mutex_);
-      homeless_.push_back(std::move(fetch));
     }
     for (auto& [connection, fetches] : groups) connection->gets.Get(std::move(fetches));
   }
@@ -231,8 +236,19 @@ class Client final : public BucketClient {
 
   absl::StatusOr<std::unique_ptr<ValueReader>> OpenReader(uint64_t address, uint64_t first,
                                                           uint64_t count) override {
-    ASSIGN_OR_RETURN(Connection* const connection, FindOwner(address));
-    return connection->gets.OpenReader({.address = address, .first = first, .count = count});
+    const GetItem item{.address = address, .first = first, .count = count};
+    Connection* connection = KnownOwner(address);
+    if (connection == nullptr) {
+      ASSIGN_OR_RETURN(connection, AskForOwner(address));
+    }
+    absl::StatusOr<std::unique_ptr<ValueReader>> reader = connection->gets.OpenReader(item);
+    if (IsOfAnotherStore(reader.status())) {
+      ASSIGN_OR_RETURN(connection, AskForOwner(address));
+      reader = connection->gets.OpenReader(item);
+    }
+    RETURN_IF_ERROR(reader.status());
+    return std::unique_ptr<ValueReader>(
+        std::make_unique<Reader>(this, address, *std::move(reader)));
   }
 
   absl::Status Delete(std::vector<uint64_t> addresses) override {
@@ -249,7 +265,7 @@ class Client final : public BucketClient {
       if (connection != nullptr) {
         groups[connection].push_back(address);
       } else {
-        failed = NoOwner(address);
+        failed = absl::FailedPreconditionError(NoOwner(address));
       }
     }
     const absl::Time deadline = absl::Now() + options_.patience;
@@ -269,8 +285,16 @@ class Client final : public BucketClient {
 
   absl::StatusOr<std::vector<ListedObject>> List(uint64_t after, size_t limit,
                                                  const std::string& hub) override {
-    ASSIGN_OR_RETURN(Connection* const connection, FindOwner(after));
+    Connection* connection = KnownOwner(after);
+    if (connection == nullptr) {
+      ASSIGN_OR_RETURN(connection, AskForOwner(after));
+    }
     return connection->List(after, limit, hub, absl::Now() + options_.patience);
+  }
+
+  bool StoreIsGone(uint16_t store) const override {
+    absl::MutexLock lock(&mutex_);
+    return gone_stores_.contains(store);
   }
 
   absl::StatusOr<std::vector<BucketInfo>> Info(absl::Duration timeout) override {
@@ -283,6 +307,29 @@ class Client final : public BucketClient {
   }
 
  private:
+  // A reader whose bucket may come back as another store while it is read.
+  class Reader final : public ValueReader {
+   public:
+    Reader(Client* client, uint64_t address, std::unique_ptr<ValueReader> reader)
+        : client_(client), address_(address), reader_(std::move(reader)) {}
+
+    absl::StatusOr<std::optional<Chunk>> Next() override {
+      absl::StatusOr<std::optional<Chunk>> chunk = reader_->Next();
+      if (IsOfAnotherStore(chunk.status())) {
+        RETURN_IF_ERROR(client_->AskForOwner(address_).status());
+      }
+      return chunk;
+    }
+    ObjectKind kind() const override { return reader_->kind(); }
+    uint64_t total_bytes() const override { return reader_->total_bytes(); }
+    uint64_t total_elements() const override { return reader_->total_elements(); }
+
+   private:
+    Client* const client_;
+    const uint64_t address_;
+    const std::unique_ptr<ValueReader> reader_;
+  };
+
   // Null: no bucket had this store when they were last asked.
   Connection* KnownOwner(uint64_t address) const {
     absl::MutexLock lock(&mutex_);
@@ -290,12 +337,22 @@ class Client final : public BucketClient {
     return found == by_store_.end() ? nullptr : found->second;
   }
 
-  // Asks the buckets if need be: one may have been started on another directory since.
-  absl::StatusOr<Connection*> FindOwner(uint64_t address) {
+  // Asks the buckets: one may have been started on another directory since. Waits for those that
+  // are away, since what is asked for may be theirs.
+  absl::StatusOr<Connection*> AskForOwner(uint64_t address) {
+    const absl::Time deadline = absl::Now() + options_.patience;
+    absl::Status asked;
+    do {
+      asked = FindStores(std::min(deadline, absl::Now() + kAskFor));
+    } while (absl::IsUnavailable(asked) && absl::Now() < deadline && !closed());
+    RETURN_IF_ERROR(asked);
     if (Connection* const known = KnownOwner(address)) return known;
-    RETURN_IF_ERROR(FindStores(absl::Now() + kAskFor));
-    if (Connection* const known = KnownOwner(address)) return known;
-    return NoOwner(address);
+    return StoreGone(address);
+  }
+
+  bool closed() const {
+    absl::MutexLock lock(&mutex_);
+    return closed_;
   }
 
   // Asks every bucket which store it is.
@@ -313,18 +370,48 @@ class Client final : public BucketClient {
     }
     absl::MutexLock lock(&mutex_);
     by_store_ = std::move(by_store);
+    for (const auto& [store, connection] : by_store_) gone_stores_.erase(store);
     return absl::OkStatus();
   }
 
-  absl::Status NoOwner(uint64_t address) const {
+  // The answer for an address of a store that none of the buckets is, now that all have answered.
+  absl::Status StoreGone(uint64_t address) {
+    const absl::Status status = absl::NotFoundError(NoOwner(address));
+    bool first;
+    {
+      absl::MutexLock lock(&mutex_);
+      first = gone_stores_.insert(StoreOf(address)).second;
+    }
+    if (first && options_.on_store_gone) {
+      options_.on_store_gone(StoreOf(address), std::string(status.message()));
+    }
+    return status;
+  }
+
+  std::string NoOwner(uint64_t address) const {
     absl::MutexLock lock(&mutex_);
     std::string known;
     for (const auto& [store, connection] : by_store_) {
       absl::StrAppend(&known, known.empty() ? "" : ", ", connection->bucket, " is store ", store);
     }
-    return absl::FailedPreconditionError(
-        absl::StrFormat("object %016x lies in store %d, which is none of the buckets given (%s)",
-                        address, StoreOf(address), known));
+    return absl::StrFormat("object %016x lies in store %d, which none of the buckets is (%s)",
+                           address, StoreOf(address), known);
+  }
+
+  // For the next tick.
+  void AddHomeless(GetPipe::Fetch fetch) {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (!closed_) {
+        homeless_.push_back(std::move(fetch));
+        return;
+      }
+    }
+    FailClosed(fetch);
+  }
+
+  static void FailClosed(const GetPipe::Fetch& fetch) {
+    fetch.batch->Answer(fetch.index, absl::CancelledError("the bucket client was closed"));
   }
 
   void FailHomeless() {
@@ -333,9 +420,7 @@ class Client final : public BucketClient {
       absl::MutexLock lock(&mutex_);
       homeless.swap(homeless_);
     }
-    for (const GetPipe::Fetch& fetch : homeless) {
-      fetch.batch->Answer(fetch.index, absl::CancelledError("the bucket client was closed"));
-    }
+    for (const GetPipe::Fetch& fetch : homeless) FailClosed(fetch);
   }
 
   // Gets of stores that were not known: once the buckets have said which they are, they go there,
@@ -352,12 +437,15 @@ class Client final : public BucketClient {
       const uint64_t address = fetch.item.address;
       const std::shared_ptr<GetBatch> batch = fetch.batch;
       const size_t index = fetch.index;
-      if (Connection* const connection = KnownOwner(address)) {
+      if (!asked.ok()) {
+        batch->Answer(index, asked);
+      } else if (Connection* const connection = KnownOwner(address)) {
+        fetch.moved = true;
         std::vector<GetPipe::Fetch> one;
         one.push_back(std::move(fetch));
         connection->gets.Get(std::move(one));
       } else {
-        batch->Answer(index, asked.ok() ? NoOwner(address) : asked);
+        batch->Answer(index, StoreGone(address));
       }
     }
   }
@@ -382,6 +470,8 @@ class Client final : public BucketClient {
   mutable absl::Mutex mutex_;
   absl::flat_hash_map<uint16_t, Connection*> by_store_ ABSL_GUARDED_BY(mutex_);
   std::vector<GetPipe::Fetch> homeless_ ABSL_GUARDED_BY(mutex_);  // For the next tick.
+  absl::flat_hash_set<uint16_t> gone_stores_ ABSL_GUARDED_BY(mutex_);
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread ticker_;
 };

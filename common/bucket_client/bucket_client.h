@@ -4,8 +4,9 @@
 // A bucket whose disk is nearly full is waited for, without limit: puts and writers go on when it
 // has room again. A bucket that restarts is waited for: unacknowledged puts and unanswered gets are
 // sent again, streaming reads go on where they were. Only streaming writes fail (Unavailable): the
-// attempt that writes is to be tried again. NotFound and DataLoss come from the bucket that owns
-// the address and mean that the data is gone for good; every other error means "not now".
+// attempt that writes is to be tried again. NotFound and DataLoss mean that the data is gone for
+// good: the bucket that owns the address says so, or every bucket was asked and none is the store
+// that the address names (any more). Every other error means "not now".
 //
 // Thread-safe. Callbacks run on threads of the client or of gRPC, at most once, never under a lock
 // of the client, and must not block.
@@ -114,6 +115,9 @@ struct BucketClientOptions {
   // Called when a bucket's disk is nearly full, with its message, and with an empty one when there
   // is room again: what is put waits in between. Each once.
   std::function<void(const std::string& bucket, const std::string& why)> on_waiting;
+  // Called when something of a store was asked for that is gone, as StoreIsGone has it, with the
+  // message. Once for each store.
+  std::function<void(uint16_t store, const std::string& why)> on_store_gone;
   // Bytes that a reader may be sent ahead of Next().
   uint64_t read_bytes_max = 2 << 20;
 };
@@ -183,6 +187,10 @@ class BucketClient {
   // Blocks.
   virtual absl::StatusOr<std::vector<ListedObject>> List(uint64_t after, size_t limit,
                                                          const std::string& hub = "");
+
+  // Whether the last answer for something of this store was NotFound because none of the buckets is
+  // that store (any more): all that it held is gone. A bucket was started on another directory.
+  virtual bool StoreIsGone(uint16_t) const { return false; }
 
   // Asks every bucket, now. Blocks.
   virtual absl::StatusOr<std::vector<BucketInfo>> Info(absl::Duration timeout) = 0;

@@ -33,11 +33,14 @@ void GetBatch::Answer(size_t index, absl::StatusOr<Fetched> fetched) {
   if (missing_.fetch_sub(1) == 1) done_(std::move(results_));
 }
 
+bool IsOfAnotherStore(const absl::Status& status) { return absl::IsFailedPrecondition(status); }
+
 class GetPipe::Core final : public PipeOwner<v1::GetRequest, v1::GetReply>,
                             public std::enable_shared_from_this<GetPipe::Core> {
  public:
-  Core(std::shared_ptr<grpc::Channel> channel, const PipeOptions& options)
+  Core(std::shared_ptr<grpc::Channel> channel, const PipeOptions& options, OnForeign on_foreign)
       : options_(options),
+        on_foreign_(std::move(on_foreign)),
         stub_(v1::Bucket::NewStub(std::move(channel))),
         stream_(&mutex_, this, options,
                 [this](auto* context, auto* reactor) { stub_->async()->Get(context, reactor); }) {}
@@ -184,7 +187,7 @@ class GetPipe::Core final : public PipeOwner<v1::GetRequest, v1::GetReply>,
     }
     for (const std::shared_ptr<GetOp>& op : finished) {
       if (auto* const fetch = dynamic_cast<FetchOp*>(op.get())) {
-        fetch->fetch().batch->Answer(fetch->fetch().index, std::move(fetch->result()));
+        Answer(fetch->fetch(), std::move(fetch->result()));
       }
     }
   }
@@ -201,6 +204,14 @@ class GetPipe::Core final : public PipeOwner<v1::GetRequest, v1::GetReply>,
 
   static absl::Status ClosedError() {
     return PipeStream<v1::GetRequest, v1::GetReply>::ClosedError();
+  }
+
+  void Answer(const Fetch& fetch, absl::StatusOr<Fetched> result) const {
+    if (IsOfAnotherStore(result.status()) && !fetch.moved) {
+      on_foreign_(fetch);
+    } else {
+      fetch.batch->Answer(fetch.index, std::move(result));
+    }
   }
 
   uint64_t Add(std::shared_ptr<GetOp> op) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -259,6 +270,7 @@ class GetPipe::Core final : public PipeOwner<v1::GetRequest, v1::GetReply>,
   }
 
   const PipeOptions options_;
+  const OnForeign on_foreign_;
 
   mutable absl::Mutex mutex_;
   std::unique_ptr<v1::Bucket::Stub> stub_;  // Guarded by mutex_. Null once shut down.
@@ -303,8 +315,9 @@ class PipeReader final : public ValueReader {
 
 }  // namespace
 
-GetPipe::GetPipe(std::shared_ptr<grpc::Channel> channel, const PipeOptions& options)
-    : core_(std::make_shared<Core>(std::move(channel), options)),
+GetPipe::GetPipe(std::shared_ptr<grpc::Channel> channel, const PipeOptions& options,
+                 OnForeign on_foreign)
+    : core_(std::make_shared<Core>(std::move(channel), options, std::move(on_foreign))),
       read_bytes_max_(options.read_bytes_max) {}
 
 GetPipe::~GetPipe() { Shutdown(); }

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -39,19 +40,25 @@ class GetBatch {
   const BucketClient::GetDone done_;
 };
 
+// Whether a bucket says that the address is another store's.
+bool IsOfAnotherStore(const absl::Status& status);
+
 class GetPipe {
  public:
-  GetPipe(std::shared_ptr<grpc::Channel> channel, const PipeOptions& options);
+  struct Fetch {
+    GetItem item;
+    std::shared_ptr<GetBatch> batch;
+    size_t index = 0;
+    bool moved = false;  // The bucket has just said that it is this store.
+  };
+  // Takes what the bucket says is another store's, once: `moved` ones are answered with that.
+  using OnForeign = std::function<void(Fetch)>;
+  GetPipe(std::shared_ptr<grpc::Channel> channel, const PipeOptions& options, OnForeign on_foreign);
   ~GetPipe();  // As Shutdown.
 
   // Fails what is under way and what comes later with Cancelled; returns after the last callback.
   void Shutdown();
 
-  struct Fetch {
-    GetItem item;
-    std::shared_ptr<GetBatch> batch;
-    size_t index = 0;
-  };
   void Get(std::vector<Fetch> fetches);
 
   // Blocks until the first part is here.

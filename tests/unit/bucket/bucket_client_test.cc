@@ -83,11 +83,12 @@ TEST_F(BucketClientTest, ADeletedObjectIsNotFound) {
   EXPECT_TRUE(absl::IsNotFound(client_->OpenReader(address).status()));
 }
 
-TEST_F(BucketClientTest, AnUnknownStoreIsNotGone) {
+TEST_F(BucketClientTest, AStoreThatNoBucketIsIsGone) {
   const uint64_t foreign = MakeAddress(static_cast<uint16_t>(bucket_->store_id() ^ 1), 4);
   const absl::Status status = GetOne({.address = foreign}).status();
-  EXPECT_TRUE(absl::IsFailedPrecondition(status));
+  EXPECT_TRUE(absl::IsNotFound(status));
   EXPECT_TRUE(absl::StrContains(status.message(), bucket_->address())) << status;
+  EXPECT_TRUE(client_->StoreIsGone(StoreOf(foreign)));
 }
 
 TEST_F(BucketClientTest, LargeValuesAreOnlyAnnounced) {

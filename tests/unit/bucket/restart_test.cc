@@ -81,6 +81,9 @@ TEST_F(RestartTest, NothingAcknowledgedIsLost) {
 }
 
 TEST_F(RestartTest, ABucketOnAnotherDirectoryIsTakenForWhatItIs) {
+  std::vector<uint16_t> gone_stores;  // Said by the client's own thread, before its answer.
+  Connect(
+      {.on_store_gone = [&](uint16_t store, const std::string&) { gone_stores.push_back(store); }});
   const uint64_t lost = PutOne({.data = "lost"});
   StopBucket();
   options_.data_dir += "-2";
@@ -90,10 +93,57 @@ TEST_F(RestartTest, ABucketOnAnotherDirectoryIsTakenForWhatItIs) {
   const FetchedAll fetched = Get({{.address = here}, {.address = lost}});
   ASSERT_TRUE(fetched[0].ok()) << fetched[0].status();
   EXPECT_EQ(fetched[0]->data, "here");
-  EXPECT_TRUE(absl::IsFailedPrecondition(fetched[1].status())) << fetched[1].status();
+  EXPECT_TRUE(absl::IsNotFound(fetched[1].status())) << fetched[1].status();
+  EXPECT_TRUE(absl::IsNotFound(GetOne({.address = lost + 1}).status()));
+  EXPECT_TRUE(client_->StoreIsGone(StoreOf(lost)));
+  EXPECT_EQ(gone_stores, std::vector<uint16_t>{StoreOf(lost)});
+  EXPECT_TRUE(absl::IsNotFound(GetOne({.address = here + 1000}).status()));
+  EXPECT_FALSE(client_->StoreIsGone(StoreOf(here)));
   EXPECT_EQ(ReadAll(client_->OpenReader(here)->get()), "here");
   EXPECT_TRUE(absl::IsFailedPrecondition(client_->Delete({lost, here})));
   EXPECT_TRUE(absl::IsNotFound(Get({{.address = here}})[0].status()));
+}
+
+TEST_F(RestartTest, WhatIsReadWhileItsStoreGoesIsGone) {
+  Connect({.read_bytes_max = 1 << 20});
+  const uint64_t lost = Write(ObjectKind::kBytes, std::string(8 << 20, 'x'), 0);
+  auto reader = *client_->OpenReader(lost);
+  ASSERT_TRUE(reader->Next().ok());
+  StopBucket();
+  options_.data_dir += "-2";
+  StartBucket();
+  absl::Status status;
+  while (status.ok()) {
+    const auto chunk = reader->Next();
+    ASSERT_TRUE(!chunk.ok() || chunk->has_value()) << "read to its end";
+    status = chunk.status();
+  }
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+  EXPECT_TRUE(absl::IsNotFound(client_->OpenReader(lost).status()));
+}
+
+TEST_F(RestartTest, AStoreIsNotGoneWhileABucketIsAway) {
+  BucketOptions other_options = options_;
+  other_options.binding = "127.0.0.1:0";
+  other_options.data_dir += "-other";
+  auto other = *Bucket::Start(other_options);
+  other_options.binding = other->address();
+  client_ = *BucketClient::Connect({.buckets = {bucket_->address(), other->address()}});
+  const uint64_t one = PutOne({.origin = {.run = 1}, .data = "one"});
+  StopBucket();
+  other.reset();
+  // The two directories change places: nothing is lost, but one of them is away for now.
+  std::swap(options_.data_dir, other_options.data_dir);
+  StartBucket();
+  const absl::Status asked = GetOne({.address = one}).status();
+  EXPECT_TRUE(absl::IsUnavailable(asked)) << asked;
+  other = *Bucket::Start(other_options);
+  absl::StatusOr<Fetched> fetched = GetOne({.address = one});
+  while (absl::IsUnavailable(fetched.status())) fetched = GetOne({.address = one});
+  ASSERT_TRUE(fetched.ok()) << fetched.status();
+  EXPECT_EQ(fetched->data, "one");
+  EXPECT_FALSE(client_->StoreIsGone(StoreOf(one)));
+  client_.reset();
 }
 
 TEST_F(RestartTest, AStreamingWriterFailsAndTheNextSucceeds) {
