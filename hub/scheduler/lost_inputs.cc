@@ -1,42 +1,57 @@
 // A task's input is gone from the bucket: what made it runs again, where nobody can tell the
-// difference; else the unit starts over, and at the top level the task fails.
+// difference; else the unit starts over, and at the top level the task fails. If all that lay in a
+// store is gone, so do the producers of the task's other inputs that lay there.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/bucket_client/object.h"
 #include "hub/scheduler/scheduler_impl.h"
 
 namespace bue::hub {
 
 // Where a lost value came from.
 struct Scheduler::Impl::LostValue {
-  Item* holder = nullptr;  // Null: the task does not take such a value.
-  uint32_t vertex = 0;     // Of the holder: the task that made it, or the loop it was made in.
-  Instance* instance = nullptr;  // Of that loop: the item below made it.
-  uint64_t index = 0;
+  Item* holder = nullptr;
+  uint32_t vertex = 0;  // Of the holder: the task that made it, or the loop it was made in.
+  Instance* instance = nullptr;  // Of that loop: the items below made it.
+  std::vector<uint64_t> items;
 };
 
 namespace {
 
-// The item of `instance` in which, at whatever depth, the value at `address` was made.
-bool FindItemOf(Run* run, const Instance& instance, uint64_t address, uint64_t* index) {
+// Items that start over at once: each takes memory until it ends. If there are more, the task finds
+// the next ones gone when these have ended.
+constexpr size_t kItemsAtOnce = 65536;
+
+bool IsGone(uint64_t value, uint64_t address, bool store) {
+  if (value == 0) return false;  // None lies nowhere.
+  return store ? StoreOf(value) == StoreOf(address) : value == address;
+}
+
+// The first `most` items of `instance` in which, at whatever depth, something was made that `lost`
+// says is lost.
+template <typename IsLost>
+std::vector<uint64_t> FindItemsOf(Run* run, const Instance& instance, const IsLost& lost,
+                                  size_t most) {
   const RunGraph& graph = run->graph();
   const std::vector<uint32_t>& columns = graph.region(instance.region).kept_columns;
-  bool found = false;
+  std::vector<uint64_t> items;
   instance.kept.Visit(0, [&](uint64_t item, absl::Span<const uint64_t> values) {
+    bool found = false;
     for (size_t i = 0; i < columns.size() && !found; ++i) {
       if (!graph.vertex(instance.region, columns[i]).is_loop) {
-        found = values[i] == address;
+        found = lost(values[i]);
         continue;
       }
-      uint64_t inner_index = 0;
       const Instance* inner = run->FindInstance(values[i]);
-      found = inner != nullptr && FindItemOf(run, *inner, address, &inner_index);
+      found = inner != nullptr && !FindItemsOf(run, *inner, lost, 1).empty();
     }
-    if (found) *index = item;
-    return !found;
+    if (found) items.push_back(item);
+    return items.size() < most;
   });
-  return found;
+  return items;
 }
 
 // A task of the item in whose name it can start over. kNoVertex: it has none.
@@ -51,8 +66,23 @@ uint32_t FindAsker(Run* run, const Item& item) {
 
 }  // namespace
 
-Scheduler::Impl::LostValue Scheduler::Impl::FindLost(Run* run, Item* item, uint32_t v,
-                                                     uint64_t address) {
+// What the task takes that is gone.
+std::vector<Scheduler::Impl::LostValue> Scheduler::Impl::FindLost(Run* run, Item* item, uint32_t v,
+                                                                  const Gone& gone) {
+  std::vector<LostValue> found;
+  // A task may take one value several times, and several of one loop.
+  const auto add = [&](LostValue lost) {
+    for (LostValue& other : found) {
+      if (other.holder != lost.holder || other.vertex != lost.vertex) continue;
+      std::vector<uint64_t> items;
+      std::set_union(other.items.begin(), other.items.end(), lost.items.begin(), lost.items.end(),
+                     std::back_inserter(items));
+      other.items = std::move(items);
+      return;
+    }
+    found.push_back(std::move(lost));
+  };
+  const auto is_gone = [&](uint64_t value) { return IsGone(value, gone.address, gone.store); };
   const RunGraph& graph = run->graph();
   const Program& program = graph.program();
   const Node& node = program.nodes[run->NodeOf(*item, v)];
@@ -63,11 +93,12 @@ Scheduler::Impl::LostValue Scheduler::Impl::FindLost(Run* run, Item* item, uint3
       if (source == kNoNode) continue;
       const auto& segments = element->instance->segments;
       if (std::none_of(segments.begin(), segments.end(),
-                       [&](const auto& segment) { return segment.address == address; })) {
+                       [&](const auto& segment) { return is_gone(segment.address); })) {
         continue;
       }
-      return {.holder = Run::Around(item, program.nodes[source].region),
-              .vertex = graph.vertex_of_node(source)};
+      add({.holder = Run::Around(item, program.nodes[source].region),
+           .vertex = graph.vertex_of_node(source)});
+      continue;
     }
     const uint32_t from = program.nodes[input.index].region;
     const uint32_t common = graph.common_region(from, node.region);
@@ -75,39 +106,50 @@ Scheduler::Impl::LostValue Scheduler::Impl::FindLost(Run* run, Item* item, uint3
     if (from == common) {
       const uint32_t producer = graph.vertex_of_node(input.index);
       const Vertex& made = holder->vertices[producer];
-      if (made.state == VertexState::kSucceeded && made.value == address) {
-        return {.holder = holder, .vertex = producer};
+      if (made.state == VertexState::kSucceeded && is_gone(made.value)) {
+        add({.holder = holder, .vertex = producer});
       }
       continue;
     }
     const uint32_t loop = graph.loop_towards(common, from);
     Instance* instance = run->FindInstance(holder->vertices[loop].value);
-    uint64_t index = 0;
-    if (instance != nullptr && FindItemOf(run, *instance, address, &index)) {
-      return {.holder = holder, .vertex = loop, .instance = instance, .index = index};
-    }
+    if (instance == nullptr) continue;
+    std::vector<uint64_t> items =
+        FindItemsOf(run, *instance, is_gone, gone.store ? kItemsAtOnce : 1);
+    if (items.empty()) continue;
+    add({.holder = holder, .vertex = loop, .instance = instance, .items = std::move(items)});
   }
-  return {};
+  return found;
 }
 
-void Scheduler::Impl::InputGone(Run* run, Item* item, uint32_t v, uint64_t address,
+void Scheduler::Impl::InputGone(Run* run, Item* item, uint32_t v, const Gone& gone,
                                 Worker* worker) {
   ++worker->failed;
-  const LostValue lost = address == 0 ? LostValue{} : FindLost(run, item, v, address);
-  const std::string what = absl::StrCat("an input of this task (object ", absl::Hex(address),
-                                        ") is not in its bucket any more");
+  const std::vector<LostValue> lost =
+      gone.address == 0 ? std::vector<LostValue>() : FindLost(run, item, v, gone);
+  const std::string what =
+      gone.store
+          ? absl::StrCat("an input of this task (object ", absl::Hex(gone.address),
+                         ") lies in store ", StoreOf(gone.address), ", which no bucket is any more")
+          : absl::StrCat("an input of this task (object ", absl::Hex(gone.address),
+                         ") is not in its bucket any more");
   Vertex& vertex = item->vertices[v];
-  if (lost.holder == nullptr) {
+  if (lost.empty()) {
     AttemptFailed(run, item, v, TaskError{.action = "input", .message = what}, worker->name,
                   /*may_retry=*/true);
     return;
   }
-  const bool unseen = run->Untaken(*lost.holder, lost.vertex);
+  const auto taken = std::find_if(lost.begin(), lost.end(), [&](const LostValue& value) {
+    return !run->Untaken(*value.holder, value.vertex);
+  });
+  const bool unseen = taken == lost.end();
   // Else the item starts over. At the top level that would be everything.
-  const uint32_t asker = lost.holder->instance->region == 0 || lost.holder->ended
-                             ? kNoVertex
-                             : FindAsker(run, *lost.holder);
-  if (vertex.recomputes >= options_.recomputes_max || (!unseen && asker == kNoVertex)) {
+  uint32_t asker = kNoVertex;
+  if (!unseen && taken->holder->instance->region != 0 && !taken->holder->ended) {
+    asker = FindAsker(run, *taken->holder);
+  }
+  const bool too_often = vertex.recomputes >= options_.recomputes_max;
+  if (too_often || (!unseen && asker == kNoVertex)) {
     AttemptFailed(run, item, v,
                   TaskError{.action = "input_lost",
                             .message = absl::StrCat(
@@ -118,7 +160,11 @@ void Scheduler::Impl::InputGone(Run* run, Item* item, uint32_t v, uint64_t addre
                   worker->name, /*may_retry=*/false);
     return;
   }
-  ++vertex.recomputes;
+  // A task that finds one after the other gone is getting on.
+  const bool more = std::any_of(lost.begin(), lost.end(), [](const LostValue& value) {
+    return value.items.size() >= kItemsAtOnce;
+  });
+  if (!more) ++vertex.recomputes;
   effects_->record.errors.push_back(ErrorRecord{
       .run = run->number(),
       .step = run->StepOf(*item, v).name,
@@ -130,12 +176,20 @@ void Scheduler::Impl::InputGone(Run* run, Item* item, uint32_t v, uint64_t addre
       .at = now_});
   run->Unlease(item, v);
   if (!unseen) {
-    Do(run, TaskChange(Change::Kind::kReset, run, lost.holder, asker));
-  } else if (lost.instance != nullptr) {
-    Do(run,
-       Change{.kind = Change::Kind::kRestart, .instance = lost.instance->id, .item = lost.index});
-  } else {
+    Do(run, TaskChange(Change::Kind::kReset, run, taken->holder, asker));
+    return;
+  }
+  for (const LostValue& value : lost) MakeAgain(run, value);
+}
+
+void Scheduler::Impl::MakeAgain(Run* run, const LostValue& lost) {
+  if (lost.instance == nullptr) {
     Do(run, TaskChange(Change::Kind::kRecompute, run, lost.holder, lost.vertex));
+    return;
+  }
+  const uint64_t instance = lost.instance->id;
+  for (const uint64_t index : lost.items) {
+    Do(run, Change{.kind = Change::Kind::kRestart, .instance = instance, .item = index});
   }
 }
 

@@ -237,7 +237,7 @@ void Scheduler::Impl::HandleOutcome(Worker* worker, Outcome& outcome) {
       run->Unlease(item, v);
       return;
     case Outcome::Kind::kInputGone:
-      InputGone(run, item, v, outcome.address, worker);
+      InputGone(run, item, v, {.address = outcome.address, .store = outcome.store_gone}, worker);
       return;
   }
 }

@@ -86,9 +86,15 @@ class Scheduler::Impl final : public RunListener {
   void DeleteRun(Run* run);
 
   // lost_inputs.cc
+  // What is gone from the buckets: an object, or all of its store.
+  struct Gone {
+    uint64_t address = 0;
+    bool store = false;
+  };
   struct LostValue;
-  LostValue FindLost(Run* run, Item* item, uint32_t v, uint64_t address);
-  void InputGone(Run* run, Item* item, uint32_t v, uint64_t address, Worker* worker);
+  static std::vector<LostValue> FindLost(Run* run, Item* item, uint32_t v, const Gone& gone);
+  void InputGone(Run* run, Item* item, uint32_t v, const Gone& gone, Worker* worker);
+  void MakeAgain(Run* run, const LostValue& lost);
 
   // reports.cc
   void Handle(WorkerJoined& command);

@@ -368,15 +368,18 @@ std::optional<uint64_t> SchedulerDriver::Made(const std::string& worker, const s
   return found->second.second;
 }
 
-bool SchedulerDriver::Gone(const std::string& worker, const std::string& task, size_t which) {
+bool SchedulerDriver::Gone(const std::string& worker, const std::string& task, size_t which,
+                           bool store) {
   const uint64_t lease = LeaseOf(worker, task);
   FakeWorker& fake = workers_.at(worker);
   std::vector<uint64_t> inputs = fake.inputs[lease];
   std::erase(inputs, 0);
   if (inputs.empty()) return false;
   WorkerReported reported{.worker = fake.stream, .report = ++fake.report};
-  reported.outcomes.push_back(Outcome{
-      .lease = lease, .kind = Outcome::Kind::kInputGone, .address = inputs[which % inputs.size()]});
+  reported.outcomes.push_back(Outcome{.lease = lease,
+                                      .kind = Outcome::Kind::kInputGone,
+                                      .address = inputs[which % inputs.size()],
+                                      .store_gone = store});
   Forget(lease);
   std::vector<Command> commands;
   commands.push_back(std::move(reported));

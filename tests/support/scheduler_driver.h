@@ -55,7 +55,7 @@ class SchedulerDriver {
   std::optional<uint64_t> Made(const std::string& worker, const std::string& task);
   // The task's input number `which` (of those that lie in the bucket, counted round) is gone.
   // False: it has none.
-  bool Gone(const std::string& worker, const std::string& task, size_t which);
+  bool Gone(const std::string& worker, const std::string& task, size_t which, bool store = false);
   void Started(const std::string& worker, const std::string& task, absl::Duration elapsed);
   void Learn(const std::string& worker, uint64_t run, const std::string& step, hub::Pool pool);
 

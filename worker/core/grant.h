@@ -106,9 +106,10 @@ struct Outcome {
   CallError error;      // kFailed, kInputGone
   uint64_t output = 0;  // Captured output's object, 0: none.
   uint32_t run_us = 0;
-  uint64_t address = 0;   // kSucceeded
-  uint64_t elements = 0;  // kSucceeded: 1 + elements of a list, 0: not a list.
-  uint64_t gone = 0;      // kInputGone: the missing object.
+  uint64_t address = 0;     // kSucceeded
+  uint64_t elements = 0;    // kSucceeded: 1 + elements of a list, 0: not a list.
+  uint64_t gone = 0;        // kInputGone: the missing object.
+  bool store_gone = false;  // kInputGone: and all of its store.
   std::string item_id;
   uint64_t total = 0;  // 1 + value; 0: absent.
 

@@ -59,6 +59,8 @@ class Inputs {
 
   // The object that a stream of this call found missing, or 0; forgets it.
   uint64_t TakeGone(uint64_t lease) { return gone_->Take(lease); }
+  // Whether such an object is missing because its whole store is gone.
+  bool StoreIsGone(uint64_t address) const { return bucket_->StoreIsGone(StoreOf(address)); }
 
   // Waits for the threads. After the hub's questions were stopped.
   void Stop() { fan_ins_.Stop(); }

@@ -170,6 +170,7 @@ void Results::Report(CallResult result, uint64_t output) {
                   .total = result.total < 0 ? 0 : static_cast<uint64_t>(result.total) + 1};
   if (outcome.kind == Outcome::Kind::kInputGone) {
     outcome.gone = result.address;
+    outcome.store_gone = inputs_->StoreIsGone(outcome.gone);
   } else if (outcome.kind == Outcome::Kind::kSucceeded) {
     outcome.address = result.address;
   }

@@ -333,7 +333,8 @@ void Role::OnInputGone(uint64_t lease, uint64_t address, const absl::Status& sta
   session_.OnOutcome({.lease = lease,
                       .kind = Outcome::Kind::kInputGone,
                       .error = {.action = "input", .message = std::string(status.message())},
-                      .gone = address});
+                      .gone = address,
+                      .store_gone = inputs_->StoreIsGone(address)});
 }
 
 void Role::OnInputFailed(uint64_t lease, const absl::Status& status) {

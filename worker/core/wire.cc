@@ -204,6 +204,7 @@ void ToProto(const Outcome& outcome, v1::Outcome* out) {
   out->set_address(outcome.address);
   out->set_elements(outcome.elements);
   out->set_gone(outcome.gone);
+  out->set_store_gone(outcome.store_gone);
   if (!outcome.item_id.empty()) out->set_item_id(Utf8(outcome.item_id));
   out->set_total(outcome.total);
 }

@@ -62,6 +62,11 @@ void SayThatValuesWait(const std::string& bucket, const std::string& why) {
   }
 }
 
+// Once for each store.
+void SayThatStoreIsGone(uint16_t store, const std::string& why) {
+  log::warn("values lost store={} error={} action=make_again", store, why);
+}
+
 }  // namespace
 
 class Worker::Impl {
@@ -95,7 +100,8 @@ class Worker::Impl {
                      BucketClient::Connect({.buckets = buckets,
                                             .token = options.token,
                                             .connect_timeout = deadline - Clock::Real()->Now(),
-                                            .on_waiting = SayThatValuesWait}));
+                                            .on_waiting = SayThatValuesWait,
+                                            .on_store_gone = SayThatStoreIsGone}));
     ASSIGN_OR_RETURN(StartedPython python, python_.get());
     ASSIGN_OR_RETURN(executors_, MakeExecutors(ForExecutors(), std::move(python), role_->events(),
                                                bucket_.get()));

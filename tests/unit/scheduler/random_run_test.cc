@@ -1,8 +1,8 @@
 // Random programs, random outcomes, workers that come and go, restarts at any moment: whatever
 // happens, every run ends, its counts add up, no task is granted while somebody holds it, and a
-// restart changes nothing, and no value that may still be read is disowned. A failure names its seed
-// and its program. BUE_SEEDS_FROM=N in the environment tries other seeds than the first 20,000,
-// BUE_TRACE=1 prints all that happens.
+// restart changes nothing, and no value that may still be read is disowned. A failure names its
+// seed and its program. BUE_SEEDS_FROM=N in the environment tries other seeds than the first
+// 20,000, BUE_TRACE=1 prints all that happens.
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -160,7 +160,7 @@ class RandomRun {
       driver_.Report(worker, task, Outcome::Kind::kCancel);
     } else if (fate < 20) {
       driver_.Report(worker, task, Outcome::Kind::kGivenBack);
-    } else if (fate < 23 && !lucky_ && driver_.Gone(worker, task, Draw(8))) {
+    } else if (fate < 23 && !lucky_ && driver_.Gone(worker, task, Draw(8), Draw(3) == 0)) {
       // One of its inputs is lost.
     } else if (const auto made = driver_.Made(worker, task)) {
       // A source makes the same elements each time, a few at once.

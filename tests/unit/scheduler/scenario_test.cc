@@ -9,6 +9,7 @@
 //   progress W TASK N          a streaming source has N elements
 //   learn W RUN STEP async     a step turned out to be async
 //   gone W TASK [N]            the task's input number N is gone from the bucket
+//   store-gone W TASK [N]      and with it every value there is
 //   started W TASK SECONDS     the task has run for so long
 //   cancel-run|pause|resume|delete N
 //   stop-run N SECONDS         with that grace
@@ -67,9 +68,10 @@ class Scenario {
       driver_.ReportUnheard(words_.at(1), words_.at(2), Outcome::Kind::kFailed);
     } else if (verb == "restart-return") {
       driver_.Restart(/*checkpoint_first=*/false, words_.at(1));
-    } else if (verb == "gone") {
-      EXPECT_TRUE(
-          driver_.Gone(words_.at(1), words_.at(2), words_.size() > 3 ? Number(words_[3]) : 0));
+    } else if (verb == "gone" || verb == "store-gone") {
+      EXPECT_TRUE(driver_.Gone(words_.at(1), words_.at(2),
+                               words_.size() > 3 ? Number(words_[3]) : 0,
+                               /*store=*/verb == "store-gone"));
     } else if (verb == "started") {
       driver_.Started(words_.at(1), words_.at(2), absl::Seconds(Number(words_.at(3))));
     } else if (verb == "stop-run") {
