@@ -25,7 +25,7 @@
 namespace bue::worker {
 
 // A value up to this many bytes travels in memory; above, it is streamed.
-inline constexpr uint64_t kSmallValueBytes = 64 << 10;
+inline constexpr uint64_t kSmallValueBytes = 128 << 10;
 
 // A step of one run, with its source at hand. Shared by all calls of the step.
 struct LoadedStep {

@@ -281,7 +281,7 @@ TEST_F(InputsTest, ElementsByCountAreLists) {
 
 TEST_F(InputsTest, LargeElementsBecomeStreams) {
   const std::string small = BinHeader(10) + std::string(10, 's');
-  const std::string medium = BinHeader(100000) + std::string(100000, 'm');
+  const std::string medium = BinHeader(200000) + std::string(200000, 'm');
   const std::string large = BinHeader(2000000) + std::string(2000000, 'l');
   const uint64_t address = bucket_.Store(ObjectKind::kList, small + medium + large + small, 4);
   Resolve(Group(

@@ -16,7 +16,7 @@ from buelon import _values
 from buelon import _wire
 
 CHUNK_BYTES = 256 << 10
-SMALL_BYTES = 64 << 10       # kSmallValueBytes of worker/executor.h
+SMALL_BYTES = 128 << 10      # kSmallValueBytes of worker/executor.h
 QUEUED_BYTES_MAX = 1 << 20
 FLUSH_AFTER_S = 0.005
 
