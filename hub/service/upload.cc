@@ -10,6 +10,7 @@
 #include <utility>
 #include <variant>
 
+#include "absl/algorithm/container.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
@@ -23,8 +24,9 @@
 namespace bue::hub {
 namespace {
 
-// Programs of more bytes are taken in on the pool.
+// Programs and files of more bytes are taken in on the pool.
 constexpr size_t kSmallProgram = 32 << 10;
+constexpr size_t kSmallFile = 32 << 10;
 // After programs of more bytes, memory is given back to the system.
 constexpr size_t kLargeProgram = 1 << 20;
 
@@ -281,7 +283,7 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
     if (absl::Status status = AddChunk(chunk); !status.ok()) return Fail(status);
     if (!chunk->last()) return Read();
     Do(
-        false, [this] { return StoreFile(); }, &Upload::Read);
+        IsSmallAndKnown(), [this] { return StoreFile(); }, &Upload::Read);
   }
 
   absl::Status AddChunk(v1::FileChunk* chunk) {
@@ -304,6 +306,13 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
     if (bytes > file_bytes_max_) return TooLittleMemory();
     content_.append(chunk->data());
     return absl::OkStatus();
+  }
+
+  // As of a script that is uploaded again and again: there is nothing to write.
+  bool IsSmallAndKnown() const {
+    if (content_.size() > kSmallFile) return false;
+    const absl::StatusOr<bool> known = uploads_->parts.store->HasFile(file_sha256_);
+    return known.ok() && *known;
   }
 
   absl::Status StoreFile() {
@@ -332,8 +341,10 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
       return Fail(absl::InvalidArgumentError(
           absl::StrCat("upload: file '", file_->path, "' has no last chunk")));
     }
+    const bool all_stored =
+        absl::c_all_of(wanted_, [](const auto& file) { return file.second.stored; });
     Do(
-        wanted_.empty(), [this] { return CheckFiles(); }, &Upload::Submit);
+        all_stored, [this] { return CheckFiles(); }, &Upload::Submit);
   }
 
   absl::Status CheckFiles() {
