@@ -52,6 +52,7 @@ void Scheduler::Impl::Match(absl::Time now, Effects* effects) {
   TakeSynced();
   if (in_grace_ && now >= grace_end_) EndGrace();
   RemoveLostWorkers();
+  RecordWorkers();
   EndOverdue();
   StopRuns();
   ExpireRuns();
@@ -83,11 +84,12 @@ void Scheduler::Impl::WakeDelayed() {
 
 void Scheduler::Impl::RemoveLostWorkers() {
   std::vector<Worker*> lost;
-  for (const auto& [id, worker] : workers_.all()) {
-    if (worker->gone_at <= now_) lost.push_back(worker.get());
+  for (const uint64_t id : workers_.gone()) {
+    Worker* worker = workers_.Find(id);
+    if (worker->gone_at <= now_) lost.push_back(worker);
   }
   for (Worker* worker : lost) RemoveWorker(worker, /*lost=*/true);
-  if (!lost.empty()) RecordWorkers();
+  if (!lost.empty()) workers_changed_ = true;
 }
 
 // --------------------------------------------------------------------------- what becomes ready
@@ -195,32 +197,38 @@ void Scheduler::Impl::GrantAll() {
   }
 }
 
+// How many more tasks of the pool the worker can be granted.
+uint32_t Scheduler::Impl::RoomOf(const Worker& worker, Pool pool, bool ahead) const {
+  // A hub that restarts must know of everybody who may be running something.
+  if (!worker.connected || worker.recorded > synced_) return 0;
+  const WorkerRoom& room = worker.room[static_cast<size_t>(pool)];
+  const uint32_t limit = ahead ? room.leases : std::min(room.slots, room.leases);
+  const uint32_t held = worker.held[static_cast<size_t>(pool)];
+  if (limit <= held) return 0;
+  return static_cast<uint32_t>(
+      std::min<uint64_t>(limit - held, options_.leases_max - leases_.held()));
+}
+
 // Gives every worker with room a share. False: nothing was granted.
 bool Scheduler::Impl::GrantRound(Pool pool, bool ahead) {
-  std::vector<Worker*> roomy;
-  const auto room_of = [&](const Worker& worker) -> uint32_t {
-    // A hub that restarts must know of everybody who may be running something.
-    if (!worker.connected || worker.recorded > synced_) return 0;
-    const WorkerRoom& room = worker.room[static_cast<size_t>(pool)];
-    const uint32_t limit = ahead ? room.leases : std::min(room.slots, room.leases);
-    const uint32_t held = worker.held[static_cast<size_t>(pool)];
-    if (leases_.held() >= options_.leases_max) return 0;
-    const uint64_t left = options_.leases_max - leases_.held();
-    return limit > held ? static_cast<uint32_t>(std::min<uint64_t>(limit - held, left)) : 0;
-  };
-  for (const auto& [id, worker] : workers_.all()) {
-    if (room_of(*worker) > 0) roomy.push_back(worker.get());
-  }
+  const WorkerTable::Roomy& roomy = workers_.roomy(pool);
+  uint64_t& first = first_of_round_[static_cast<size_t>(pool)];
+  uint64_t at = first;
   bool granted = false;
-  for (size_t i = 0; i < roomy.size(); ++i) {
-    Worker* worker = roomy[(next_worker_ + i) % roomy.size()];
-    const uint32_t room = room_of(*worker);
-    if (room == 0) break;  // No lease is left.
-    const uint32_t share =
-        std::clamp<uint32_t>(worker->room[static_cast<size_t>(pool)].slots / 8, 1, 64);
-    granted = GrantSome(worker, pool, std::min(room, share)) > 0 || granted;
+  for (size_t left = roomy.size(); left > 0 && ready_.HasAny(pool); --left) {
+    auto next = roomy.upper_bound(at);
+    if (next == roomy.end()) next = roomy.begin();
+    if (next == roomy.end() || leases_.held() >= options_.leases_max) break;
+    Worker* worker = next->second;
+    at = worker->id;
+    if (const uint32_t room = RoomOf(*worker, pool, ahead); room > 0) {
+      if (!granted) first = at;  // Somebody else's turn to be the first in the next round.
+      const uint32_t share =
+          std::clamp<uint32_t>(worker->room[static_cast<size_t>(pool)].slots / 8, 1, 64);
+      granted = GrantSome(worker, pool, std::min(room, share)) > 0 || granted;
+    }
+    workers_.NoteRoom(worker, pool);
   }
-  ++next_worker_;
   return granted;
 }
 

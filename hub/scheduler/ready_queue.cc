@@ -74,6 +74,7 @@ void ReadyQueue::PushCursor(RunQueue* queue, uint64_t instance, bool inner) {
 void ReadyQueue::Enter(RunQueue* queue) {
   if (queue->in_ring || queue->run->state() != RunState::kRunning) return;
   queue->in_ring = true;
+  ++in_rings_[static_cast<size_t>(queue->pool)];
   queue->taken = 0;
   LevelsOf(queue->pool, queue->scope)[queue->priority].push_back(queue);
 }
@@ -81,6 +82,7 @@ void ReadyQueue::Enter(RunQueue* queue) {
 void ReadyQueue::Leave(RunQueue* queue) {
   if (!queue->in_ring) return;
   queue->in_ring = false;
+  --in_rings_[static_cast<size_t>(queue->pool)];
   Levels& levels = LevelsOf(queue->pool, queue->scope);
   const auto level = levels.find(queue->priority);
   level->second.erase(std::find(level->second.begin(), level->second.end(), queue));

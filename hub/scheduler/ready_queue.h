@@ -56,6 +56,9 @@ class ReadyQueue {
   void PushCursor(RunQueue* queue, uint64_t instance, bool inner);
   void Hold(RunQueue* queue, const TaskRef& task) { queue->held.PushBack(task); }
 
+  // Whether anything may be ready for the pool, in any scope.
+  bool HasAny(Pool pool) const { return in_rings_[static_cast<size_t>(pool)] > 0; }
+
   // The next run's queue in the order of `scopes`, then priority (`priority_first`: the reverse of
   // that; `reverse`: both from the low end). Empty `scopes`: all of them, priority first. Null:
   // nothing is ready.
@@ -96,6 +99,7 @@ class ReadyQueue {
   std::vector<Scope> scopes_;  // By number.
   std::vector<uint32_t> free_scopes_;
   std::vector<Levels> levels_[kPools];           // By scope.
+  uint64_t in_rings_[kPools] = {};               // Queues in levels_.
   absl::btree_map<uint64_t, RunQueues> queues_;  // By run.
 };
 

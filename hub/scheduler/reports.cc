@@ -58,7 +58,7 @@ void Scheduler::Impl::Handle(WorkerJoined& command) {
     RemoveWorker(earlier, /*lost=*/false);  // What it did not mention never reached it.
     if (was_open) effects_->outgoing.closed_workers.push_back(old_stream);
   }
-  RecordWorkers();
+  workers_changed_ = true;
   awaited_.erase(command.name);
   if (in_grace_ && awaited_.empty()) EndGrace();
 }
@@ -70,7 +70,7 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
     if (lease->worker->name != worker->name || lease->worker->incarnation != worker->incarnation) {
       return false;
     }
-    WorkerTable::Unlink(lease);
+    workers_.Unlink(lease);
     WorkerTable::Link(worker, lease);
     Renew(lease, held.elapsed);
     return true;
@@ -122,8 +122,7 @@ void Scheduler::Impl::Renew(struct Lease* lease, absl::Duration elapsed) {
 void Scheduler::Impl::Handle(WorkerGone& command) {
   Worker* worker = workers_.Find(command.worker);
   if (worker == nullptr) return;
-  worker->connected = false;
-  worker->gone_at = now_ + options_.reconnect_grace;
+  workers_.NoteGone(worker, now_ + options_.reconnect_grace);
 }
 
 // Takes a worker's leases and forgets it. Losing a worker is not an attempt, but a task that loses
@@ -149,7 +148,9 @@ void Scheduler::Impl::RemoveWorker(Worker* worker, bool lost) {
   workers_.Remove(worker->id);
 }
 
+// Once a turn: a restart of the hub brings thousands of workers back at once.
 void Scheduler::Impl::RecordWorkers() {
+  if (!std::exchange(workers_changed_, false)) return;
   absl::btree_map<std::string, uint64_t> names;
   const auto record = [&](const std::string& name) {
     const auto known = recorded_workers_.find(name);
@@ -172,6 +173,7 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
   worker->last_heard = now_;
   for (const RoomChange& change : command.room) {
     worker->room[static_cast<size_t>(change.pool)] = change.room;
+    workers_.NoteRoom(worker, change.pool);
   }
   for (const LearnedMode& learned : command.learned) HandleLearned(learned);
   for (const StartedTask& started : command.started) {
@@ -188,14 +190,14 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
   }
   if (command.goodbye) {
     RemoveWorker(worker, /*lost=*/false);
-    RecordWorkers();
+    workers_changed_ = true;
   }
 }
 
 void Scheduler::Impl::FreeLease(struct Lease* lease) {
   ClearOverdue(lease);
   lease->item->vertices[lease->vertex].lease = 0;  // Leased still, until its outcome is taken in.
-  WorkerTable::Unlink(lease);
+  workers_.Unlink(lease);
   leases_.Free(lease);
 }
 
@@ -381,6 +383,7 @@ void Scheduler::Impl::HandleLearned(const LearnedMode& learned) {
       const uint32_t node = lease->run->NodeOf(*lease->item, lease->vertex);
       if (lease->run != run || program.nodes[node].step != learned.step) continue;
       --worker->held[static_cast<size_t>(lease->pool)];
+      workers_.NoteRoom(worker.get(), lease->pool);
       lease->pool = learned.pool;
       ++worker->held[static_cast<size_t>(lease->pool)];
     }

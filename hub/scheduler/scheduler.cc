@@ -72,7 +72,7 @@ void Scheduler::Impl::EndGrace() {
   grace_end_ = absl::InfiniteFuture();
   awaited_.clear();
   ready_.ReleaseHeld();
-  RecordWorkers();
+  workers_changed_ = true;
 }
 
 // ------------------------------------------------------------------------------------- commands
@@ -234,7 +234,7 @@ absl::Time Scheduler::Impl::NextDeadline() const {
     if (found != runs_.end()) next = std::min(next, found->second->stop_at());
   }
   if (!expiries_.empty()) next = std::min(next, expiries_.begin()->first);
-  for (const auto& [id, worker] : workers_.all()) next = std::min(next, worker->gone_at);
+  for (const uint64_t id : workers_.gone()) next = std::min(next, workers_.all().at(id)->gone_at);
   return next;
 }
 
@@ -264,6 +264,11 @@ void Scheduler::Impl::CheckInvariants() const {
       ++listed;
     }
     CHECK(listed == worker->holds());
+    for (int p = 0; p < kPools; ++p) {
+      const bool has_room = worker->connected && worker->held[p] < worker->room[p].leases;
+      CHECK(!has_room || workers_.roomy(static_cast<Pool>(p)).contains(id));
+    }
+    CHECK(worker->connected == !workers_.gone().contains(id));
     held += listed;
   }
   CHECK(held == leases_.held());

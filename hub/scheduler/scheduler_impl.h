@@ -132,6 +132,7 @@ class Scheduler::Impl final : public RunListener {
   void BeginLoopsOfLoops();
   void GrantAll();
   bool GrantRound(Pool pool, bool ahead);
+  uint32_t RoomOf(const Worker& worker, Pool pool, bool ahead) const;
   uint32_t GrantSome(Worker* worker, Pool pool, uint32_t most);
   uint32_t TakeFrom(RunQueue* queue, Worker* worker, uint32_t most);
   bool TakeTask(RunQueue* queue, TaskRef* task);
@@ -179,7 +180,7 @@ class Scheduler::Impl final : public RunListener {
   absl::btree_set<uint64_t> stopping_;    // Runs that end once nothing of them runs.
   std::deque<Reservation> reservations_;  // Written, not known to be on disk.
   std::vector<LoopRef> loops_of_loops_;   // Cursors that no root task begins.
-  size_t next_worker_ = 0;                // Where the next round of grants begins.
+  uint64_t first_of_round_[kPools] = {};  // Who had the first share in the last round of grants.
 
   // After a restart, until the workers that were there are back.
   absl::Time grace_end_ = absl::InfiniteFuture();
@@ -187,6 +188,7 @@ class Scheduler::Impl final : public RunListener {
   absl::btree_set<std::string> awaited_;
   // Workers that the store names, and the turn since which it does.
   absl::btree_map<std::string, uint64_t> recorded_workers_;
+  bool workers_changed_ = false;  // Since they were recorded.
 
   std::vector<uint64_t> ended_;  // Runs that ended this turn.
 

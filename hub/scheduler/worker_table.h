@@ -1,5 +1,6 @@
 // WorkerTable knows who is connected, what they accept and how much room they have. What a worker
-// holds is derived from its live leases, never counted apart.
+// holds is derived from its live leases, never counted apart. Of thousands of workers a turn looks
+// only at those that have room, and at those that went away.
 //
 // Not thread-safe.
 #ifndef BUE_HUB_SCHEDULER_WORKER_TABLE_H_
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/time/time.h"
 #include "hub/scheduler/effects.h"
 #include "hub/scheduler/lease_table.h"
@@ -66,9 +68,35 @@ class WorkerTable {
     }
     return nullptr;
   }
-  void Remove(uint64_t id) { workers_.erase(id); }
+  void Remove(uint64_t id) {
+    for (auto& roomy : roomy_) roomy.erase(id);
+    gone_.erase(id);
+    workers_.erase(id);
+  }
 
   const absl::btree_map<uint64_t, std::unique_ptr<Worker>>& all() const { return workers_; }
+
+  // Workers that hold fewer leases of a pool than they ask for, and perhaps some that do not. Who
+  // finds one of these tells.
+  using Roomy = absl::btree_map<uint64_t, Worker*>;
+  const Roomy& roomy(Pool pool) const { return roomy_[static_cast<size_t>(pool)]; }
+  // Call it when a worker's room has changed, or it was found to have none.
+  void NoteRoom(Worker* worker, Pool pool) {
+    const size_t p = static_cast<size_t>(pool);
+    if (worker->connected && worker->held[p] < worker->room[p].leases) {
+      roomy_[p].emplace(worker->id, worker);
+    } else {
+      roomy_[p].erase(worker->id);
+    }
+  }
+
+  // Streams that broke, of workers that may come back.
+  const absl::btree_set<uint64_t>& gone() const { return gone_; }
+  void NoteGone(Worker* worker, absl::Time until) {
+    worker->connected = false;
+    worker->gone_at = until;
+    gone_.insert(worker->id);
+  }
 
   // A lease joins or leaves its worker's list.
   static void Link(Worker* worker, Lease* lease) {
@@ -79,16 +107,19 @@ class WorkerTable {
     worker->last_lease = lease;
     ++worker->held[static_cast<size_t>(lease->pool)];
   }
-  static void Unlink(Lease* lease) {
+  void Unlink(Lease* lease) {
     Worker* worker = lease->worker;
     (lease->previous == nullptr ? worker->first_lease : lease->previous->next) = lease->next;
     (lease->next == nullptr ? worker->last_lease : lease->next->previous) = lease->previous;
     --worker->held[static_cast<size_t>(lease->pool)];
+    NoteRoom(worker, lease->pool);
     lease->worker = nullptr;
   }
 
  private:
   absl::btree_map<uint64_t, std::unique_ptr<Worker>> workers_;  // By stream.
+  Roomy roomy_[kPools];
+  absl::btree_set<uint64_t> gone_;
 };
 
 }  // namespace bue::hub

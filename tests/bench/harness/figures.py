@@ -5,6 +5,9 @@ import statistics
 
 Figure = collections.namedtuple('Figure', 'name value unit')
 
+# How something goes on: (x, y) in order. Measured once, shown as a plot.
+Curve = collections.namedtuple('Curve', 'name unit x_name points')
+
 
 class Goal(collections.namedtuple('Goal', 'figure relation bound')):
     """What the median over the rounds of one figure should be: Goal('rate', '>=', 60000)."""
@@ -23,7 +26,7 @@ def summarize(rounds):
     """A Summary of each figure, in the order of first appearance. `rounds`: a list of Figures each."""
     values = {}
     for figures in rounds:
-        for figure in figures:
+        for figure in (one for one in figures if isinstance(one, Figure)):
             values.setdefault((figure.name, figure.unit), []).append(figure.value)
     return [Summary(name, unit, statistics.median(found), min(found), max(found))
             for (name, unit), found in values.items()]

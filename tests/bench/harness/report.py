@@ -4,7 +4,7 @@ import os
 import platform
 import time
 
-from harness.figures import number, summarize
+from harness.figures import Curve, number, summarize
 
 HEAD = ('figure', 'median', 'min', 'max', 'unit', 'goal')
 FORMATS = ('<24', '>12', '>12', '>12', '<9', '')
@@ -18,6 +18,7 @@ class Measured:
         self.row = row
         self.rounds = rounds
         self.summaries = summarize(rounds)
+        self.curves = [one for one in rounds[-1] if isinstance(one, Curve)] if rounds else []
         self.error = error
         self.foreign = foreign
         self.peers = {}
@@ -41,6 +42,8 @@ class Measured:
                               for goal in row.goals if goal.figure == one.name)
             print('  ' + line((one.name, number(one.median), number(one.min), number(one.max),
                                one.unit, goals)))
+        for curve in self.curves:
+            print_curve(curve)
         self._print_peers()
         print(f'  rounds: {len(self.rounds)}; others used {self.foreign:.2f} cores meanwhile',
               flush=True)
@@ -72,6 +75,7 @@ class Measured:
             'error': self.error or None, 'rounds': len(self.rounds),
             'foreign_cores': round(self.foreign, 3),
             'figures': [one._asdict() for one in self.summaries],
+            'curves': [one._asdict() for one in self.curves],
             'goals': [{'goal': str(goal), 'verdict': self.verdict(goal)}
                       for goal in self.row.goals],
             'peers': self.peers,
@@ -81,6 +85,14 @@ class Measured:
 
 def line(cells):
     return '  '.join(map(format, cells, FORMATS)).rstrip()
+
+
+def print_curve(curve):
+    """A line for each point, with a bar as long as its share of the largest."""
+    most = max(y for _, y in curve.points)
+    print(f'  {curve.x_name:>14}  {curve.name}, {curve.unit}')
+    for x, y in curve.points:
+        print(f'  {number(x):>14}  {number(y):>8} {"#" * round(40 * y / most)}')
 
 
 def print_list(rows):
