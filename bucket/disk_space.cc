@@ -24,9 +24,11 @@ uint64_t DefaultLowWater(const std::string& path) {
 
 }  // namespace
 
-DiskSpace::DiskSpace(std::string path, std::optional<uint64_t> low_water_bytes)
+DiskSpace::DiskSpace(std::string path, std::optional<uint64_t> low_water_bytes,
+                     std::function<uint64_t()> free_bytes)
     : path_(std::move(path)),
-      low_water_bytes_(low_water_bytes.has_value() ? *low_water_bytes : DefaultLowWater(path_)) {}
+      low_water_bytes_(low_water_bytes.has_value() ? *low_water_bytes : DefaultLowWater(path_)),
+      ask_free_bytes_(std::move(free_bytes)) {}
 
 absl::Status DiskSpace::CheckRoom(absl::Time now) {
   const int64_t now_ms = absl::ToUnixMillis(now);
@@ -43,6 +45,7 @@ absl::Status DiskSpace::CheckRoom(absl::Time now) {
 }
 
 uint64_t DiskSpace::FreeBytes() const {
+  if (ask_free_bytes_ != nullptr) return ask_free_bytes_();
   struct statvfs disk;
   if (statvfs(path_.c_str(), &disk) != 0) return UINT64_MAX;
   return uint64_t{disk.f_bavail} * disk.f_frsize;

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -16,7 +17,9 @@ namespace bue::bucket {
 class DiskSpace {
  public:
   // `low_water_bytes` unset: 5 % of the disk, at least 64 MiB and at most 1 GiB.
-  DiskSpace(std::string path, std::optional<uint64_t> low_water_bytes);
+  // `free_bytes` null: what the system says.
+  DiskSpace(std::string path, std::optional<uint64_t> low_water_bytes,
+            std::function<uint64_t()> free_bytes);
 
   // ResourceExhausted if less than the low-water mark is free. Looks at the disk ten times a
   // second.
@@ -27,6 +30,7 @@ class DiskSpace {
  private:
   const std::string path_;
   const uint64_t low_water_bytes_;
+  const std::function<uint64_t()> ask_free_bytes_;
   std::atomic<int64_t> looked_ms_{0};
   std::atomic<uint64_t> free_bytes_{UINT64_MAX};
 };

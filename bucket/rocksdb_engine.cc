@@ -30,7 +30,7 @@ RocksDbEngine::RocksDbEngine(const RocksDbStoreOptions& options,
                              std::unique_ptr<StoreDirectory> directory)
     : options_(options),
       directory_(std::move(directory)),
-      space_(directory_->path(), options.low_water_bytes),
+      space_(directory_->path(), options.low_water_bytes, options.free_bytes),
       next_counter_(directory_->reserved()) {}
 
 RocksDbEngine::~RocksDbEngine() = default;

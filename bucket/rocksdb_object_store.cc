@@ -31,8 +31,8 @@ class Store final : public ObjectStore {
   absl::Status CheckRoom() override { return engine_.CheckRoom(); }
   void Reclaim() override {
     if (reclaimed_ == engine_.deletions()) return;
-    reclaimed_ = engine_.deletions();
-    ReclaimSpace(&engine_);
+    const uint64_t deletions = engine_.deletions();
+    if (ReclaimSpace(&engine_)) reclaimed_ = deletions;
   }
 
   absl::StatusOr<std::vector<uint64_t>> Put(absl::Span<const NewObject> objects) override {
@@ -145,7 +145,8 @@ class Store final : public ObjectStore {
   }
 
   RocksDbEngine engine_;
-  uint64_t reclaimed_ = 0;  // Deletions as of the last Reclaim. Used by its caller only.
+  // Deletions as of the last Reclaim that left nothing. Used by its caller only.
+  uint64_t reclaimed_ = 0;
 };
 
 }  // namespace

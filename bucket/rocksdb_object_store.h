@@ -31,6 +31,8 @@ struct RocksDbStoreOptions {
   // CheckRoom refuses below this much free space. Unset: 5 % of the disk, at least 64 MiB (what the
   // database needs to go on) and at most 1 GiB.
   std::optional<uint64_t> low_water_bytes;
+  // Null: what the system says. For tests of disks that fill up.
+  std::function<uint64_t()> free_bytes;
   uint64_t block_cache_bytes = 16 << 20;
   // Three of these at most are in memory.
   uint64_t memtable_bytes = 12 << 20;

@@ -33,16 +33,19 @@ uint64_t LiveBytes(rocksdb::DB* db, const std::string& first, const std::string&
 
 }  // namespace
 
-void ReclaimSpace(RocksDbEngine* engine) {
+bool ReclaimSpace(RocksDbEngine* engine) {
   rocksdb::DB* const db = engine->db();
-  if (!db->Flush(rocksdb::FlushOptions()).ok()) return;  // So that files know of the deletions.
+  // So that files know of the deletions.
+  if (!db->Flush(rocksdb::FlushOptions()).ok()) return true;
   std::vector<rocksdb::LiveFileMetaData> files;
   db->GetLiveFilesMetaData(&files);
   std::sort(files.begin(), files.end(),
             [](const auto& a, const auto& b) { return a.size > b.size; });
   uint64_t rewritten = 0;
+  bool room = false;
   for (const rocksdb::LiveFileMetaData& file : files) {
-    if (engine->CheckRoom().ok()) break;
+    room = engine->CheckRoom().ok();
+    if (room) break;
     const uint64_t enough = file.size / 2;
     if (LiveBytes(db, file.smallestkey, file.largestkey, enough) >= enough) continue;
     const rocksdb::Slice begin(file.smallestkey);
@@ -55,6 +58,7 @@ void ReclaimSpace(RocksDbEngine* engine) {
   }
   log::info("bucket reclaimed space files={} rewritten={} free_bytes={}", files.size(), rewritten,
             engine->FreeBytes());
+  return !room;
 }
 
 }  // namespace bue::bucket

@@ -8,8 +8,8 @@
 namespace bue::bucket {
 
 // Rewrites those files in which more is dead than alive, so it takes less space than it gives back,
-// until there is room for puts. Blocks.
-void ReclaimSpace(RocksDbEngine* engine);
+// until there is room for puts: then it answers false, since it may have left some. Blocks.
+bool ReclaimSpace(RocksDbEngine* engine);
 
 }  // namespace bue::bucket
 

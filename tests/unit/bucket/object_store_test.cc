@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -343,6 +344,35 @@ TEST_F(ObjectStoreTest, ReclaimGivesBackWhatWasDeletedAndKeepsTheRest) {
   store_->Reclaim();
   EXPECT_LT(store_->Stats().bytes, before / 4);
   EXPECT_EQ(Read(kept)[0].data, data);
+}
+
+// Later each time it is asked, so that nobody thinks he knows how full the disk is.
+class HurryingClock final : public Clock {
+ public:
+  absl::Time Now() const override { return absl::UnixEpoch() + absl::Seconds(++asked_); }
+
+ private:
+  mutable std::atomic<int64_t> asked_{0};
+};
+
+TEST_F(ObjectStoreTest, WhatReclaimLeftWhenThereWasRoomIsReclaimedOnceThereIsNone) {
+  const std::string data(200'000, 'x');
+  std::vector<uint64_t> addresses;
+  for (int i = 0; i < 200; ++i) addresses.push_back(PutOne(ObjectKind::kBytes, data));
+  store_.reset();
+  HurryingClock clock;
+  std::atomic<uint64_t> free_bytes = 1;
+  store_ = *RocksDbObjectStore::Open({.data_dir = dir_.path(),
+                                      .low_water_bytes = 1,
+                                      .free_bytes = [&] { return free_bytes.load(); },
+                                      .clock = &clock});
+  const uint64_t before = store_->Stats().bytes;
+  ASSERT_TRUE(store_->Delete(addresses).ok());
+  store_->Reclaim();
+  free_bytes = 0;
+  store_->Reclaim();
+  EXPECT_LT(store_->Stats().bytes, before / 4);
+  store_.reset();
 }
 
 TEST_F(ObjectStoreTest, AFullDiskIsKnownAndReadsGoOn) {
