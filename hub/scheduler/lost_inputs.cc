@@ -125,7 +125,7 @@ std::vector<Scheduler::Impl::LostValue> Scheduler::Impl::FindLost(Run* run, Item
 void Scheduler::Impl::InputGone(Run* run, Item* item, uint32_t v, const Gone& gone,
                                 Worker* worker) {
   ++worker->failed;
-  const std::vector<LostValue> lost =
+  std::vector<LostValue> lost =
       gone.address == 0 ? std::vector<LostValue>() : FindLost(run, item, v, gone);
   const std::string what =
       gone.store
@@ -139,10 +139,11 @@ void Scheduler::Impl::InputGone(Run* run, Item* item, uint32_t v, const Gone& go
                   /*may_retry=*/true);
     return;
   }
-  const auto taken = std::find_if(lost.begin(), lost.end(), [&](const LostValue& value) {
-    return !run->Untaken(*value.holder, value.vertex);
+  // What others have taken may be had from a cache, or be made again once these others are.
+  const auto taken = std::stable_partition(lost.begin(), lost.end(), [&](const LostValue& value) {
+    return run->Untaken(*value.holder, value.vertex);
   });
-  const bool unseen = taken == lost.end();
+  const bool unseen = taken != lost.begin();
   // Else the item starts over. At the top level that would be everything.
   uint32_t asker = kNoVertex;
   if (!unseen && taken->holder->instance->region != 0 && !taken->holder->ended) {
@@ -161,7 +162,7 @@ void Scheduler::Impl::InputGone(Run* run, Item* item, uint32_t v, const Gone& go
     return;
   }
   // A task that finds one after the other gone is getting on.
-  const bool more = std::any_of(lost.begin(), lost.end(), [](const LostValue& value) {
+  const bool more = std::any_of(lost.begin(), taken, [](const LostValue& value) {
     return value.items.size() >= kItemsAtOnce;
   });
   if (!more) ++vertex.recomputes;
@@ -179,7 +180,7 @@ void Scheduler::Impl::InputGone(Run* run, Item* item, uint32_t v, const Gone& go
     Do(run, TaskChange(Change::Kind::kReset, run, taken->holder, asker));
     return;
   }
-  for (const LostValue& value : lost) MakeAgain(run, value);
+  for (auto value = lost.begin(); value != taken; ++value) MakeAgain(run, *value);
 }
 
 void Scheduler::Impl::MakeAgain(Run* run, const LostValue& lost) {

@@ -155,4 +155,14 @@ void ReadyQueue::ReleaseHeld() {
   }
 }
 
+void ReadyQueue::CheckInvariants() const {
+  for (int p = 0; p < kPools; ++p) {
+    uint64_t queues = 0;
+    for (const Levels& levels : levels_[p]) {
+      for (const auto& [priority, ring] : levels) queues += ring.size();
+    }
+    CHECK(queues == in_rings_[p]);
+  }
+}
+
 }  // namespace bue::hub

@@ -75,6 +75,9 @@ class ReadyQueue {
   // After the restart's grace: what was held may be granted.
   void ReleaseHeld();
 
+  // Dies if HasAny would be wrong.
+  void CheckInvariants() const;
+
  private:
   // Queues of one priority, taking turns.
   using Ring = std::deque<RunQueue*>;

@@ -264,14 +264,11 @@ void Scheduler::Impl::CheckInvariants() const {
       ++listed;
     }
     CHECK(listed == worker->holds());
-    for (int p = 0; p < kPools; ++p) {
-      const bool has_room = worker->connected && worker->held[p] < worker->room[p].leases;
-      CHECK(!has_room || workers_.roomy(static_cast<Pool>(p)).contains(id));
-    }
-    CHECK(worker->connected == !workers_.gone().contains(id));
     held += listed;
   }
   CHECK(held == leases_.held());
+  workers_.CheckInvariants();
+  ready_.CheckInvariants();
   for (const auto& [number, run] : runs_) run->CheckInvariants();
 }
 

@@ -14,6 +14,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/time/time.h"
+#include "common/check.h"
 #include "hub/scheduler/effects.h"
 #include "hub/scheduler/lease_table.h"
 
@@ -96,6 +97,21 @@ class WorkerTable {
     worker->connected = false;
     worker->gone_at = until;
     gone_.insert(worker->id);
+  }
+
+  // Dies if the lists disagree with the workers.
+  void CheckInvariants() const {
+    for (const auto& [id, worker] : workers_) {
+      CHECK(worker->id == id && worker->connected == !gone_.contains(id));
+      for (int p = 0; p < kPools; ++p) {
+        const bool has_room = worker->connected && worker->held[p] < worker->room[p].leases;
+        CHECK(!has_room || roomy_[p].contains(id));
+      }
+    }
+    for (const uint64_t id : gone_) CHECK(workers_.contains(id));
+    for (const Roomy& roomy : roomy_) {
+      for (const auto& [id, worker] : roomy) CHECK(workers_.at(id).get() == worker);
+    }
   }
 
   // A lease joins or leaves its worker's list.

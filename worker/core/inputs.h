@@ -115,6 +115,7 @@ class Inputs {
   // Elements: inputs_elements.cc.
   void TakeRanges(std::vector<Range> ranges);
   void GetRanges(std::vector<Range> ranges);
+  void GetRangesOfStore(std::vector<Range> ranges);
   void OnRanges(std::vector<Range> ranges, std::vector<absl::StatusOr<Fetched>> got);
   std::optional<Range> OnRange(Range range, absl::StatusOr<Fetched> got);
   size_t Give(const Range& range, const ListBlock& block);

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "worker/core/inputs.h"
@@ -49,7 +50,8 @@ void Inputs::AddElements(const PendingPtr& pending, uint32_t input, const GrantG
   }
 }
 
-// Gives what is in memory, and asks for the rest.
+// Gives what is in memory, and asks for the rest: of each list one range at a time, since the
+// chunks that it brings often hold the others, too.
 void Inputs::TakeRanges(std::vector<Range> ranges) {
   std::vector<Range> wanted;
   for (Range& range : ranges) {
@@ -63,8 +65,8 @@ void Inputs::TakeRanges(std::vector<Range> ranges) {
       Arrived(range.pending);
       continue;
     }
-    const auto reading = waiting_ranges_.find(range.address);
-    if (reading == waiting_ranges_.end()) {
+    const auto [reading, first] = waiting_ranges_.try_emplace(range.address);
+    if (first) {
       wanted.push_back(std::move(range));
     } else {
       reading->second.push_back(std::move(range));
@@ -73,11 +75,17 @@ void Inputs::TakeRanges(std::vector<Range> ranges) {
   if (!wanted.empty()) GetRanges(std::move(wanted));
 }
 
+// Of several stores: one that is away holds nobody up who reads from another.
 void Inputs::GetRanges(std::vector<Range> ranges) {
+  absl::flat_hash_map<uint16_t, std::vector<Range>> by_store;
+  for (Range& range : ranges) by_store[StoreOf(range.address)].push_back(std::move(range));
+  for (auto& [store, of_store] : by_store) GetRangesOfStore(std::move(of_store));
+}
+
+void Inputs::GetRangesOfStore(std::vector<Range> ranges) {
   std::vector<GetItem> items;
   items.reserve(ranges.size());
   for (const Range& range : ranges) {
-    waiting_ranges_.try_emplace(range.address);
     items.push_back({.address = range.address,
                      .first = range.first,
                      .count = range.elements(),
@@ -101,7 +109,7 @@ void Inputs::OnRanges(std::vector<Range> ranges, std::vector<absl::StatusOr<Fetc
       rest.push_back(*std::move(left));
     }
     const auto reading = waiting_ranges_.find(address);
-    if (reading == waiting_ranges_.end()) continue;  // Another range of the same list was first.
+    CHECK(reading != waiting_ranges_.end());
     std::move(reading->second.begin(), reading->second.end(), std::back_inserter(rest));
     waiting_ranges_.erase(reading);
   }

@@ -1,7 +1,6 @@
 #include "worker/core/list_cache.h"
 
 #include "absl/memory/memory.h"
-#include "common/status_macros.h"
 #include "worker/core/elements.h"
 
 namespace bue::worker {
@@ -16,7 +15,9 @@ absl::StatusOr<std::shared_ptr<const ListBlock>> ListBlock::Parse(uint64_t first
                                                                   std::string data) {
   auto block = absl::WrapUnique(new ListBlock(first, std::move(data)));
   ElementScanner scanner;
-  RETURN_IF_ERROR(scanner.Scan(block->data_, &block->ends_));
+  if (const absl::Status scanned = scanner.Scan(block->data_, &block->ends_); !scanned.ok()) {
+    return absl::InternalError(scanned.message());
+  }
   block->ends_.shrink_to_fit();
   return std::shared_ptr<const ListBlock>(std::move(block));
 }

@@ -25,7 +25,7 @@ namespace bue::worker {
 class ListBlock {
  public:
   // `data` begins with element number `first`; what is no whole element at its end is left out.
-  // DataLoss: it is not MessagePack.
+  // Internal: it is not MessagePack. Nothing is lost then: the writer stored something else.
   static absl::StatusOr<std::shared_ptr<const ListBlock>> Parse(uint64_t first, std::string data);
 
   uint64_t first() const { return first_; }

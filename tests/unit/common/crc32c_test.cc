@@ -20,7 +20,7 @@ ExtendFunction Ours() { return reinterpret_cast<ExtendFunction>(dlsym(RTLD_DEFAU
 // What RocksDB brings along.
 ExtendFunction Theirs() { return reinterpret_cast<ExtendFunction>(dlsym(RTLD_NEXT, kSymbol)); }
 
-TEST(Crc32cTest, RocksDbCallsOurs) {
+TEST(Crc32cTest, RocksDbFindsOursFirst) {
   ASSERT_NE(Ours(), nullptr);
   ASSERT_NE(Theirs(), nullptr);
   EXPECT_NE(Ours(), Theirs());

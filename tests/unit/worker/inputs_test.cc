@@ -208,7 +208,7 @@ TEST_F(InputsTest, ConsecutiveElementsAreReadAsOneRange) {
   EXPECT_EQ(Data(20), std::string(1, 80));
   EXPECT_EQ(ready_[0].inputs[0].kind, ObjectKind::kValue);
   EXPECT_EQ(bucket_.asked().size(), 2u);
-  EXPECT_EQ(bucket_.gets(), 1);
+  EXPECT_EQ(bucket_.gets(), 2);
 }
 
 TEST_F(InputsTest, AChunkIsReadOnce) {
@@ -240,6 +240,23 @@ TEST_F(InputsTest, TasksThatComeWhileTheirChunkIsReadDoNotReadItAgain) {
   ASSERT_EQ(ready_.size(), 5u);
   for (const Call& call : ready_) EXPECT_EQ(*call.inputs[0].data, std::string(1, call.lease));
   EXPECT_EQ(bucket_.gets(), 2);
+}
+
+TEST_F(InputsTest, ScatteredElementsAreReadAChunkAtATime) {
+  InputColumn column{.kind = InputColumn::Kind::kElements,
+                     .address = {bucket_.Store(ObjectKind::kList, SmallIntegers(100), 100)}};
+  for (uint64_t i = 0; i < 100; i += 2) column.first.push_back(i);
+  Resolve(Group(50, column));
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(Data(i), std::string(1, 2 * i));
+  EXPECT_EQ(bucket_.asked().size(), 100 / FakeBucket::kChunkElements);
+}
+
+TEST_F(InputsTest, AListOfSomethingElseIsNotLost) {
+  Resolve(Group(1, {.kind = InputColumn::Kind::kElements,
+                    .address = {bucket_.Store(ObjectKind::kList, "\xc1", 1)},
+                    .first = {0}}));
+  EXPECT_EQ(failed_.size(), 1u);
+  EXPECT_TRUE(gone_.empty());
 }
 
 TEST_F(InputsTest, ElementsByCountMayLieInTwoChunks) {

@@ -187,8 +187,9 @@ def _datetime(o, _):
 
 
 def _zone_key(zone):
-    zoneinfo = sys.modules.get('zoneinfo')  # Slow to import, and seldom needed.
-    return zone.key if zoneinfo and isinstance(zone, zoneinfo.ZoneInfo) else None
+    # Slow to import, and seldom needed. Another thread may be importing it just now.
+    kind = getattr(sys.modules.get('zoneinfo'), 'ZoneInfo', None)
+    return zone.key if kind and isinstance(zone, kind) else None
 
 
 def _time(o, _):
