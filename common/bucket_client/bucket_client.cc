@@ -344,6 +344,7 @@ class Client final : public BucketClient {
     absl::Status asked;
     do {
       asked = FindStores(std::min(deadline, absl::Now() + kAskFor));
+      if (absl::IsUnavailable(asked)) absl::SleepFor(kRetryEvery);
     } while (absl::IsUnavailable(asked) && absl::Now() < deadline && !closed());
     RETURN_IF_ERROR(asked);
     if (Connection* const known = KnownOwner(address)) return known;
@@ -355,8 +356,9 @@ class Client final : public BucketClient {
     return closed_;
   }
 
-  // Asks every bucket which store it is.
+  // Asks every bucket which store it is. One at a time: what was learnt later is what stays.
   absl::Status FindStores(absl::Time deadline) {
+    absl::MutexLock finding(&finding_);
     absl::flat_hash_map<uint16_t, Connection*> by_store;
     for (const auto& connection : connections_) {
       ASSIGN_OR_RETURN(const BucketInfo info, connection->Info(deadline));
@@ -376,6 +378,10 @@ class Client final : public BucketClient {
 
   // The answer for an address of a store that none of the buckets is, now that all have answered.
   absl::Status StoreGone(uint64_t address) {
+    if (options_.knows_all && !options_.knows_all()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          NoOwner(address), "; the hub names other buckets: restart what was started before them"));
+    }
     const absl::Status status = absl::NotFoundError(NoOwner(address));
     bool first;
     {
@@ -467,6 +473,7 @@ class Client final : public BucketClient {
   const BucketClientOptions options_;
   std::vector<std::unique_ptr<Connection>> connections_;  // Constant after construction.
 
+  absl::Mutex finding_;  // Held while the buckets are asked. Before mutex_.
   mutable absl::Mutex mutex_;
   absl::flat_hash_map<uint16_t, Connection*> by_store_ ABSL_GUARDED_BY(mutex_);
   std::vector<GetPipe::Fetch> homeless_ ABSL_GUARDED_BY(mutex_);  // For the next tick.

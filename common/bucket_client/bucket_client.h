@@ -115,6 +115,10 @@ struct BucketClientOptions {
   // Called when a bucket's disk is nearly full, with its message, and with an empty one when there
   // is room again: what is put waits in between. Each once.
   std::function<void(const std::string& bucket, const std::string& why)> on_waiting;
+  // Whether `buckets` are all that there are; unset: yes. If not, a store that none of them is may
+  // be another one: what was asked for there fails with FailedPrecondition. Asked by any thread,
+  // until Shutdown has returned.
+  std::function<bool()> knows_all;
   // Called when something of a store was asked for that is gone, as StoreIsGone has it, with the
   // message. Once for each store.
   std::function<void(uint16_t store, const std::string& why)> on_store_gone;

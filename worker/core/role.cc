@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/clock.h"
@@ -262,6 +263,22 @@ void Role::OnMessage(const v1::ToWorker& message) {
   for (const uint64_t run : message.ended_runs()) OnEndedRun(run);
 }
 
+std::shared_ptr<const std::atomic<bool>> Role::Uses(std::vector<std::string> buckets) {
+  absl::MutexLock lock(&mutex_);
+  used_buckets_ = std::move(buckets);
+  CompareBuckets();
+  return knows_all_;
+}
+
+void Role::CompareBuckets() {
+  if (used_buckets_.empty() || !welcome_.ok()) return;
+  const auto sorted = [](std::vector<std::string> names) {
+    absl::c_sort(names);
+    return names;
+  };
+  *knows_all_ = sorted(used_buckets_) == sorted(*welcome_);
+}
+
 void Role::OnWelcome(const v1::Welcome& welcome) {
   std::vector<uint64_t> running;
   session_.OnWelcome(absl::MakeConstSpan(welcome.dropped().data(), welcome.dropped_size()),
@@ -275,6 +292,7 @@ void Role::OnWelcome(const v1::Welcome& welcome) {
   absl::MutexLock lock(&mutex_);
   welcome_known_ = true;
   welcome_ = std::vector<std::string>(welcome.buckets().begin(), welcome.buckets().end());
+  CompareBuckets();
 }
 
 void Role::OnDown() { session_.OnDisconnected(); }

@@ -9,6 +9,7 @@
 #ifndef BUE_WORKER_CORE_ROLE_H_
 #define BUE_WORKER_CORE_ROLE_H_
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
@@ -87,6 +88,10 @@ class Role final : public HubStreamListener,
   // Waits for the first welcome; the buckets it named. The hub's own status if it refused.
   absl::StatusOr<std::vector<std::string>> WaitForWelcome(absl::Duration timeout);
 
+  // After the welcome: the buckets that this worker has. The flag, for any thread: whether these
+  // are the ones that the hub named last; it may have been started with others since.
+  std::shared_ptr<const std::atomic<bool>> Uses(std::vector<std::string> buckets);
+
   // What executors answer to. Outlives them.
   ExecutorEvents* events() { return &events_; }
 
@@ -114,6 +119,7 @@ class Role final : public HubStreamListener,
   void OnMessage(const v1::ToWorker& message) override;
   void OnDown() override;
   void OnRefused(const absl::Status& status) override;
+  void CompareBuckets() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnWelcome(const v1::Welcome& welcome);
   void OnLogRequest(const v1::LogRequest& request);
   void OnEndedRun(uint64_t run);
@@ -163,6 +169,8 @@ class Role final : public HubStreamListener,
 
   absl::Mutex mutex_;
   bool welcome_known_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::string> used_buckets_ ABSL_GUARDED_BY(mutex_);
+  const std::shared_ptr<std::atomic<bool>> knows_all_ = std::make_shared<std::atomic<bool>>(true);
   absl::StatusOr<std::vector<std::string>> welcome_ ABSL_GUARDED_BY(mutex_);
 
   std::thread thread_;

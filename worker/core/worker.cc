@@ -96,11 +96,13 @@ class Worker::Impl {
       return absl::FailedPreconditionError(
           absl::StrCat("the hub at ", options.hub, " knows no bucket; name one with -k HOST:PORT"));
     }
+    const auto all = role_->Uses(buckets);
     ASSIGN_OR_RETURN(bucket_,
                      BucketClient::Connect({.buckets = buckets,
                                             .token = options.token,
                                             .connect_timeout = deadline - Clock::Real()->Now(),
                                             .on_waiting = SayThatValuesWait,
+                                            .knows_all = [all] { return all->load(); },
                                             .on_store_gone = SayThatStoreIsGone}));
     ASSIGN_OR_RETURN(StartedPython python, python_.get());
     ASSIGN_OR_RETURN(executors_, MakeExecutors(ForExecutors(), std::move(python), role_->events(),

@@ -91,6 +91,17 @@ TEST_F(BucketClientTest, AStoreThatNoBucketIsIsGone) {
   EXPECT_TRUE(client_->StoreIsGone(StoreOf(foreign)));
 }
 
+TEST_F(BucketClientTest, AStoreMayBeThatOfABucketThatThisClientWasNotTold) {
+  bool all = false;
+  BucketClientOptions options{.buckets = {bucket_->address()}};
+  options.knows_all = [&all] { return all; };
+  const auto client = BucketClient::Connect(std::move(options)).value();
+  const uint64_t foreign = MakeAddress(static_cast<uint16_t>(bucket_->store_id() ^ 1), 4);
+  EXPECT_TRUE(absl::IsFailedPrecondition(client->OpenReader(foreign).status()));
+  all = true;
+  EXPECT_TRUE(absl::IsNotFound(client->OpenReader(foreign).status()));
+}
+
 TEST_F(BucketClientTest, LargeValuesAreOnlyAnnounced) {
   const std::string bytes(3 << 20, 'b');
   const uint64_t large = Write(ObjectKind::kBytes, bytes, 0);
