@@ -12,11 +12,12 @@
 #include "bue/v1/work.grpc.pb.h"
 #include "common/check.h"
 #include "common/rpc.h"
+#include "tests/support/patience.h"
 
 namespace bue {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Seconds(20);
+const absl::Duration kPatience = Patience(absl::Seconds(20));
 
 }  // namespace
 

@@ -15,6 +15,7 @@
 #include "bucket/bucket_service.h"
 #include "bucket/rocksdb_object_store.h"
 #include "common/rpc.h"
+#include "tests/support/patience.h"
 #include "tests/unit/bucket/bucket_fixture.h"
 
 namespace bue {
@@ -94,7 +95,7 @@ class FullDiskTest : public BucketFixture {
       mutex_.AssertHeld();
       return notices_.size() >= count;
     };
-    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&enough), absl::Seconds(60)));
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&enough), Patience(absl::Seconds(60))));
     return notices_;
   }
 

@@ -9,6 +9,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "tests/support/patience.h"
 #include "tests/unit/bucket/bucket_fixture.h"
 
 namespace bue {
@@ -39,8 +40,8 @@ TEST_F(RestartTest, PutsAndGetsWaitForTheBucket) {
   });
   EXPECT_FALSE(put.HasBeenNotified());
   StartBucket();
-  ASSERT_TRUE(put.WaitForNotificationWithTimeout(absl::Seconds(20)));
-  ASSERT_TRUE(got.WaitForNotificationWithTimeout(absl::Seconds(20)));
+  ASSERT_TRUE(put.WaitForNotificationWithTimeout(Patience(absl::Seconds(20))));
+  ASSERT_TRUE(got.WaitForNotificationWithTimeout(Patience(absl::Seconds(20))));
   EXPECT_EQ(fetched[0]->data, "before");
   EXPECT_EQ(GetOne({.address = addresses[0].value()})->data, "during");
 }

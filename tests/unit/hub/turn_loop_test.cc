@@ -11,12 +11,13 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "tests/support/patience.h"
 #include "tests/support/program_text.h"
 
 namespace bue::hub {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Seconds(20);
+const absl::Duration kPatience = Patience(absl::Seconds(20));
 
 // What a store was asked to do; commits and syncs can be made to fail or to wait.
 class FakeStore final : public HubStore {

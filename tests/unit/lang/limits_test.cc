@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "tests/support/patience.h"
 #include "tests/unit/lang/compile_for_test.h"
 
 namespace bue::lang {
@@ -103,7 +104,7 @@ TEST(Limits, MessagesQuoteTheBeginningOfLongLines) {
 }
 
 // Generous: a tenth of it is usual. Quadratic work would take minutes.
-constexpr absl::Duration kPatience = absl::Seconds(30);
+const absl::Duration kPatience = Patience(absl::Seconds(30));
 
 TEST(Scale, ManyCallsInBothDirectionsCompileInLinearTime) {
   std::string text = kSteps;

@@ -9,12 +9,13 @@
 #include "common/value/json.h"
 #include "common/value/reader.h"
 #include "gtest/gtest.h"
+#include "tests/support/patience.h"
 #include "worker/python/find_python.h"
 
 namespace bue::worker {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Seconds(60);
+const absl::Duration kPatience = Patience(absl::Seconds(60));
 
 class RepeatingStream final : public InputStream {
  public:
@@ -127,7 +128,7 @@ void WaitingEvents::OnHookFailed(uint64_t run, uint32_t, const CallError& error)
 CallError WaitingEvents::WaitForHookFailure(uint64_t run) {
   absl::MutexLock lock(&mutex_);
   const auto known = [&] { return hook_failures_.contains(run); };
-  EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&known), absl::Minutes(1)));
+  EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&known), kPatience));
   return hook_failures_[run];
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "tests/support/patience.h"
 #include "worker/executor.h"
 
 namespace bue::worker {
@@ -111,7 +112,7 @@ class FakeExecutor final : public Executor {
   template <typename Condition>
   bool Wait(const Condition& condition) {
     absl::MutexLock lock(&mutex_);
-    return mutex_.AwaitWithTimeout(absl::Condition(&condition), absl::Seconds(20));
+    return mutex_.AwaitWithTimeout(absl::Condition(&condition), Patience(absl::Seconds(20)));
   }
 
   ExecutorEvents* const events_;

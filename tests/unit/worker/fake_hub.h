@@ -21,12 +21,13 @@
 #include "bue/v1/work.grpc.pb.h"
 #include "common/check.h"
 #include "common/rpc.h"
+#include "tests/support/patience.h"
 
 namespace bue::worker {
 
 class FakeHub {
  public:
-  static constexpr absl::Duration kPatience = absl::Seconds(20);
+  static inline const absl::Duration kPatience = Patience(absl::Seconds(20));
 
   explicit FakeHub(const std::string& binding = "127.0.0.1:0") : work_(this), questions_(this) {
     welcome_.mutable_welcome()->set_epoch(1);

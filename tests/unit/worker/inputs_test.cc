@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "tests/support/patience.h"
 #include "tests/unit/worker/fake_bucket.h"
 #include "worker/core/elements.h"
 
@@ -74,7 +75,7 @@ class InputsTest : public testing::Test, public InputsListener {
     StartBatch batch{.group = std::make_shared<const GrantGroup>(std::move(group))};
     for (uint32_t row = 0; row < tasks; ++row) batch.rows.push_back(row);
     inputs_.Resolve(batch, step_);
-    const absl::Time deadline = absl::Now() + absl::Seconds(20);
+    const absl::Time deadline = absl::Now() + Patience(absl::Seconds(20));
     while (ready_.size() + gone_.size() + failed_.size() < tasks && absl::Now() < deadline) {
       std::vector<Inbox::Task> work;
       inbox_->Take(absl::Milliseconds(100), &work);
