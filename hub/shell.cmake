@@ -9,20 +9,13 @@ add_library(bue_hub_core STATIC
 target_link_libraries(bue_hub_core PUBLIC hub_scheduler bue_logging bue_program
   absl::synchronization)
 
-# The world around them: storage, services.
-add_library(bue_hub STATIC
-  hub.cc
-  service/client_messages.cc
-  service/client_service.cc
-  service/listings.cc
+# Storage, and what of the services needs no gRPC.
+add_library(bue_hub_store STATIC
   service/object_deleter.cc
   service/program_cache.cc
   service/requests.cc
   service/sweeper.cc
-  service/upload.cc
   service/upload_budget.cc
-  service/watch.cc
-  service/worker_service.cc
   storage/data_directory.cc
   storage/database.cc
   storage/rocksdb_hub_store.cc
@@ -30,6 +23,18 @@ add_library(bue_hub STATIC
   storage/rows.cc
   storage/verify_rows.cc
   verify.cc)
+target_link_libraries(bue_hub_store PUBLIC bue_hub_core
+  PRIVATE bue_rocksdb bue_sha256 RocksDB::rocksdb-shared)
+
+# The services.
+add_library(bue_hub STATIC
+  hub.cc
+  service/client_messages.cc
+  service/client_service.cc
+  service/listings.cc
+  service/upload.cc
+  service/watch.cc
+  service/worker_service.cc)
 target_compile_definitions(bue_hub PRIVATE BUE_VERSION="${PROJECT_VERSION}")
-target_link_libraries(bue_hub PUBLIC bue_hub_core bue_common
-  PRIVATE bue_bucket_client bue_rocksdb bue_sha256 RocksDB::rocksdb-shared)
+target_link_libraries(bue_hub PUBLIC bue_hub_store bue_common
+  PRIVATE bue_bucket_client bue_sha256)

@@ -485,10 +485,6 @@ class Client final : public BucketClient {
 
 }  // namespace
 
-absl::StatusOr<std::vector<ListedObject>> BucketClient::List(uint64_t, size_t, const std::string&) {
-  return absl::UnimplementedError("this client cannot list objects");
-}
-
 absl::StatusOr<std::unique_ptr<BucketClient>> BucketClient::Connect(BucketClientOptions options) {
   if (options.buckets.empty()) {
     return absl::InvalidArgumentError("no bucket was named; at least one HOST:PORT is needed");

@@ -189,8 +189,10 @@ class BucketClient {
   // above `after`; begin with MakeAddress(its store, 0), end with an empty answer. `hub`: the id of
   // the hub that sweeps, which makes the bucket its own (bucket.proto); empty: only to look.
   // Blocks.
-  virtual absl::StatusOr<std::vector<ListedObject>> List(uint64_t after, size_t limit,
-                                                         const std::string& hub = "");
+  virtual absl::StatusOr<std::vector<ListedObject>> List(uint64_t /*after*/, size_t /*limit*/,
+                                                         const std::string& /*hub*/ = "") {
+    return absl::UnimplementedError("this client cannot list objects");
+  }
 
   // Whether the last answer for something of this store was NotFound because none of the buckets is
   // that store (any more): all that it held is gone. A bucket was started on another directory.
