@@ -46,6 +46,8 @@ class Connection final : public hub::StreamWire, public std::enable_shared_from_
   void HubDied(bool power);
   void WorkerDied(const WorkerProcess* worker, bool silently);
 
+  // The world ends: a hub's session and its stream hold each other.
+  void Forget() { session_ = nullptr; }
   bool over() const { return worker_end_closed_ && hub_end_closed_; }
   HubProcess* hub() const { return hub_; }
 

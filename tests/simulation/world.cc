@@ -13,7 +13,11 @@ namespace bue::sim {
 World::World(const Config& c, std::function<void(const std::string&)> trace)
     : config(c), random(c.seed), history(c.scheduler, &bucket), trace_(std::move(trace)) {}
 
-World::~World() = default;
+World::~World() {
+  for (const std::weak_ptr<Connection>& opened : opened_) {
+    if (const auto connection = opened.lock()) connection->Forget();
+  }
+}
 
 void World::TraceLine(const std::string& line) {
   trace_(absl::StrCat(absl::FormatTime("%H:%M:%E6S ", events.now(), absl::UTCTimeZone()), line));
@@ -26,6 +30,7 @@ std::shared_ptr<Connection> World::Connect(WorkerProcess* worker, std::string he
                 [](const std::shared_ptr<Connection>& connection) { return connection->over(); });
   auto connection = std::make_shared<Connection>(this, worker);
   connections_.push_back(connection);
+  opened_.push_back(connection);
   connection->Open(std::move(hello));
   return connection;
 }

@@ -121,6 +121,7 @@ class World {
   std::vector<std::unique_ptr<HubProcess>> hubs_;  // All there ever were.
   std::vector<std::unique_ptr<WorkerProcess>> workers_;
   std::vector<std::shared_ptr<Connection>> connections_;
+  std::vector<std::weak_ptr<Connection>> opened_;  // All there ever were.
   std::map<uint64_t, Pending> pending_;
   uint64_t next_request_ = 1;
   uint64_t next_incarnation_ = 1;
