@@ -417,6 +417,7 @@ TEST(ObjectStoreDirectory, TwoProcessesCannotShareOne) {
     _exit(0);
   }
   close(end[0]);
+  close(opened[1]);
   char answer = 0;
   ASSERT_EQ(read(opened[0], &answer, 1), 1);
   EXPECT_EQ(answer, 'y');
