@@ -5,6 +5,7 @@ Run by ctest: tidy_test.py [ROOT].
 """
 import os
 import re
+import subprocess
 import sys
 import unittest
 
@@ -136,6 +137,19 @@ class TidyTest(unittest.TestCase):
         self.complain([f'{path}: {word}' for path in sources('.h', '.cc', '.py', '.proto')
                        if not path.endswith('tidy_test.py')
                        for word in re.findall(r'\b(?:TODO|FIXME|XXX)\b', read(path))])
+
+
+class BreakagesTest(unittest.TestCase):
+    """Of the simulation: played by hand, so it is here that one is seen which fits no more."""
+
+    def test_every_breakage_applies(self):
+        folder = os.path.join('tests', 'simulation', 'breakages')
+        for patch in sorted(os.listdir(os.path.join(ROOT, folder))):
+            if not patch.endswith('.patch'):
+                continue
+            applied = subprocess.run(['git', 'apply', '--check', os.path.join(folder, patch)],
+                                     cwd=ROOT, capture_output=True, text=True)
+            self.assertEqual((applied.returncode, applied.stderr), (0, ''), patch)
 
 
 if __name__ == '__main__':
