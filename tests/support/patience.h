@@ -11,10 +11,15 @@
 
 namespace bue {
 
-inline absl::Duration Patience(absl::Duration usual) {
+inline double Slower() {
   const char* slower = std::getenv("BUE_TEST_SLOWER");
-  return slower == nullptr ? usual : usual * std::max(1.0, std::atof(slower));
+  return slower == nullptr ? 1 : std::max(1.0, std::atof(slower));
 }
+
+inline absl::Duration Patience(absl::Duration usual) { return usual * Slower(); }
+
+// Where everything is slower, memory is kept for other purposes, too: limits of it do not count.
+inline bool MemoryIsUsual() { return Slower() == 1; }
 
 }  // namespace bue
 
