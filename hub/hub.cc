@@ -33,6 +33,11 @@ constexpr absl::Duration kBucketTimeout = absl::Seconds(2);
 constexpr absl::Duration kLookForSpaceEvery = absl::Milliseconds(200);
 constexpr absl::Duration kSayThatItWaitsEvery = absl::Minutes(1);
 
+// Once for each store: there is nothing in it to delete.
+void SayThatStoreIsGone(uint16_t store, const std::string& why) {
+  log::warn("values lost store={} error={} action=forget", store, why);
+}
+
 // Opens the store; a disk that is too full is waited for.
 absl::StatusOr<std::unique_ptr<RocksdbHubStore>> OpenStore(const HubOptions& options) {
   const HubStoreOptions store_options{.free_bytes_min = options.free_bytes_min};
@@ -83,7 +88,8 @@ class LazyBuckets {
       ASSIGN_OR_RETURN(client_, BucketClient::Connect({.buckets = buckets_,
                                                        .token = token_,
                                                        .connect_timeout = kBucketTimeout,
-                                                       .patience = kBucketTimeout}));
+                                                       .patience = kBucketTimeout,
+                                                       .on_store_gone = SayThatStoreIsGone}));
     }
     return absl::OkStatus();
   }

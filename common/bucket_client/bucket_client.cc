@@ -252,35 +252,21 @@ class Client final : public BucketClient {
   }
 
   absl::Status Delete(std::vector<uint64_t> addresses) override {
-    absl::flat_hash_map<Connection*, std::vector<uint64_t>> groups;
-    absl::Status failed;  // Does not keep the others from being deleted.
-    bool asked = false;
-    for (const uint64_t address : addresses) {
-      if (address == kNoObject) continue;
-      Connection* connection = KnownOwner(address);
-      if (connection == nullptr && !std::exchange(asked, true)) {
-        (void)FindStores(absl::Now() + kAskFor);  // Else as far as they were known before.
-        connection = KnownOwner(address);
-      }
-      if (connection != nullptr) {
-        groups[connection].push_back(address);
+    std::erase(addresses, kNoObject);
+    std::vector<uint64_t> homeless;
+    absl::Status failed = DeleteThere(std::move(addresses), &homeless);
+    if (homeless.empty()) return failed;
+    if (const absl::Status asked = FindStores(absl::Now() + kAskFor); !asked.ok()) return asked;
+    std::vector<uint64_t> moved;
+    for (const uint64_t address : homeless) {
+      if (KnownOwner(address) != nullptr) {
+        moved.push_back(address);
       } else {
-        failed = absl::FailedPreconditionError(NoOwner(address));
+        (void)StoreGone(address);  // And so is what was to be deleted.
       }
     }
-    const absl::Time deadline = absl::Now() + options_.patience;
-    for (const auto& [connection, group] : groups) {
-      for (size_t begin = 0; begin < group.size(); begin += kDeletesPerCall) {
-        const size_t end = std::min(group.size(), begin + kDeletesPerCall);
-        v1::DeleteRequest request;
-        request.mutable_addresses()->Add(group.begin() + begin, group.begin() + end);
-        const absl::Status deleted = connection->Delete(request, deadline);
-        // Unavailable wins: it is worth another try.
-        if (!deleted.ok() && !absl::IsUnavailable(failed)) failed = deleted;
-        if (absl::IsUnavailable(deleted)) break;
-      }
-    }
-    return failed;
+    const absl::Status status = DeleteThere(std::move(moved), &homeless);
+    return absl::IsUnavailable(failed) || status.ok() ? failed : status;
   }
 
   absl::StatusOr<std::vector<ListedObject>> List(uint64_t after, size_t limit,
@@ -335,6 +321,33 @@ class Client final : public BucketClient {
     absl::MutexLock lock(&mutex_);
     const auto found = by_store_.find(StoreOf(address));
     return found == by_store_.end() ? nullptr : found->second;
+  }
+
+  // Deletes what lies where it was last known to. Appends to `homeless` what may lie in another
+  // store than that, or in none.
+  absl::Status DeleteThere(std::vector<uint64_t> addresses, std::vector<uint64_t>* homeless) {
+    absl::flat_hash_map<Connection*, std::vector<uint64_t>> groups;
+    for (const uint64_t address : addresses) {
+      Connection* const connection = KnownOwner(address);
+      (connection == nullptr ? *homeless : groups[connection]).push_back(address);
+    }
+    absl::Status failed;  // Does not keep the others from being deleted.
+    const absl::Time deadline = absl::Now() + options_.patience;
+    for (const auto& [connection, group] : groups) {
+      for (size_t begin = 0; begin < group.size(); begin += kDeletesPerCall) {
+        const size_t end = std::min(group.size(), begin + kDeletesPerCall);
+        v1::DeleteRequest request;
+        request.mutable_addresses()->Add(group.begin() + begin, group.begin() + end);
+        const absl::Status deleted = connection->Delete(request, deadline);
+        if (IsOfAnotherStore(deleted)) {
+          homeless->insert(homeless->end(), group.begin() + begin, group.begin() + end);
+        } else if (!deleted.ok() && !absl::IsUnavailable(failed)) {
+          failed = deleted;  // Unavailable wins: it is worth another try.
+        }
+        if (absl::IsUnavailable(deleted)) break;
+      }
+    }
+    return failed;
   }
 
   // Asks the buckets: one may have been started on another directory since. Waits for those that
