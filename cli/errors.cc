@@ -28,12 +28,15 @@ std::string ForPeople(const v1::ErrorRecord& error) {
       Paint(Colour::kRed, absl::StrCat(RunName(error.run()), of_task ? " " : "", error.step()));
   if (!error.item().empty()) absl::StrAppend(&text, " item ", error.item());
   if (of_task) {
-    absl::StrAppend(&text, ", attempt ", error.attempt(), error.final() ? "" : " (was retried)");
+    absl::StrAppend(&text, ", attempt ", error.attempt());
+    if (error.pass() > 0) absl::StrAppend(&text, " of pass ", error.pass() + 1);
+    if (!error.final()) absl::StrAppend(&text, " (was retried)");
   }
   absl::StrAppend(&text, ", ", error.action());
   if (!error.worker().empty()) absl::StrAppend(&text, " on ", error.worker());
-  absl::StrAppend(&text, ": ", error.type(), error.type().empty() ? "" : ": ", error.error(), "\n");
-  if (!error.traceback().empty()) absl::StrAppend(&text, error.traceback(), "\n");
+  absl::StrAppend(&text, ": ", error.type(), error.type().empty() ? "" : ": ",
+                  Visible(error.error()), "\n");
+  if (!error.traceback().empty()) absl::StrAppend(&text, Visible(error.traceback()), "\n");
   return text;
 }
 
@@ -63,7 +66,9 @@ void AddErrors(CLI::App* app, Action* action) {
   command->add_option("RUN", flags->run, "The run, as upload printed it; none: all runs");
   command->add_flag("--json", flags->json, "One JSON object a line");
   command->add_flag("--final", flags->final_only, "Without attempts that were tried again");
-  command->add_option("-c,--count", flags->limit, "At most so many")->type_name("N");
+  command->add_option("-c,--count", flags->limit, "At most so many")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
   AddHubFlags(command, &flags->connection);
   command->footer(
       "  bue errors r17\n"
@@ -72,7 +77,9 @@ void AddErrors(CLI::App* app, Action* action) {
       "action\n"
       "(what was under way: load, start, input, run, store, finalize, timeout, worker_lost), "
       "worker,\n"
-      "type (exception class), error, traceback, at, final (false: it was tried again).");
+      "type (exception class), error, traceback, at, final (false: it was tried again), pass (how "
+      "often the\n"
+      "task had started over before, as after bue retry: its attempts count from 1 again).");
   command->callback([flags, action] { *action = [flags] { return PrintErrors(*flags); }; });
 }
 

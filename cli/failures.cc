@@ -54,7 +54,7 @@ std::string Failures::Tracebacks() const {
   std::string text;
   for (const auto& [name, step] : steps_) {
     if (step.traceback.empty()) continue;
-    absl::StrAppend(&text, "-- ", name, "\n", step.traceback,
+    absl::StrAppend(&text, "-- ", name, "\n", Visible(step.traceback),
                     step.traceback.back() == '\n' ? "" : "\n");
   }
   return text;

@@ -14,6 +14,11 @@ Json TimeJson(double unix_s) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", FromUnix(unix_s), absl::UTCTimeZone());
 }
 
+// In seconds, without digits that mean nothing.
+double Milliseconds(absl::Duration duration) {
+  return static_cast<double>(absl::ToInt64Milliseconds(duration)) / 1000;
+}
+
 uint64_t Finished(const v1::Counts& counts) {
   return counts.done() + counts.failed() + counts.filtered() + counts.skipped();
 }
@@ -111,8 +116,8 @@ Json StatusJson(const v1::RunStatus& status, absl::Time now) {
       {"state", std::string(StateName(status.state()))},
       {"started", TimeJson(status.started_unix_s())},
       {"ended", TimeJson(status.ended_unix_s())},
-      {"elapsed_s", absl::ToDoubleSeconds(Elapsed(status, now))},
-      {"eta_s", remaining.has_value() ? Json(absl::ToDoubleSeconds(*remaining)) : Json(nullptr)},
+      {"elapsed_s", Milliseconds(Elapsed(status, now))},
+      {"eta_s", remaining.has_value() ? Json(Milliseconds(*remaining)) : Json(nullptr)},
       {"tasks", CountsJson(status.tasks())},
       {"items", CountsJson(status.items())},
       {"errors", status.errors()},
@@ -127,7 +132,7 @@ Json ErrorJson(const v1::ErrorRecord& error) {
       {"action", error.action()},       {"worker", error.worker()},
       {"type", error.type()},           {"error", error.error()},
       {"traceback", error.traceback()}, {"at", TimeJson(error.at_unix_s())},
-      {"final", error.final()},
+      {"final", error.final()},         {"pass", error.pass()},
   };
 }
 
@@ -191,8 +196,8 @@ std::string RunTable(const v1::RunStatus& status, absl::Time now) {
     absl::StrAppend(&text, ", eta ", HumanDuration(*remaining));
   }
   if (status.errors() > 0) {
-    absl::StrAppend(&text, ", ", status.errors(), " errors (bue errors ", RunName(status.run()),
-                    ")");
+    absl::StrAppend(&text, ", ", status.errors(), status.errors() == 1 ? " error" : " errors",
+                    " (bue errors ", RunName(status.run()), ")");
   }
   Table table(
       {"", "TOTAL", "DONE", "FAILED", "FILTERED", "SKIPPED", "RUNNING", "WAITING", "LEFT OUT"});

@@ -83,6 +83,24 @@ std::string OneLine(absl::string_view text, size_t width) {
   return line;
 }
 
+std::string Visible(absl::string_view text) {
+  std::string visible;
+  visible.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f) {
+      absl::StrAppendFormat(&visible, "\\x%02x", c);
+    } else if (c == 0xc2 && next >= 0x80 && next < 0xa0) {  // The same once more, in UTF-8.
+      absl::StrAppendFormat(&visible, "\\x%02x", next);
+      ++i;
+    } else {
+      visible.push_back(text[i]);
+    }
+  }
+  return visible;
+}
+
 bool IsTerminal(int fd) { return isatty(fd) == 1; }
 
 std::string Paint(Colour colour, absl::string_view text) {

@@ -26,6 +26,9 @@ std::string HumanBytes(uint64_t bytes);
 // One line of at most `width` characters: line ends become blanks, a cut is shown by an ellipsis.
 std::string OneLine(absl::string_view text, size_t width);
 
+// Text of somebody else's, for a terminal: control characters, but line ends and tabs, as \x1b.
+std::string Visible(absl::string_view text);
+
 bool IsTerminal(int fd);
 
 enum class Colour { kNone, kRed, kGreen, kYellow, kBold };

@@ -84,6 +84,11 @@ void Scheduler::Impl::RetryRun(Run* run, const ControlRun& command) {
     return RefuseControl(command, "was cancelled: --cancelled lets it go on");
   }
   if (!run->active()) {
+    if (!cancelled && !failed) {
+      return RefuseControl(command,
+                           "has ended and was not cancelled; without --cancelled, retry runs "
+                           "again what failed");
+    }
     if (!cancelled && tasks == 0) {
       return RefuseControl(command, command.step.empty()
                                         ? "has ended, and nothing in it failed"

@@ -7,7 +7,9 @@
 #ifndef BUE_HUB_SCHEDULER_EFFECTS_H_
 #define BUE_HUB_SCHEDULER_EFFECTS_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <variant>
@@ -75,14 +77,21 @@ struct RunAdded {
   uint32_t weight = 1;
   uint64_t epoch = 0;  // Of the hub process that took it in.
   absl::Time added;
-  std::string program;  // bue.v1.Program, serialised.
+  std::string program;      // bue.v1.Program, serialised.
+  size_t program_hash = 0;  // Of that, in this process: not stored.
 };
+
+// RunAdded::program_hash of a serialised program.
+inline size_t HashOfProgram(const std::string& program) {
+  return std::hash<std::string>()(program);
+}
 
 struct ErrorRecord {
   uint64_t run = 0;
   std::string step;
   std::string item;
   uint32_t attempt = 0;
+  uint32_t pass = 0;  // How often the task had started over before, its attempts with it.
   std::string action;
   std::string worker;
   std::string type;

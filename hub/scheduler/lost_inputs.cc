@@ -171,6 +171,7 @@ void Scheduler::Impl::InputGone(Run* run, Item* item, uint32_t v, const Gone& go
       .step = run->StepOf(*item, v).name,
       .item = run->NameOf(*item),
       .attempt = vertex.attempts + 1,
+      .pass = run->PassOf(*item, v),
       .action = "input",
       .worker = worker->name,
       .message = absl::StrCat(what, unseen ? "; it is made again" : "; its item starts over"),

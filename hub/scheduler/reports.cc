@@ -289,6 +289,7 @@ void Scheduler::Impl::AttemptFailed(Run* run, Item* item, uint32_t v, const Task
                                                 .step = step.name,
                                                 .item = run->NameOf(*item),
                                                 .attempt = attempts,
+                                                .pass = run->PassOf(*item, v),
                                                 .action = error.action,
                                                 .worker = worker,
                                                 .type = error.type,

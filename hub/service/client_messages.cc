@@ -97,6 +97,7 @@ void ToProto(const ErrorRecord& error, v1::ErrorRecord* out) {
   out->set_traceback(error.traceback);
   out->set_at_unix_s(ToSeconds(error.at));
   out->set_final(error.final);
+  out->set_pass(error.pass);
 }
 
 void ToProto(const LogAdded& log, v1::LogRecord* out) {

@@ -197,7 +197,7 @@ std::string EncodeErrors(absl::Span<const ErrorRecord* const> errors) {
     PutBytes(error->message, &out);
     PutBytes(error->traceback, &out);
     PutTime(error->at, &out);
-    PutVarint(error->final ? 1 : 0, &out);
+    PutVarint(uint64_t{error->pass} << 1 | (error->final ? 1 : 0), &out);
   }
   return out;
 }
@@ -218,7 +218,9 @@ absl::StatusOr<std::vector<ErrorRecord>> DecodeErrors(uint64_t run, absl::string
     error.message = ReadString(&reader);
     error.traceback = ReadString(&reader);
     error.at = ReadTime(&reader);
-    error.final = reader.Varint() != 0;
+    const uint64_t pass_and_final = reader.Varint();
+    error.pass = static_cast<uint32_t>(pass_and_final >> 1);
+    error.final = (pass_and_final & 1) != 0;
   }
   RETURN_IF_ERROR(CheckEnd("error record", reader));
   return errors;

@@ -62,8 +62,14 @@ for x in range({items}):
         self.assertIn("no step 'doubel'", self.bue('retry', run, '--step', 'doubel', code=2).stderr)
         self.assertIn("no task of step 'double' failed",
                       self.bue('retry', run, '--step', 'double', code=2).stderr)
+        self.assertIn('was not cancelled', self.bue('retry', run, '--cancelled', code=2).stderr)
         self.bue('retry', run)
         self.bue('wait', run, code=1)
+        # Attempts count anew after a retry: the pass tells them apart.
+        self.assertEqual([(one['attempt'], one['pass']) for one in self.json_lines('errors', run)
+                          if one['item'] == '3'], [(1, 0), (1, 1)])
+        self.assertIn('item 3, attempt 1 of pass 2', self.bue('errors', run).stdout)
+        self.bue('errors', run, '-c', 0, code=2)
         self.write('w0/mended', '')
         self.assertIn('5 failed tasks run again', self.bue('reset', run).stdout)
         self.assertIn('succeeded', self.bue('wait', run).stdout)

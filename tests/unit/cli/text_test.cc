@@ -37,6 +37,11 @@ TEST(HumanBytes, UsesBinaryUnits) {
   EXPECT_EQ(HumanBytes(1ull << 30), "1.0 GiB");
 }
 
+TEST(Visible, ShowsControlCharactersInsteadOfSendingThem) {
+  EXPECT_EQ(Visible("red \x1b[31m\r\x7f, \xc2\x9b, a line\n\tand caf\xc3\xa9"),
+            "red \\x1b[31m\\x0d\\x7f, \\x9b, a line\n\tand caf\xc3\xa9");
+}
+
 TEST(OneLine, CutsByCharactersAndLetsNoControlThrough) {
   EXPECT_EQ(OneLine("a\nb\x1b[31m", 20), "a b [31m");
   EXPECT_EQ(OneLine("äöüß", 2), "äö…");

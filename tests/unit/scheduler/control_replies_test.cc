@@ -46,6 +46,32 @@ TEST_F(ControlRepliesTest, ASecondCancelIsRefusedOnceTheFirstIsOnDisk) {
   ExpectToWait(Action::kCancel);
 }
 
+TEST_F(ControlRepliesTest, ARunThatWasNotCancelledIsToldSo) {
+  Effects effects;
+  Command end = ControlRun{.request = 1, .run = 1, .action = Action::kCancel};
+  Command go_on = ControlRun{.request = 2, .run = 1, .action = Action::kRetry, .cancelled = true};
+  Command join = WorkerJoined{.worker = 1, .name = "w"};
+  Command room = WorkerReported{
+      .worker = 1, .room = {{.pool = Pool::kThread, .room = {.leases = 1, .slots = 1}}}};
+  for (Command* command : {&end, &go_on, &join, &room}) {
+    scheduler_.Apply(*command, absl::UnixEpoch(), &effects);
+  }
+  EXPECT_TRUE(effects.outgoing.promises[1].status.ok());
+  scheduler_.Match(absl::UnixEpoch(), &effects);
+  ASSERT_EQ(effects.outgoing.grants.size(), 1u);
+  Command fail = WorkerReported{.worker = 1, .report = 1};
+  std::get<WorkerReported>(fail).outcomes.push_back(
+      Outcome{.lease = effects.outgoing.grants[0].lease[0], .kind = Outcome::Kind::kFailed});
+  effects.Clear();
+  scheduler_.Apply(fail, absl::UnixEpoch(), &effects);
+  go_on = ControlRun{.request = 3, .run = 1, .action = Action::kRetry, .cancelled = true};
+  scheduler_.Apply(go_on, absl::UnixEpoch(), &effects);
+  ASSERT_EQ(effects.outgoing.promises.size(), 1u);
+  EXPECT_EQ(effects.outgoing.promises[0].status.message(),
+            "run r1 has ended and was not cancelled; without --cancelled, retry runs again what "
+            "failed");
+}
+
 TEST_F(ControlRepliesTest, ADeletedRunIsMissedOnceItsDeletionIsOnDisk) {
   ExpectToWait(Action::kCancel);
   ExpectToWait(Action::kDelete);
