@@ -48,8 +48,8 @@ void AddUpload(CLI::App* app, Action* action) {
       ->capture_default_str();
   command
       ->add_option("--key", flags->key,
-                   "A name of your own for this run: a second upload with it starts nothing and "
-                   "prints the same id")
+                   "A name of your own for this run: a second upload of the same script and files "
+                   "with it starts nothing and prints the same id; of others it is refused")
       ->type_name("KEY");
   command->footer(
       "The script is checked first; if anything is wrong nothing is sent (exit code 2). The files "

@@ -101,8 +101,19 @@ Run* Scheduler::Impl::AddRun(RunAdded added, std::shared_ptr<const Program> prog
 }
 
 void Scheduler::Impl::Handle(SubmitRun& command) {
+  const size_t program_hash = HashOfProgram(command.program_bytes);
   if (const auto known = run_of_key_.find(command.key); known != run_of_key_.end()) {
-    Promise(command.request, absl::OkStatus(), RunAccepted{.run = known->second, .existed = true});
+    const RunAdded& other = FindRun(known->second)->added();
+    if (other.program_hash == program_hash) {
+      Promise(command.request, absl::OkStatus(), RunAccepted{.run = other.run, .existed = true});
+    } else {
+      Promise(command.request,
+              absl::AlreadyExistsError(
+                  absl::StrCat("key '", command.key, "' belongs to run r", other.run,
+                               ", whose script or files were others (", other.name,
+                               "); choose another key, or delete that run")),
+              Done{});
+    }
     return;
   }
   if (active_runs_ >= options_.runs_max) {
@@ -119,7 +130,8 @@ void Scheduler::Impl::Handle(SubmitRun& command) {
                  .weight = std::max<uint32_t>(1, command.weight),
                  .epoch = options_.epoch,
                  .added = now_,
-                 .program = std::move(command.program_bytes)};
+                 .program = std::move(command.program_bytes),
+                 .program_hash = program_hash};
   RunAdded kept = added;
   kept.program.clear();  // The compiled form is all that scheduling needs.
   Run* run = AddRun(std::move(kept), std::move(command.program));

@@ -27,6 +27,7 @@ absl::StatusOr<StoredRun> ReadRun(ProgramParser* programs, absl::string_view key
   if (!added.ok()) return damaged(added.status());
   absl::StatusOr<std::shared_ptr<const Program>> program = programs->Parse(added->program);
   if (!program.ok()) return damaged(program.status());
+  added->program_hash = HashOfProgram(added->program);
   added->program = std::string();  // The row stays as it is: nobody needs the bytes again.
   return StoredRun{.added = *std::move(added), .program = *std::move(program)};
 }

@@ -217,6 +217,10 @@ for x in range({items}):
         run = self.upload(script, '--key', 'nightly-1')
         self.assertEqual(self.upload(script, '--key', 'nightly-1'), run)
         self.assertNotEqual(self.upload(script, '--key', 'nightly-2'), run)
+        other = self.write('other.bue', 'import python (one) steps.py\n')
+        refused = self.bue('upload', '-f', other, '--key', 'nightly-1', code=2)
+        self.assertIn(f"key 'nightly-1' belongs to run {run}", refused.stderr)
+        self.assertEqual(refused.stdout, '')
 
     def test_wait_survives_a_restart_of_the_hub(self):
         run = self.upload(self.script('hold'))

@@ -73,6 +73,7 @@ absl::StatusOr<hub::HubSnapshot> DiskHubStore::Load() {
     v1::Program proto;
     CHECK(proto.ParseFromString(added.program));
     ASSIGN_OR_RETURN(Program program, FromProto(proto));
+    added.program_hash = hub::HashOfProgram(added.program);
     added.program.clear();
     index[added.run] = snapshot.runs.size();
     state_turns[added.run] = 0;
