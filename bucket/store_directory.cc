@@ -92,6 +92,10 @@ absl::StatusOr<std::unique_ptr<StoreDirectory>> StoreDirectory::Open(const std::
   if (error || !fs::is_directory(path)) {
     return CannotUse(path, error ? error.value() : ENOTDIR);
   }
+  // Looked at before anything is made there: what is not ours is to stay as it is.
+  if (!fs::exists(fs::path(path) / kIdentityFile, error) && HoldsSomethingElse(path)) {
+    return NotOurs(path);
+  }
   std::unique_ptr<StoreDirectory> directory(new StoreDirectory(path));
   RETURN_IF_ERROR(directory->Lock());
   RETURN_IF_ERROR(directory->LoadOrCreate());

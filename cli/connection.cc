@@ -25,14 +25,8 @@ constexpr absl::Duration kBucketPatience = absl::Seconds(30);
 
 // A name that nobody knows, or no port, is said at once: waiting would not mend it.
 absl::Status CheckAddress(absl::string_view role, const std::string& address) {
-  const size_t colon = address.rfind(':');
-  int port = 0;
-  if (colon == std::string::npos || colon == 0 ||
-      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 1 || port > 65535) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", address, "' is no address of a ", role, "; say HOST:PORT"));
-  }
-  std::string host = address.substr(0, colon);
+  RETURN_IF_ERROR(CheckHostPort(role, address));
+  std::string host = address.substr(0, address.rfind(':'));
   if (host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
   addrinfo* found = nullptr;
   const int error = getaddrinfo(host.c_str(), nullptr, nullptr, &found);
@@ -43,6 +37,17 @@ absl::Status CheckAddress(absl::string_view role, const std::string& address) {
 }
 
 }  // namespace
+
+absl::Status CheckHostPort(absl::string_view role, absl::string_view address) {
+  const size_t colon = address.rfind(':');
+  int port = 0;
+  if (colon != absl::string_view::npos && colon != 0 &&
+      absl::SimpleAtoi(address.substr(colon + 1), &port) && port >= 1 && port <= 65535) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", address, "' is no address of a ", role, "; say HOST:PORT"));
+}
 
 void AddHubFlags(CLI::App* command, ConnectionFlags* flags) {
   flags->hub = HubToConnect();

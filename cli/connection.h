@@ -28,6 +28,10 @@ void AddHubFlags(CLI::App* command, ConnectionFlags* flags);
 // Adds -k, for commands that look into values.
 void AddBucketFlag(CLI::App* command, ConnectionFlags* flags);
 
+// InvalidArgument unless it looks like HOST:PORT. Whether there is such a host is not asked: it may
+// be for others to reach.
+absl::Status CheckHostPort(absl::string_view role, absl::string_view address);
+
 // The token in `file`, or else in BUE_TOKEN; empty when there is none. NotFound or InvalidArgument
 // for a file that holds no token.
 absl::StatusOr<std::string> ReadToken(const std::string& file);

@@ -39,6 +39,9 @@ absl::StatusOr<int> ServeHub(const Flags& flags) {
   hub::HubOptions options;
   RETURN_IF_ERROR(Fill(flags.server, &options));
   options.buckets = SplitList(flags.buckets);
+  for (const std::string& bucket : options.buckets) {
+    RETURN_IF_ERROR(CheckHostPort("bucket", bucket));
+  }
   if (flags.server.low_water.has_value()) options.free_bytes_min = *flags.server.low_water;
   RETURN_IF_ERROR(ReadTime("--keep-results", flags.keep_results, &options.keep_results));
   RETURN_IF_ERROR(ReadTime("--sweep", flags.sweep, &options.sweep_interval));

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/lang/diagnostic.h"
 #include "common/lang/script_files.h"
 #include "common/status_macros.h"
@@ -32,7 +33,13 @@ absl::StatusOr<CompiledScript> CompileScript(const ScriptFlags& flags) {
 }
 
 std::string FormatScript(const CompiledScript& script) {
-  return lang::FormatDiagnostics(script.result.diagnostics, script.name, script.text);
+  std::string text = lang::FormatDiagnostics(script.result.diagnostics, script.name, script.text);
+  if (script.result.program.has_value() && script.result.program->nodes.empty()) {
+    absl::StrAppend(&text, script.name,
+                    ": warning: the script calls no step: a run of it has nothing to do and "
+                    "succeeds at once; call a pipe, as in `v = my_pipe()`\n");
+  }
+  return text;
 }
 
 NewRun ToNewRun(const CompiledScript& script, const ScriptFlags& flags) {

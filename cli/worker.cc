@@ -22,6 +22,8 @@
 namespace bue::cli {
 namespace {
 
+constexpr int kSlotsMax = 100000;
+
 struct Flags {
   RoleFlags role;
   std::string hub = HubToConnect();
@@ -75,24 +77,38 @@ absl::StatusOr<int> Work(const worker::WorkerOptions& options) {
   return kExitOk;
 }
 
+// A number that an environment variable gives; 0: it is not set.
+absl::StatusOr<int> NumberFromEnvironment(const char* name, int most) {
+  const std::string text = FromEnvironment(name);
+  int number = 0;
+  if (text.empty() || (absl::SimpleAtoi(text, &number) && number >= 1 && number <= most)) {
+    return number;
+  }
+  return absl::InvalidArgumentError(absl::StrCat("the environment's ", name, " is '", text,
+                                                 "'; it takes a number from 1 to ", most,
+                                                 ", or is left out"));
+}
+
 absl::StatusOr<int> ServeWorker(const Flags& flags) {
   StopSignal::Install(kExitOk);
   SetUpLogging("worker", flags.role.log_level);
   worker::WorkerOptions options = ToOptions(flags);
+  RETURN_IF_ERROR(CheckHostPort("hub", options.hub));
+  for (const std::string& bucket : options.buckets) {
+    RETURN_IF_ERROR(CheckHostPort("bucket", bucket));
+  }
+  RETURN_IF_ERROR(NumberFromEnvironment("POSTGRES_PORT", 65535).status());
+  if (options.process_slots == 0) {
+    ASSIGN_OR_RETURN(options.process_slots, NumberFromEnvironment("N_WORKER_PROCESSES", kSlotsMax));
+  }
   ASSIGN_OR_RETURN(options.token, ReadToken(flags.role.token_file));
   RETURN_IF_ERROR(MakeDirectory(options.state_dir));
   return Work(options);
 }
 
-// N_WORKER_PROCESSES, when it is a number that makes sense.
-int ProcessSlotsFromEnvironment() {
-  int slots = 0;
-  return absl::SimpleAtoi(FromEnvironment("N_WORKER_PROCESSES"), &slots) && slots > 0 ? slots : 0;
-}
-
 void AddSlotFlags(CLI::App* command, Flags* flags) {
   const auto add = [command](const std::string& name, int* value, const std::string& what) {
-    command->add_option(name, *value, what)->type_name("N")->check(CLI::Range(1, 100000));
+    command->add_option(name, *value, what)->type_name("N")->check(CLI::Range(1, kSlotsMax));
   };
   add("--slots", &flags->slots, "Steps at once: threads, and at most so many of each other kind");
   add("--async-slots", &flags->async_slots, "`async def` steps at once (1000)");
@@ -107,7 +123,6 @@ void AddWorker(CLI::App* app, Action* action) {
   auto flags = std::make_shared<Flags>();
   const std::string scopes = FromEnvironment("PIPE_WORKER_SCOPES");
   if (!scopes.empty()) flags->scopes = {scopes};
-  flags->process_slots = ProcessSlotsFromEnvironment();
   CLI::App* const command = app->add_subcommand("worker", "Serve as a worker: runs steps");
   command->alias("work");
   command->add_option("-b,--binding,--hub", flags->hub, "The hub")

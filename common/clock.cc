@@ -25,4 +25,12 @@ Clock* Clock::Real() {
   return clock;
 }
 
+std::string DurationText(absl::Duration duration) {
+  if (duration < absl::Seconds(1) || duration == absl::InfiniteDuration()) {
+    return absl::FormatDuration(duration);
+  }
+  return absl::FormatDuration(
+      absl::Trunc(duration + absl::Microseconds(500), absl::Milliseconds(1)));
+}
+
 }  // namespace bue

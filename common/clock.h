@@ -3,9 +3,14 @@
 #ifndef BUE_COMMON_CLOCK_H_
 #define BUE_COMMON_CLOCK_H_
 
+#include <string>
+
 #include "absl/time/time.h"
 
 namespace bue {
+
+// "1.5s", "20ms"; from a second on without what is below a millisecond.
+std::string DurationText(absl::Duration duration);
 
 class Clock {
  public:

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/clock.h"
 #include "spdlog/fmt/fmt.h"
 #include "spdlog/spdlog.h"
 
@@ -35,7 +36,7 @@ template <>
 struct fmt::formatter<absl::Duration> : fmt::formatter<fmt::string_view> {
   template <typename Context>
   auto format(absl::Duration duration, Context& context) const {
-    const std::string text = absl::FormatDuration(duration);
+    const std::string text = bue::DurationText(duration);
     return fmt::formatter<fmt::string_view>::format({text.data(), text.size()}, context);
   }
 };

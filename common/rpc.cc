@@ -16,6 +16,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "common/clock.h"
 
 namespace bue {
 namespace {
@@ -226,7 +227,7 @@ absl::Status WaitForChannel(grpc::Channel* channel, absl::string_view role,
     return absl::OkStatus();
   }
   return absl::UnavailableError(absl::StrCat("no ", role, " at ", target, " (waited ",
-                                             absl::FormatDuration(timeout), "): is it running?"));
+                                             DurationText(timeout), "): is it running?"));
 }
 
 }  // namespace bue

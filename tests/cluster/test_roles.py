@@ -22,6 +22,22 @@ class RolesTest(ClusterTest):
         for role in (self.workers[0], self.hub, self.bucket):
             self.assertEqual(role.stop(), 0, role.log())
 
+    def test_numbers_and_addresses_are_looked_at(self):
+        self.assertIn("'nowhere' is no address of a bucket", self.refused('hub', '-k', 'nowhere'))
+        self.assertIn("'h:99999' is no address of a bucket",
+                      self.refused('worker', '-b', '127.0.0.1:1', '-k', 'h:99999'))
+        self.assertIn('is no address of a hub',
+                      self.refused('worker', env={'PIPE_WORKER_PORT': 'abc'}))
+        for name in ('N_WORKER_PROCESSES', 'POSTGRES_PORT'):
+            said = self.refused('worker', '-b', '127.0.0.1:1', env={name: 'many'})
+            self.assertIn(f"the environment's {name} is 'many'; it takes a number", said)
+
+    def test_a_directory_of_others_stays_as_it_is(self):
+        self.write('others/notes.txt', 'mine')
+        self.assertIn("not a bucket's", self.refused('bucket', '-b', '127.0.0.1:0', '--data',
+                                                     self.path('others')))
+        self.assertEqual(os.listdir(self.path('others')), ['notes.txt'])
+
     def test_interrupt_stops_cleanly_too(self):
         bucket = self.start_bucket()
         bucket.process.send_signal(signal.SIGINT)

@@ -126,6 +126,10 @@ class RunTest(ClusterTest):
         self.write('script.bue', b'\x00\x01\x02')
         self.assertIn('script.bue', self.run_local(code=2).stderr)
 
+    def test_script_that_does_nothing_is_told_so(self):
+        self.write('script.bue', '# Later.\n')
+        self.assertIn('script.bue: warning: the script calls no step', self.run_local().stderr)
+
     def test_script_that_is_missing_or_a_folder_is_refused(self):
         self.assertIn('gone.bue', self.run_local('gone.bue', code=2).stderr)
         os.mkdir(self.path('folder.bue'))

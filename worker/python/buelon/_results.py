@@ -101,6 +101,8 @@ class Returns:
                 action = getattr(error, 'buelon_action', 'load')
             elif reason == 'timeout' and stopped:
                 action, kind, message = 'timeout', '', ''
+                if isinstance(error, _streams.Stopped):  # Ours: it was done, but for its value.
+                    trace = ''
             self._send(call, _outcome(call, started, _wire.FAILED, (action, kind, message, trace)))
         except BaseException as bug:  # A call without an answer would be held for ever.
             message = f'the error can not be described: {type(bug).__name__}'
