@@ -48,24 +48,28 @@ class PutJob {
  public:
   explicit PutJob(ObjectStore* store) : store_(store) {}
 
-  // Carries out the aborts among requests that wait for room, since they make room, and drops what
-  // was appended to the same objects. Returns the bytes of that.
-  uint64_t AbortAmong(const std::vector<std::unique_ptr<v1::PutRequest>>& requests) {
+  // Carries out the aborts among requests that wait for room, since they make room, and drops the
+  // same objects' parts, and those put whole. Returns the bytes of what was appended to them.
+  uint64_t AbortAmong(std::vector<std::unique_ptr<v1::PutRequest>>* requests) {
     uint64_t dropped_bytes = 0;
     std::set<uint64_t> aborted;
-    for (const auto& request : requests) {
+    for (const auto& request : *requests) {
       for (const v1::PutRequest::Append& append : request->append()) {
         if (append.abort()) aborted.insert(append.tag());
       }
     }
+    if (aborted.empty()) return 0;
     for (const uint64_t tag : aborted) {
       const auto writer = writers_.find(tag);
       if (writer == writers_.end()) continue;
       (void)writer->second->Abort();
       writers_.erase(writer);
     }
-    for (const auto& request : requests) {
-      if (aborted.empty()) break;
+    for (const auto& request : *requests) {
+      auto* const wholes = request->mutable_whole();
+      wholes->erase(std::remove_if(wholes->begin(), wholes->end(),
+                                   [&](const auto& one) { return aborted.contains(one.tag()); }),
+                    wholes->end());
       auto* const appends = request->mutable_append();
       for (int i = appends->size() - 1; i >= 0; --i) {
         if (!aborted.contains(appends->Get(i).tag())) continue;
@@ -75,6 +79,9 @@ class PutJob {
         appends->DeleteSubrange(i, 1);
       }
     }
+    std::erase_if(*requests, [](const auto& request) {
+      return request->whole().empty() && request->append().empty();
+    });
     return dropped_bytes;
   }
 
@@ -340,16 +347,23 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
   // The disk is nearly full: what has arrived waits, in bounded memory.
   void Hold(std::vector<std::unique_ptr<v1::PutRequest>> requests, uint64_t bytes) {
     std::vector<v1::PutReply::Done> none;
-    const uint64_t dropped_bytes = job_->AbortAmong(requests);
+    const uint64_t dropped_bytes = job_->AbortAmong(&requests);
+    uint64_t held_bytes = 0;
+    for (const auto& request : requests) held_bytes += request->ByteSizeLong();
+    held_bytes = std::min(held_bytes, bytes);
+    bool read_on = false;
     {
       absl::MutexLock lock(&mutex_);
       working_ = false;
       std::move(inbox_.begin(), inbox_.end(), std::back_inserter(requests));
       inbox_ = std::move(requests);
-      inbox_bytes_ += bytes;
+      inbox_bytes_ += held_bytes;
       Reply(&none, dropped_bytes);
+      read_on = TakeTurnToRead();
       FinishIfDone();
     }
+    if (bytes > held_bytes) context_.put_budget->Release(bytes - held_bytes);
+    if (read_on) ReadWhenThereIsRoom();
     AwaitDisk();
   }
 

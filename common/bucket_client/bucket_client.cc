@@ -207,6 +207,10 @@ class Client final : public BucketClient {
     }
   }
 
+  void Forget(uint64_t run) override {
+    for (const auto& connection : connections_) connection->puts.Forget(run);
+  }
+
   void Get(std::vector<GetItem> items, uint64_t bytes_max, GetDone done) override {
     if (items.empty()) {
       done({});

@@ -165,6 +165,10 @@ class BucketClient {
   using PutDone = std::function<void(std::vector<absl::StatusOr<uint64_t>>)>;
   virtual void Put(std::vector<PutItem> items, PutDone done) = 0;
 
+  // Drops what of this run waits for a bucket that has no room, put whole or by writers that never
+  // flushed: it fails with Cancelled. What the bucket is about to write is left to the sweep.
+  virtual void Forget(uint64_t run) { static_cast<void>(run); }
+
   // Gets objects or ranges. What is larger than `bytes_max` (each) comes back too_big and without
   // data: open a reader. bytes_max 0 describes: nothing is sent but kind and sizes. Address 0 gives
   // MessagePack's nil.
@@ -180,9 +184,9 @@ class BucketClient {
                                                                   uint64_t first = 0,
                                                                   uint64_t count = 0) = 0;
 
-  // Blocks until the deletion is durable. Unknown addresses of known buckets are fine. Addresses of
-  // unknown buckets and buckets that cannot be reached do not keep the others from being deleted:
-  // FailedPrecondition or Unavailable is the answer after that.
+  // Blocks until the deletion is durable. Unknown addresses are fine, and what lay in a store that
+  // is gone counts as deleted. Buckets that cannot be reached do not keep the others from being
+  // asked: Unavailable is the answer after that.
   virtual absl::Status Delete(std::vector<uint64_t> addresses) = 0;
 
   // At most `limit` objects (and at most 4096) of one bucket in the order of their addresses, those

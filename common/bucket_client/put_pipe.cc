@@ -141,6 +141,36 @@ class PutPipe::Core final : public PipeOwner<v1::PutRequest, v1::PutReply>,
     stream_.Pump();
   }
 
+  void Forget(uint64_t run) {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (!waiting_) return;
+      for (auto put = puts_.begin(); put != puts_.end();) {
+        if (put->second.item.origin.run != run) {
+          ++put;
+          continue;
+        }
+        if (put->second.sent) {
+          --wholes_sent_;
+          aborts_.push_back(put->first);
+        }
+        AnswerLater(std::move(put->second), ForgottenError());
+        puts_.erase(put++);
+      }
+      std::erase_if(queue_, [this](const Queued& queued) {
+        mutex_.AssertHeld();
+        return queued.writer == nullptr && !puts_.contains(queued.tag);
+      });
+      // What was flushed somebody may be reading.
+      for (auto& [tag, writer] : writers_) {
+        if (writer->origin.run == run && writer->acks == 0) writer->status = ForgottenError();
+      }
+      DropMoves();
+      stream_.Pump();
+    }
+    Deliver();
+  }
+
   void Tick(absl::Time now) {
     {
       absl::MutexLock lock(&mutex_);
@@ -161,13 +191,15 @@ class PutPipe::Core final : public PipeOwner<v1::PutRequest, v1::PutReply>,
 
   bool HasWork() const override {
     mutex_.AssertHeld();
-    return !puts_.empty() || !queue_.empty();
+    return !puts_.empty() || !queue_.empty() || !aborts_.empty();
   }
 
   bool BuildRequest(v1::PutRequest* request) override {
     mutex_.AssertHeld();
+    AddAborts(request);
+    if (waiting_ && (wholes_sent_ > 0 || append_bytes_sent_ > 0)) return request->append_size() > 0;
     uint64_t bytes = 0;
-    int items = 0;
+    int items = request->append_size();
     while (!queue_.empty() && bytes < kMessageBytes && items++ < kMessageItemsMax) {
       Queued next = std::move(queue_.front());
       queue_.pop_front();
@@ -186,6 +218,7 @@ class PutPipe::Core final : public PipeOwner<v1::PutRequest, v1::PutReply>,
     if (!reply->done().empty()) NoticeWaiting("");
     if (!reply->waiting().empty()) NoticeWaiting(reply->waiting());
     append_bytes_ -= std::min(append_bytes_, reply->consumed_bytes());
+    append_bytes_sent_ -= std::min(append_bytes_sent_, reply->consumed_bytes());
     changed_.SignalAll();
   }
 
@@ -197,8 +230,13 @@ class PutPipe::Core final : public PipeOwner<v1::PutRequest, v1::PutReply>,
       const bool drop = queued->writer == nullptr || queued->move.abort;
       queued = drop ? queue_.erase(queued) : queued + 1;
     }
+    aborts_.clear();
+    wholes_sent_ = append_bytes_sent_ = 0;
     std::vector<uint64_t> tags;
-    for (const auto& [tag, put] : puts_) tags.push_back(tag);
+    for (auto& [tag, put] : puts_) {
+      put.sent = false;
+      tags.push_back(tag);
+    }
     std::sort(tags.begin(), tags.end());
     for (const uint64_t tag : tags) queue_.push_back({.tag = tag});
     append_bytes_ = 0;
@@ -213,6 +251,8 @@ class PutPipe::Core final : public PipeOwner<v1::PutRequest, v1::PutReply>,
     for (auto& [tag, writer] : writers_) writer->status = status;
     writers_.clear();
     queue_.clear();
+    aborts_.clear();
+    wholes_sent_ = append_bytes_sent_ = 0;
     append_bytes_ = 0;
     changed_.SignalAll();
   }
@@ -259,8 +299,33 @@ class PutPipe::Core final : public PipeOwner<v1::PutRequest, v1::PutReply>,
     answers_.push_back({std::move(put.batch), put.index, std::move(address)});
   }
 
+  static absl::Status ForgottenError() {
+    return absl::CancelledError("the run has ended, and its values are not wanted any more");
+  }
+
+  // Of objects put whole that wait in the bucket, and of writers.
+  void AddAborts(v1::PutRequest* request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    for (const uint64_t tag : std::exchange(aborts_, {})) {
+      v1::PutRequest::Append* const append = request->add_append();
+      append->set_tag(tag);
+      append->set_abort(true);
+    }
+    if (!waiting_) return;  // Those of writers go in their turn.
+    for (auto queued = queue_.begin(); queued != queue_.end();) {
+      if (queued->move.abort) {
+        AddMove(&*queued, request);
+        queued = queue_.erase(queued);
+      } else {
+        ++queued;
+      }
+    }
+  }
+
   uint64_t AddWhole(uint64_t tag, v1::PutRequest* request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const PutItem& item = puts_.find(tag)->second.item;
+    Whole& put = puts_.find(tag)->second;
+    put.sent = true;
+    ++wholes_sent_;
+    const PutItem& item = put.item;
     v1::PutRequest::Whole* const whole = request->add_whole();
     whole->set_tag(tag);
     whole->set_kind(ToProto(item.kind));
@@ -294,11 +359,13 @@ class PutPipe::Core final : public PipeOwner<v1::PutRequest, v1::PutReply>,
     append->set_flush(move.flush);
     append->set_finish(move.finish);
     append->set_abort(move.abort);
+    append_bytes_sent_ += bytes;
     return bytes;
   }
 
   void TakeDone(const v1::PutReply::Done& done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (const auto put = puts_.find(done.tag()); put != puts_.end()) {
+      --wholes_sent_;
       AnswerLater(std::move(put->second), done.code() == 0
                                               ? absl::StatusOr<uint64_t>(done.address())
                                               : bue::StatusOf(done));
@@ -356,6 +423,9 @@ class PutPipe::Core final : public PipeOwner<v1::PutRequest, v1::PutReply>,
   // Writers open, by tag.
   absl::flat_hash_map<uint64_t, std::shared_ptr<WriterState>> writers_ ABSL_GUARDED_BY(mutex_);
   std::deque<Queued> queue_ ABSL_GUARDED_BY(mutex_);          // To be sent.
+  std::vector<uint64_t> aborts_ ABSL_GUARDED_BY(mutex_);      // The same, of objects put whole.
+  uint64_t wholes_sent_ ABSL_GUARDED_BY(mutex_) = 0;          // Of puts_.
+  uint64_t append_bytes_sent_ ABSL_GUARDED_BY(mutex_) = 0;    // Of append_bytes_.
   uint64_t append_bytes_ ABSL_GUARDED_BY(mutex_) = 0;         // Queued or sent, and not consumed.
   std::vector<Answer> answers_ ABSL_GUARDED_BY(mutex_);       // To be delivered.
   bool waiting_ ABSL_GUARDED_BY(mutex_) = false;              // The bucket's disk is nearly full.
@@ -470,6 +540,8 @@ PutPipe::~PutPipe() { Shutdown(); }
 void PutPipe::Shutdown() { core_->Shutdown(); }
 
 void PutPipe::Put(std::vector<Whole> items) { core_->Put(std::move(items)); }
+
+void PutPipe::Forget(uint64_t run) { core_->Forget(run); }
 
 std::unique_ptr<ValueWriter> PutPipe::OpenWriter(ObjectKind kind, const Origin& origin) {
   return std::make_unique<PipeWriter>(core_, kind, origin);

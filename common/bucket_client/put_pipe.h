@@ -4,6 +4,9 @@
 // Whole objects are kept until they are acknowledged and sent again when the stream breaks.
 // Streaming writers that had sent something fail then: their bytes are gone.
 //
+// While the bucket's disk is full, one message at a time waits there and the rest here, so that
+// what is not wanted any more need not be written first.
+//
 // Thread-safe.
 #ifndef BUE_COMMON_BUCKET_CLIENT_PUT_PIPE_H_
 #define BUE_COMMON_BUCKET_CLIENT_PUT_PIPE_H_
@@ -53,8 +56,11 @@ class PutPipe {
     PutItem item;
     std::shared_ptr<PutBatch> batch;
     size_t index = 0;
+    bool sent = false;  // On the stream that is open. Used by the pipe.
   };
   void Put(std::vector<Whole> items);
+  // As BucketClient::Forget.
+  void Forget(uint64_t run);
 
   std::unique_ptr<ValueWriter> OpenWriter(ObjectKind kind, const Origin& origin);
 

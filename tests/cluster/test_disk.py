@@ -2,6 +2,7 @@
 
 Where mounting is not permitted the tests are skipped.
 """
+import json
 import os
 import shutil
 import subprocess
@@ -18,8 +19,14 @@ def value(x):
     print('value', x)
     return bytes([x % 251]) * 300_000
 
+def quiet(x):
+    return bytes([x % 251]) * 300_000
+
 def small(x):
     return x
+
+def nothing(x):
+    return None
 '''
 
 SCRIPT = '''
@@ -35,6 +42,21 @@ import python (small) steps.py
 pipe = | small
 for x in range(3000):
     kept = pipe(x)
+'''
+
+
+QUIET = '''
+import python (quiet) steps.py
+pipe = | quiet
+for x in range(400):
+    kept = pipe(x)
+'''
+
+NOTHING = '''
+import python (nothing) steps.py
+pipe = | nothing
+for x in range(5):
+    pipe(x)
 '''
 
 
@@ -149,6 +171,35 @@ class DiskTest(ClusterTest):
         wait_for(lambda: self.said(worker, 'bucket takes no values'), 'the worker says it waits')
         self.bue('delete', first)
         self.end_of(second)
+
+    def test_what_a_cancelled_run_has_waiting_is_given_up(self):
+        disk = self.small_disk(256)
+        self.start_bucket_on(disk)
+        self.start_hub()
+        worker = self.start_worker('--slots', 4, cwd=self.path('w'))
+        disk.leave(70 * MIB)
+        run = self.upload(self.write('quiet.bue', QUIET))
+        wait_for(lambda: self.said(worker, 'bucket takes no values'), 'the worker says it waits')
+        self.bue('cancel', run)
+        # Needs no room, and once it has run the worker knows of the cancel.
+        self.end_of(self.upload(self.write('nothing.bue', NOTHING)))
+
+        def idle():
+            (one,) = json.loads(self.bue('workers', '--json').stdout)
+            return one['running'] == 0 and one['ghosts'] == 0
+        wait_for(idle, 'nothing of it is left, though there is no room', 30)
+        self.bue('delete', run)
+        disk.make_room()
+        small = self.upload('small.bue')
+        self.end_of(small)
+        self.bue('delete', small)
+        wait_for(lambda: self.objects(disk) == 0, 'only what is deleted had been stored', 30)
+
+    def objects(self, disk):
+        looked = subprocess.run(
+            [*disk.prefix, BUE, 'bucket', '--verify', '--json', '--data',
+             self.path('disk', 'bucket')], capture_output=True, text=True, check=True)
+        return json.loads(looked.stdout)['looked_at']['objects']
 
     def test_uploads_are_refused_and_what_runs_goes_on(self):
         disk = self.small_disk(128)

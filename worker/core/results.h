@@ -28,6 +28,8 @@ class Results {
   // Takes results in; they go out with Flush.
   void Add(std::vector<CallResult> results);
   void Flush();
+  // The run has ended: what of it waits for a bucket's disk is not wanted any more.
+  void Forget(uint64_t run) { bucket_->Forget(run); }
 
   // Values and output under way to the bucket, in bytes.
   size_t bytes_under_way() const { return bytes_under_way_; }

@@ -97,7 +97,7 @@ absl::StatusOr<std::vector<std::string>> Role::WaitForWelcome(absl::Duration tim
   if (!mutex_.AwaitWithTimeout(absl::Condition(&welcome_known_), timeout)) {
     return absl::UnavailableError(absl::StrCat("the hub at ", options_.hub,
                                                " did not welcome this worker within ",
-                                               absl::FormatDuration(timeout)));
+                                               DurationText(timeout)));
   }
   return welcome_;
 }
@@ -320,6 +320,7 @@ void Role::OnLogRequest(const v1::LogRequest& request) {
 void Role::OnEndedRun(uint64_t run) {
   session_.OnRunEnded(run);
   runs_.Forget(run);
+  if (results_ != nullptr) results_->Forget(run);
   if (python_ != nullptr) python_->ForgetRun(run);
   if (sql_ != nullptr) sql_->ForgetRun(run);
 }

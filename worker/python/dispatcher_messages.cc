@@ -216,6 +216,12 @@ void Dispatcher::OnWant(Runner* runner, const RunnerMessage& message) {
     AppendDropResult(message.numbers[0], runner->process->outgoing());
     return;
   }
+  if (in_flight->cancelled && in_flight->writer == 0) {
+    // It is done, and nobody wants its value.
+    AppendDropResult(message.numbers[0], runner->process->outgoing());
+    GiveBack(in_flight);
+    return;
+  }
   if (in_flight->writer == 0) {
     const TaskName& task = in_flight->call.task;
     const Origin origin{.run = task.run,

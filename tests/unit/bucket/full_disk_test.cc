@@ -99,6 +99,11 @@ class FullDiskTest : public BucketFixture {
     return notices_;
   }
 
+  void AwaitObjects(size_t count) {
+    const absl::Time deadline = absl::Now() + absl::Seconds(60);
+    while (store_->List(0, 1000)->size() != count) ASSERT_LT(absl::Now(), deadline);
+  }
+
   std::unique_ptr<FullStore> store_;
   std::unique_ptr<bucket::BucketService> service_;
   std::unique_ptr<RpcServer> server_;
@@ -154,6 +159,70 @@ TEST_F(FullDiskTest, AClientThatLeavesTakesItsValuesWithIt) {
   ConnectToFull();
   EXPECT_EQ(GetOne({.address = PutOne({.data = "next"})})->data, "next");
   EXPECT_EQ(store_->List(0, 10)->size(), 1u);
+}
+
+TEST_F(FullDiskTest, WhatIsForgottenIsNotStoredWhenThereIsRoom) {
+  auto source = *client_->OpenWriter(ObjectKind::kList, {.run = 1});
+  ASSERT_TRUE(source->Append(ListElement(0, 100), 1, false).ok());
+  const uint64_t flushed = source->Flush()->address;
+  auto early = *client_->OpenWriter(ObjectKind::kBytes, {.run = 1});
+  ASSERT_TRUE(early->Append(std::string(1 << 20, 'e'), 0, false).ok());
+  AwaitObjects(2);
+  store_->full = true;
+  absl::Notification put;
+  Addresses addresses;
+  std::vector<PutItem> items;
+  for (uint64_t i = 0; i < 100; ++i) {
+    items.push_back({.origin = {.run = 1 + i % 2}, .data = std::string(10'000, 'x')});
+  }
+  client_->Put(std::move(items), [&](Addresses result) {
+    addresses = std::move(result);
+    put.Notify();
+  });
+  // More than what may be under way, so that it waits in the middle; and one that fits.
+  absl::Status large;
+  std::thread large_writer([&] {
+    auto writer = *client_->OpenWriter(ObjectKind::kBytes, {.run = 1});
+    large = writer->Append(std::string(24 << 20, 'l'), 0, false);
+  });
+  absl::Status small;
+  std::thread small_writer([&] {
+    auto writer = *client_->OpenWriter(ObjectKind::kBytes, {.run = 1});
+    EXPECT_TRUE(writer->Append("small", 0, false).ok());
+    small = writer->Finish().status();
+  });
+  AwaitNotices(1);
+
+  // Their threads may only be about to put: they are forgotten as soon as they do.
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  std::atomic<int> left{2};
+  std::thread forget([&] {
+    while (left > 0 && absl::Now() < deadline) client_->Forget(1);
+  });
+  large_writer.join();
+  --left;
+  small_writer.join();
+  --left;
+  forget.join();
+  EXPECT_TRUE(absl::IsCancelled(large)) << large;
+  EXPECT_TRUE(absl::IsCancelled(small)) << small;
+  EXPECT_FALSE(put.HasBeenNotified());
+  EXPECT_TRUE(absl::IsCancelled(early->Append("e", 0, false)));
+  early.reset();
+  AwaitObjects(1);  // So the bucket, which has no room yet, knows of everything that is not wanted.
+
+  store_->full = false;
+  put.WaitForNotification();
+  for (uint64_t i = 0; i < 100; ++i) {
+    EXPECT_EQ(absl::IsCancelled(addresses[i].status()), i % 2 == 0) << addresses[i].status();
+  }
+  // What was flushed is somebody's, and can go on.
+  ASSERT_TRUE(source->Append(ListElement(1, 100), 1, false).ok());
+  EXPECT_EQ(source->Finish()->address, flushed);
+  // Nothing else of the run is there: 50 of the other, and the source's list.
+  const uint64_t last = PutOne({.origin = {.run = 3}, .data = "last"});
+  EXPECT_EQ(GetOne({.address = last})->data, "last");
+  EXPECT_EQ(store_->List(0, 1000)->size(), 52u);
 }
 
 }  // namespace
