@@ -28,6 +28,8 @@ absl::Duration Backoff(double first_s, uint32_t attempts, uint64_t seed) {
 // --------------------------------------------------------------------------------- coming, going
 
 void Scheduler::Impl::Handle(WorkerJoined& command) {
+  // A second hello on one stream makes no sense; what the first one brought goes.
+  if (Worker* same = workers_.Find(command.worker)) RemoveWorker(same, /*lost=*/false);
   // The same process behind a new stream keeps what it holds.
   Worker* earlier = workers_.FindIncarnation(command.name, command.incarnation);
   auto made = std::make_unique<Worker>();

@@ -72,5 +72,13 @@ TEST_F(RecordedWorkersTest, WhoLeftAndCameBackIsNamedAnew) {
   EXPECT_EQ(Turn({}).outgoing.grants.size(), 1u);
 }
 
+TEST_F(RecordedWorkersTest, ASecondHelloOnAStreamTakesTheFirstsPlace) {
+  Turn(List(Hello(1, 1), Room(1)));
+  Sync();
+  EXPECT_EQ(Turn(List(Upload(), QueryWorkers{})).outgoing.grants.size(), 1u);
+  EXPECT_EQ(Turn(List(Hello(1, 2), Room(1))).outgoing.grants.size(), 1u);
+  scheduler_.CheckInvariants();
+}
+
 }  // namespace
 }  // namespace bue::hub
