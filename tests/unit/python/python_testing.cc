@@ -238,7 +238,7 @@ CallInput JsonInput(absl::string_view json) {
   return input;
 }
 
-CallInput StreamInput(ObjectKind kind, std::string chunk, int count, int* opened) {
+CallInput StreamInput(ObjectKind kind, std::string chunk, int count, std::atomic<int>* opened) {
   CallInput input;
   input.kind = kind;
   input.total_bytes = chunk.size() * static_cast<uint64_t>(count);

@@ -2,6 +2,7 @@
 #ifndef BUE_TESTS_UNIT_PYTHON_PYTHON_TESTING_H_
 #define BUE_TESTS_UNIT_PYTHON_PYTHON_TESTING_H_
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -95,7 +96,8 @@ std::shared_ptr<LoadedStep> FileStep(const std::string& files_dir, absl::string_
 // The value of a JSON text as an input: lists as lists.
 CallInput JsonInput(absl::string_view json);
 // `chunk` again and again, as a stream of `count` chunks; counts how often it was opened.
-CallInput StreamInput(ObjectKind kind, std::string chunk, int count, int* opened = nullptr);
+CallInput StreamInput(ObjectKind kind, std::string chunk, int count,
+                      std::atomic<int>* opened = nullptr);
 
 // What a success holds, as JSON; "error: action: message" of a failure, "kind 3" of others.
 std::string Show(const CallResult& result);
