@@ -90,13 +90,16 @@ class ResultPrinter {
     for (const v1::ResultRecord& record : records) addresses.push_back(record.address());
     const std::vector<absl::StatusOr<Fetched>> values = FetchAll(bucket_, addresses, kSmallBytes);
     size_t away = 0;
+    absl::Status why_away;
     for (size_t i = 0; i < records.size(); ++i) {
       const absl::Status status = PrintOne(records[i], values[i]);
       ++printed_;
-      away += absl::IsUnavailable(status) ? 1 : 0;
       if (!status.ok()) NotRead(records[i], status);
+      if (!absl::IsUnavailable(status)) continue;
+      ++away;
+      why_away = status;
     }
-    return away > 0 && away == records.size() ? first_failure_ : absl::OkStatus();
+    return away > 0 && away == records.size() ? why_away : absl::OkStatus();
   }
 
   // Of what was printed: nothing if every value was there, else how many were not, and why.
