@@ -49,6 +49,19 @@ def three():
     return b'3' * 300000
 '''
 
+# A task that takes three values.
+THREE_INPUTS = '''
+import python (one, two, three, pair) steps.py
+one_pipe = | one
+two_pipe = | two
+three_pipe = | three
+pair_pipe = | pair
+a = one_pipe()
+b = two_pipe()
+c = three_pipe()
+d = pair_pipe(a, b, c)
+'''
+
 
 class LostBucketTest(ClusterTest):
     def setUp(self):
@@ -120,18 +133,7 @@ for x in range(300):
 
     def test_every_input_of_a_task_is_made_again(self):
         self.start_cluster()
-        script = self.write('script.bue', '''
-import python (one, two, three, pair) steps.py
-one_pipe = | one
-two_pipe = | two
-three_pipe = | three
-pair_pipe = | pair
-a = one_pipe()
-b = two_pipe()
-c = three_pipe()
-d = pair_pipe(a, b, c)
-''')
-        run = self.upload(script)
+        run = self.upload(self.write('script.bue', THREE_INPUTS))
         self.wait_done(run, 3)
         # The task has taken its inputs: another worker must read them.
         self.start_worker('--name', 'other', cwd=self.path('other'))
@@ -146,18 +148,7 @@ d = pair_pipe(a, b, c)
 
     def test_a_bucket_that_is_only_away_has_lost_nothing(self):
         self.start_cluster()
-        script = self.write('script.bue', '''
-import python (one, two, three, pair) steps.py
-one_pipe = | one
-two_pipe = | two
-three_pipe = | three
-pair_pipe = | pair
-a = one_pipe()
-b = two_pipe()
-c = three_pipe()
-d = pair_pipe(a, b, c)
-''')
-        run = self.upload(script)
+        run = self.upload(self.write('script.bue', THREE_INPUTS))
         self.wait_done(run, 3)
         self.start_worker('--name', 'other', cwd=self.path('other'))
         self.workers[0].kill()
