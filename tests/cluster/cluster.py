@@ -92,7 +92,7 @@ class Role:
         self.process.wait()
         self.close()
 
-    def stop(self, limit_s=30):
+    def stop(self, limit_s=60):
         """SIGTERM; returns the exit code."""
         if self.alive():
             self.process.send_signal(signal.SIGTERM)
@@ -173,8 +173,8 @@ class ClusterTest(unittest.TestCase):
         words = [str(argument) for argument in arguments]
         if hub and self.hub_address and '-b' not in words:
             words += ['-b', self.hub_address]
-            if SLOWER > 1 and '--timeout' not in words:
-                words += ['--timeout', str(5 * SLOWER)]
+            if '--timeout' not in words:
+                words += ['--timeout', str(60 * SLOWER)]
         done = subprocess.run(
             [*self.prefix, BUE, *words], cwd=cwd or self.folder, env=clean_environment(env),
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit_s * SLOWER)

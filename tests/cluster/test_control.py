@@ -131,7 +131,7 @@ for x in range({items}):
         for _ in range(4):  # Calls go to the runner with the fewest: some to each.
             others.append(self.upload(self.script('hold', 5)))
             wait_for(lambda: self.status(others[-1])['tasks']['running'] == 5, 'all run')
-        run = self.upload(self.script('never_ends', 3, '!timeout 1'))
+        run = self.upload(self.script('never_ends', 3, '!timeout 3'))
         self.bue('wait', run, code=1)
         self.assertEqual({error['action'] for error in self.json_lines('errors', run)}, {'timeout'})
         wait_for(lambda: self.workers_json()[0]['ghosts'] == 3, 'three threads go on')

@@ -106,7 +106,7 @@ class RunTest(ClusterTest):
                              stderr=subprocess.PIPE) for _ in range(2)
         ]
         for one in both:
-            out, err = one.communicate(timeout=60)
+            out, err = one.communicate(timeout=120)
             self.assertEqual(one.returncode, 0, out + err)
         with open(self.path('out.txt')) as out:
             self.assertEqual(len(out.read().split()), 6)
@@ -154,14 +154,14 @@ class RunTest(ClusterTest):
 
     def test_interrupt_ends_it(self):
         self.write('steps.py', STEPS + '\nimport time\ndef nap(x):\n    open("began", "w")\n'
-                                       '    time.sleep(60)\n')
+                                       '    time.sleep(3600)\n')
         self.write('script.bue', loop('nap'))
         running = subprocess.Popen([BUE, 'run', '-f', 'script.bue'], cwd=self.folder,
                                    env=clean_environment(), stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE)
         wait_for(lambda: os.path.exists(self.path('began')), 'the nap began')
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=30)
+        out, err = running.communicate(timeout=60)
         self.assertEqual(running.returncode, 130, out + err)
 
     def test_current_directory_is_the_steps(self):

@@ -38,7 +38,7 @@ class BrokenScriptTest(ClusterTest):
         for name, (text, mentions) in BROKEN.items():
             with self.subTest(name):
                 self.write('broken.bue', text)
-                done = self.run_local('broken.bue', code=2, limit_s=20)
+                done = self.run_local('broken.bue', code=2, limit_s=60)
                 self.assertRegex(done.stderr, r'broken\.bue:\d+:\d+: error: ')
                 self.assertIn(mentions, done.stderr)
                 self.assertEqual(done.stdout, '')
@@ -54,7 +54,8 @@ class BrokenScriptTest(ClusterTest):
     def test_upload_refuses_before_it_looks_for_a_hub(self):
         text, mentions = BROKEN['unknown pipe']
         self.write('broken.bue', text)
-        done = self.bue('upload', '-f', 'broken.bue', '-b', '127.0.0.1:1', code=2, limit_s=4)
+        done = self.bue('upload', '-f', 'broken.bue', '-b', '127.0.0.1:1', '--timeout', 600,
+                        code=2, limit_s=60)
         self.assertIn(mentions, done.stderr)
 
     def test_all_errors_come_at_once(self):
