@@ -46,6 +46,22 @@ def rss_bytes(pid):
         return int(re.search(r'VmRSS:\s+(\d+) kB', status.read()).group(1)) * 1024
 
 
+def connected(pid):
+    """Whether the process has a TCP connection."""
+    established = set()
+    for table in ('tcp', 'tcp6'):
+        with open(f'/proc/{pid}/net/{table}') as rows:
+            fields = [row.split() for row in rows]
+        established |= {f'socket:[{row[9]}]' for row in fields if row[3] == '01'}
+    for fd in os.listdir(f'/proc/{pid}/fd'):
+        try:
+            if os.readlink(f'/proc/{pid}/fd/{fd}') in established:
+                return True
+        except FileNotFoundError:
+            continue  # Closed meanwhile.
+    return False
+
+
 class Role:
     """One process of a role, with its ready line."""
 

@@ -71,7 +71,7 @@ class Network:
             if self.switch.poll() is not None:
                 print(f'the switch had ended: {self.switch.stderr.read()[-1000:]}', flush=True)
             self.switch.stdin.close()
-            self.switch.wait(10)
+            self.switch.wait(60)
             self.switch.stdout.close()
             self.switch.stderr.close()
             self.switch = None

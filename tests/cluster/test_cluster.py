@@ -4,7 +4,7 @@ import os
 import subprocess
 import threading
 
-from cluster import BUE, ClusterTest, clean_environment, main, wait_for
+from cluster import BUE, ClusterTest, clean_environment, connected, main, wait_for
 
 STEPS = '''
 import os
@@ -328,22 +328,6 @@ class DemoTest(ClusterTest):
         demo.kill()
         wait_for(lambda: self.bue('status', '-b', address, '--timeout', '0.2',
                                   code=None).returncode == 2, 'its hub is gone')
-
-
-def connected(pid):
-    """Whether the process has a TCP connection."""
-    established = set()
-    for table in ('tcp', 'tcp6'):
-        with open(f'/proc/{pid}/net/{table}') as rows:
-            fields = [row.split() for row in rows]
-        established |= {f'socket:[{row[9]}]' for row in fields if row[3] == '01'}
-    for fd in os.listdir(f'/proc/{pid}/fd'):
-        try:
-            if os.readlink(f'/proc/{pid}/fd/{fd}') in established:
-                return True
-        except FileNotFoundError:
-            continue  # Closed meanwhile.
-    return False
 
 
 if __name__ == '__main__':

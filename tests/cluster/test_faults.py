@@ -40,10 +40,8 @@ class FaultsTest(ClusterTest):
     def test_hub_kills_run_nothing_twice(self):
         """A hub's restart loses no running work: what ran goes on, and nothing begins again."""
         chaos = self.turmoil(items=2000, nap=0.05)
-        for kind in (workload.Chain, workload.Retries, workload.Stream):
-            chaos.upload(kind)
         for _ in range(4):
-            done, _ = chaos.progress()
+            done = chaos.keep_busy((workload.Chain, workload.Retries, workload.Stream))
             chaos.kill('hub', pause_s=self.random.choice((0, 0.3, 3)))
             chaos.wait_progress(done, 50)
         self.judge()
@@ -51,10 +49,8 @@ class FaultsTest(ClusterTest):
 
     def test_bucket_kills_run_nothing_twice(self):
         chaos = self.turmoil(items=2000, nap=0.05)
-        for kind in (workload.FanIn, workload.Large, workload.Stream):
-            chaos.upload(kind)
         for _ in range(3):
-            done, _ = chaos.progress()
+            done = chaos.keep_busy((workload.FanIn, workload.Large, workload.Stream))
             chaos.kill('bucket', pause_s=self.random.choice((0, 0.3, 3)))
             chaos.wait_progress(done, 50)
         self.judge()
@@ -62,18 +58,18 @@ class FaultsTest(ClusterTest):
 
     def test_stopped_worker_loses_its_tasks_and_comes_back(self):
         chaos = self.turmoil(items=1000, nap=0.05)
-        chaos.upload(workload.Chain)
-        self.wait_done(chaos.open[0].number, 50)
+        chaos.wait_progress(chaos.keep_busy((workload.Chain,), runs=1), 50)
+        chaos.keep_busy((workload.Chain,), runs=1)
         chaos.stop_for('w0', turmoil.SILENCE_S + 3)
         wait_for(lambda: all(one['alive'] for one in self.workers_now()), 'it is back')
         self.judge()
 
     def test_stopped_hub_and_bucket_lose_nothing(self):
         chaos = self.turmoil(items=1000, nap=0.05)
-        chaos.upload(workload.FanIn)
-        self.wait_done(chaos.open[0].number, 50)
-        chaos.stop_for('hub', turmoil.SILENCE_S + 3)
-        chaos.stop_for('bucket', turmoil.SILENCE_S + 3)
+        for name in ('hub', 'bucket'):
+            chaos.wait_progress(chaos.keep_busy((workload.FanIn,), runs=1), 50)
+            chaos.keep_busy((workload.FanIn,), runs=1)
+            chaos.stop_for(name, turmoil.SILENCE_S + 3)
         self.judge()
         self.assertEqual(chaos.again, [])
 

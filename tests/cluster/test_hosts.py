@@ -115,7 +115,7 @@ class NetworkTest(ClusterTest):
 
     def start_short(self, kind_class, items=1500):
         kind = kind_class(items)
-        script = workload.write_files(self.path('short'), self.logs, kind, 0.01)
+        script = workload.write_files(self.path('short'), self.logs, kind, 0.03)
         run = workload.Run(self.upload(script), kind, self.ask)
         self.wait_done(run.number, 50)
         return run

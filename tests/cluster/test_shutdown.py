@@ -8,11 +8,12 @@ import time
 
 import turmoil
 import workload
-from cluster import BUE, ClusterTest, clean_environment, main, wait_for
+from cluster import BUE, SLOWER, ClusterTest, clean_environment, connected, main, wait_for
 
-# A clean stop takes a second or two; the rest is for machines that do many things at once.
-SOON_S = 30
-AT_ONCE_S = 5
+# A clean stop takes a second or two; the rest is for machines that do many things at once. What must
+# not be waited for takes longer by far: ten minutes of grace, an hour of sleep.
+SOON_S = 60
+LONG_GRACE = ('--stop-grace', '600')
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 STEPS = '''
@@ -58,14 +59,14 @@ class ShutdownTest(ClusterTest):
         for number in signals:
             role.process.send_signal(number)
         try:
-            role.process.wait(limit_s)
+            role.process.wait(limit_s * SLOWER)
         except subprocess.TimeoutExpired:
             self.fail(f'{role.arguments} did not end in {limit_s} s: {role.log()[-3000:]}')
         self.assertEqual(role.process.returncode, code, role.log()[-3000:])
         self.no_runners()
 
     def no_runners(self):
-        wait_for(lambda: not self.left_over(), 'no runner stays behind', 20)
+        wait_for(lambda: not self.left_over(), 'no runner stays behind')
 
     def left_over(self):
         alive = {role.pid for role in self.roles if role.alive()}
@@ -88,12 +89,12 @@ class ShutdownTest(ClusterTest):
     def test_idle_roles_end_at_once(self):
         for number in SIGNALS:
             with self.subTest(number):
-                self.start_cluster()
+                self.start_cluster(1, *LONG_GRACE)
                 for role in (self.workers[0], self.hub, self.bucket):
-                    self.end(role, number, limit_s=10)
+                    self.end(role, number)
 
     def test_peers_that_are_gone_hold_nobody_up(self):
-        self.start_cluster()
+        self.start_cluster(1, *LONG_GRACE)
         self.hub.kill()
         self.end(self.workers[0], signal.SIGTERM)
         self.start_hub(self.hub.address)
@@ -111,9 +112,10 @@ class ShutdownTest(ClusterTest):
                                     stderr=subprocess.DEVNULL)
                    for words in (('wait', '--reconnect', '0'), ('status', '--watch'))]
         try:
+            wait_for(lambda: all(connected(one.pid) for one in waiting), 'they watch')
             wait_for(lambda: self.status(run)['tasks']['done'] > 0, 'it goes on')
-            self.end(self.hub, signal.SIGTERM, limit_s=15)
-            self.end(self.bucket, signal.SIGTERM, limit_s=15)
+            self.end(self.hub, signal.SIGTERM)
+            self.end(self.bucket, signal.SIGTERM)
         finally:
             for one in waiting:
                 one.kill()
@@ -153,24 +155,22 @@ class ShutdownTest(ClusterTest):
         self.end(self.workers[0], signal.SIGTERM)
 
     def test_second_signal_ends_at_once(self):
-        self.start_cluster(1, '--stop-grace', '600')
+        self.start_cluster(1, *LONG_GRACE)
         run = self.run_script('hang_in_c', 2)
         self.began()
         self.workers[0].process.send_signal(signal.SIGTERM)
         wait_for(lambda: 'worker stopping' in self.workers[0].log(), 'it stops')
-        self.end(self.workers[0], signal.SIGTERM, limit_s=AT_ONCE_S)
+        self.end(self.workers[0], signal.SIGTERM)
         self.assertEqual(self.json_lines('errors', run), [])
         wait_for(lambda: self.status(run)['tasks']['running'] == 0, 'its tasks wait again')
 
     def test_two_signals_in_a_row_to_each_role_lose_nothing(self):
         chaos = turmoil.Turmoil(self, random.Random(1), workers=2, items=600, nap=0.02)
         chaos.start()
-        for kind in (workload.Retries, workload.Stream):
-            chaos.upload(kind)
         for name in ('w0', 'hub', 'bucket'):
-            done, _ = chaos.progress()
+            done = chaos.keep_busy((workload.Retries, workload.Stream), runs=2)
             at = time.time()
-            self.end(chaos.roles[name], signal.SIGTERM, signal.SIGTERM, limit_s=SOON_S)
+            self.end(chaos.roles[name], signal.SIGTERM, signal.SIGTERM)
             chaos.start_role(name)
             chaos.strikes.append(turmoil.Strike(at, time.time(), 'end', name))
             chaos.wait_progress(done)
@@ -180,10 +180,8 @@ class ShutdownTest(ClusterTest):
     def test_one_signal_to_each_role_under_load_runs_nothing_twice(self):
         chaos = turmoil.Turmoil(self, random.Random(1), workers=2, items=600, nap=0.02)
         chaos.start()
-        for kind in (workload.Retries, workload.Chain):
-            chaos.upload(kind)
         for name in ('hub', 'bucket', 'w0', 'hub'):
-            done, _ = chaos.progress()
+            done = chaos.keep_busy((workload.Retries, workload.Chain), runs=2)
             self.end(chaos.roles[name], signal.SIGTERM)
             chaos.start_role(name)
             chaos.wait_progress(done)
@@ -203,7 +201,7 @@ class ShutdownTest(ClusterTest):
                 with open(self.path(folder, 'child')) as file:
                     child = int(file.read())
                 self.end(worker, number, code=0 if number == signal.SIGTERM else -number)
-                wait_for(lambda: not exists(child), 'the child ended', 20)
+                wait_for(lambda: not exists(child), 'the child ended')
                 self.assertEqual(self.json_lines('errors', run), [])
 
     # --------------------------------------------------------------------------- while they start
@@ -235,7 +233,7 @@ class ShutdownTest(ClusterTest):
         try:
             time.sleep(after_s)
             starting.send_signal(signal.SIGTERM)
-            _, errors = starting.communicate(timeout=SOON_S)
+            _, errors = starting.communicate(timeout=SOON_S * SLOWER)
             self.assertIn(starting.returncode, (0, -signal.SIGTERM), errors)
         finally:
             if starting.poll() is None:
@@ -244,7 +242,7 @@ class ShutdownTest(ClusterTest):
         self.no_runners()
 
     def test_worker_that_waits_for_its_hub(self):
-        waiting = subprocess.Popen([BUE, 'worker', '-b', '127.0.0.1:1', '--timeout', '300'],
+        waiting = subprocess.Popen([BUE, 'worker', '-b', '127.0.0.1:1', '--timeout', '3600'],
                                    cwd=self.folder, env=clean_environment(), text=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.PIPE)
@@ -252,7 +250,7 @@ class ShutdownTest(ClusterTest):
             line = waiting.stderr.readline()
             self.assertIn('connecting', line)
             waiting.send_signal(signal.SIGTERM)
-            _, errors = waiting.communicate(timeout=AT_ONCE_S)
+            _, errors = waiting.communicate(timeout=SOON_S * SLOWER)
             self.assertEqual(waiting.returncode, 0, errors)
         finally:
             if waiting.poll() is None:
@@ -276,7 +274,7 @@ class ShutdownTest(ClusterTest):
                         self.began('.')
                         for number in signals:
                             running.send_signal(number)
-                        _, errors = running.communicate(timeout=SOON_S)
+                        _, errors = running.communicate(timeout=SOON_S * SLOWER)
                         self.assertEqual(running.returncode, 130, errors)
                     finally:
                         if running.poll() is None:

@@ -57,6 +57,11 @@ async def swallows(x):
         try: await asyncio.sleep(3600)
         except asyncio.CancelledError: pass
 
+def held(x):
+    open(f'{os.getcwd()}/began/{os.getpid()}-{x}', 'w').close()
+    while not os.path.exists('go'): time.sleep(0.01)
+    return x
+
 def good(x):
     time.sleep(0.3)
     return x
@@ -86,6 +91,7 @@ SAYS = {
     'never_yields': 'timeout',
     'swallows': 'timeout',
 }
+SLOTS = 64  # Of threads.
 ASYNC = ('never_yields', 'swallows')
 
 
@@ -93,7 +99,7 @@ class StepsTest(ClusterTest):
     def setUp(self):
         super().setUp()
         self.write('steps.py', STEPS)
-        self.start_cluster(1, '--process-slots', 2)
+        self.start_cluster(1, '--process-slots', 2, '--thread-slots', SLOTS)
 
     def check_mode(self, mode):
         directive = f'!mode {mode}' if mode else ''
@@ -138,11 +144,17 @@ class StepsTest(ClusterTest):
 
     def test_runner_killed_from_outside(self):
         """As the kernel does when memory runs out: of several nobody fails."""
-        run = self.upload(self.write('script.bue', 'import python (good, good_async) steps.py\n'
-                                     'a = good | good_async\nfor x in range(200):\n    v = a(x)\n'))
-        self.wait_done(run, 5)
-        for pid, _, _ in turmoil.runners(self.folder):
+        os.mkdir(self.path('w0', 'began'))
+        run = self.upload(self.write('script.bue', 'import python (held, good_async) steps.py\n'
+                                     'a = held | good_async\nfor x in range(200):\n    v = a(x)\n'))
+
+        def begun():
+            return [int(name.split('-')[0]) for name in os.listdir(self.path('w0', 'began'))]
+        wait_for(lambda: len(begun()) == SLOTS, 'every slot is taken')
+        for pid in set(begun()):
+            self.assertGreater(begun().count(pid), 1)
             os.kill(pid, signal.SIGKILL)
+        self.write('w0/go', '')
         self.bue('wait', run)
         self.assertEqual(self.json_lines('errors', run), [])
         self.assertEqual(json.loads(self.bue('get', run, 'v').stdout), list(range(200)))

@@ -195,9 +195,9 @@ class Turmoil:
         def idle():
             workers = [one for one in json.loads(self.ask('workers', '--json')) if one['alive']]
             return len(workers) == self.worker_count and not any(one['running'] for one in workers)
-        wait_for(idle, 'all workers are there and run nothing', 30, 0.1)
+        wait_for(idle, 'all workers are there and run nothing', PATIENCE_S, 0.1)
         self.check_slots()
-        wait_for(lambda: not self.orphans(), f'runners without a worker end: {self.orphans()}', 20)
+        wait_for(lambda: not self.orphans(), f'runners without a worker end: {self.orphans()}', PATIENCE_S)
 
     def check_slots(self):
         """As many tasks as there are slots run at the same time."""
