@@ -17,7 +17,7 @@
 namespace bue {
 namespace {
 
-const absl::Duration kPatience = Patience(absl::Seconds(20));
+const absl::Duration kPatience = Patience(absl::Seconds(60));
 
 }  // namespace
 
@@ -33,7 +33,7 @@ class StubWorker::Impl {
     reader_.join();
   }
 
-  void AnswerPings() { answers_pings_ = true; }
+  void AnswerPings(bool answer) { answers_pings_ = answer; }
   void Say(const v1::FromWorker& message) {
     absl::MutexLock lock(&write_mutex_);
     (void)stream_->Write(message);
@@ -94,7 +94,7 @@ StubWorker::StubWorker(const std::string& hub, const std::string& token)
     : impl_(std::make_unique<Impl>(hub, token)) {}
 StubWorker::~StubWorker() = default;
 
-void StubWorker::AnswerPings() { impl_->AnswerPings(); }
+void StubWorker::AnswerPings(bool answer) { impl_->AnswerPings(answer); }
 
 void StubWorker::Say(const v1::FromWorker& message) { impl_->Say(message); }
 

@@ -21,8 +21,8 @@ class StubWorker {
   StubWorker(const std::string& hub, const std::string& token);
   ~StubWorker();  // Breaks the stream.
 
-  // From now on answers pings, so that the hub takes it for alive.
-  void AnswerPings();
+  // From now on answers pings, so that the hub takes it for alive, or does not any more.
+  void AnswerPings(bool answer = true);
 
   // Sends `message` as it is.
   void Say(const v1::FromWorker& message);

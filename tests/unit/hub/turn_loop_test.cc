@@ -17,7 +17,7 @@
 namespace bue::hub {
 namespace {
 
-const absl::Duration kPatience = Patience(absl::Seconds(20));
+const absl::Duration kPatience = Patience(absl::Seconds(60));
 
 // What a store was asked to do; commits and syncs can be made to fail or to wait.
 class FakeStore final : public HubStore {

@@ -125,9 +125,9 @@ TEST_F(GuardsTest, WhateverIsRaisedFailsThatCallAlone) {
 
 TEST_F(GuardsTest, ACallThatHoldsTheLoopUpFailsAndItsCompanionsSucceed) {
   for (const char* function : {"blocks_loop", "blocks_in_a_task"}) {
-    const uint64_t blocker = Start(StepOf(function, Mode::kAuto, 1.5));
+    const uint64_t blocker = Start(StepOf(function, Mode::kAuto, 4));
     std::vector<uint64_t> companions;
-    for (int i = 0; i < 8; ++i) companions.push_back(Start(StepOf("waits", Mode::kAuto, 0.7)));
+    for (int i = 0; i < 8; ++i) companions.push_back(Start(StepOf("waits", Mode::kAuto, 2)));
     for (int i = 0; i < 8; ++i) companions.push_back(Start(StepOf("waits", Mode::kAuto, 60)));
     EXPECT_THAT(Wait(blocker), HasSubstr("error: timeout: ")) << function;
     for (const uint64_t lease : companions) {

@@ -235,7 +235,7 @@ TEST_F(StreamsTest, ASourcePausesAtItsCredit) {
 
 TEST_F(StreamsTest, APausedSourceDoesNotTimeOut) {
   auto step = CodeStep(kSteps, "counted");
-  step->step.timeout_s = 0.3;
+  step->step.timeout_s = 2;
   std::vector<Call> calls;
   calls.push_back(harness_.MakeCall(step, {JsonInput("20")}));
   calls[0].is_source = true;
@@ -244,7 +244,7 @@ TEST_F(StreamsTest, APausedSourceDoesNotTimeOut) {
   harness_.events.WaitForProgress(1, 10);
   // Another step's timeout passes in the meantime.
   auto sleeper = CodeStep("import asyncio\nasync def f(): await asyncio.sleep(60)", "f");
-  sleeper->step.timeout_s = 0.6;
+  sleeper->step.timeout_s = 3;
   EXPECT_THAT(Show(harness_.Run(sleeper)), HasSubstr("error: timeout"));
   harness_.executor->SourceCredit(1, 100);
   EXPECT_EQ(harness_.events.Wait(1).elements, 20u);

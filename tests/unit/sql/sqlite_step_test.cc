@@ -310,7 +310,7 @@ TEST(SqliteStepTest, TheDeadlineEndsAQuery) {
   const absl::Time start = absl::Now();
   call.deadline = start + absl::Milliseconds(50);
   EXPECT_EQ(RunSqlite(call).status().code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_LT(absl::Now() - start, Patience(absl::Seconds(5)));
+  EXPECT_LT(absl::Now() - start, Patience(absl::Seconds(60)));
 }
 
 TEST(SqliteStepTest, CancellingEndsAQuery) {
@@ -340,7 +340,7 @@ TEST(SqliteStepTest, ASelfJoinDoesNotTakeQuadraticTime) {
   json += "]";
   const std::vector<std::string> inputs = {FromJson(json)};
   SqlCall call = CallOf("select count(*) as c from t a join t b on a.n = b.n + 1", inputs);
-  call.deadline = absl::Now() + Patience(absl::Seconds(10));
+  call.deadline = absl::Now() + Patience(absl::Seconds(30));
   EXPECT_EQ(ToJson(RunSqlite(call)), R"([{"c": 19999}])");
 }
 

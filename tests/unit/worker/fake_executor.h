@@ -112,7 +112,7 @@ class FakeExecutor final : public Executor {
   template <typename Condition>
   bool Wait(const Condition& condition) {
     absl::MutexLock lock(&mutex_);
-    return mutex_.AwaitWithTimeout(absl::Condition(&condition), Patience(absl::Seconds(20)));
+    return mutex_.AwaitWithTimeout(absl::Condition(&condition), Patience(absl::Seconds(60)));
   }
 
   ExecutorEvents* const events_;

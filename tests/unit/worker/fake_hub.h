@@ -27,7 +27,7 @@ namespace bue::worker {
 
 class FakeHub {
  public:
-  static inline const absl::Duration kPatience = Patience(absl::Seconds(20));
+  static inline const absl::Duration kPatience = Patience(absl::Seconds(60));
 
   explicit FakeHub(const std::string& binding = "127.0.0.1:0") : work_(this), questions_(this) {
     welcome_.mutable_welcome()->set_epoch(1);

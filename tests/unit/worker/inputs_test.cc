@@ -75,7 +75,7 @@ class InputsTest : public testing::Test, public InputsListener {
     StartBatch batch{.group = std::make_shared<const GrantGroup>(std::move(group))};
     for (uint32_t row = 0; row < tasks; ++row) batch.rows.push_back(row);
     inputs_.Resolve(batch, step_);
-    const absl::Time deadline = absl::Now() + Patience(absl::Seconds(20));
+    const absl::Time deadline = absl::Now() + Patience(absl::Seconds(60));
     while (ready_.size() + gone_.size() + failed_.size() < tasks && absl::Now() < deadline) {
       std::vector<Inbox::Task> work;
       inbox_->Take(absl::Milliseconds(100), &work);
@@ -232,7 +232,7 @@ TEST_F(InputsTest, TasksThatComeWhileTheirChunkIsReadDoNotReadItAgain) {
   };
   for (const uint64_t first : {0, 9, 3, 14, 13}) start(first);
   EXPECT_EQ(bucket_.gets(), 1);
-  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  const absl::Time deadline = absl::Now() + Patience(absl::Seconds(60));
   while (ready_.size() < 5 && absl::Now() < deadline) {
     std::vector<Inbox::Task> work;
     inbox_->Take(absl::Milliseconds(100), &work);

@@ -32,7 +32,6 @@ class RoleTest : public testing::Test {
     options.scopes = {"b", "a"};
     options.files_dir = state_->path() + "/files";
     options.stop_grace = absl::Milliseconds(200);
-    options.ack_grace = absl::Milliseconds(200);
     options.session.slots[1] = 4;
     role_ = std::make_unique<Role>(options, MakeChannel(hub_.address(), ""));
     EXPECT_TRUE(role_->WaitForWelcome(FakeHub::kPatience).ok());
