@@ -4,6 +4,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 
 from cluster import BUE, ClusterTest, clean_environment, main, wait_for
 
@@ -138,7 +139,52 @@ class RolesTest(ClusterTest):
         self.assertEqual(worker.returncode, 0)
 
 
+class SlowDoor:
+    """Somewhere that leads to `address`, a while after somebody connects: a far or a busy machine."""
+
+    def __init__(self, address, after_s):
+        self.host, self.port = address.split(':')
+        self.after_s = after_s
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.address = f'127.0.0.1:{self.listener.getsockname()[1]}'
+        self.sockets = [self.listener]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return  # It is closed.
+            threading.Timer(self.after_s, self.open, [near]).start()
+
+    def open(self, near):
+        far = socket.create_connection((self.host, int(self.port)))
+        self.sockets += [near, far]
+        for source, sink in ((near, far), (far, near)):
+            threading.Thread(target=self.relay, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def relay(source, sink):
+        try:
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # One of the two has left.
+
+    def close(self):
+        for one in self.sockets:
+            one.close()
+
+
 class UnreachableTest(ClusterTest):
+    def test_a_hub_that_answers_late_is_found(self):
+        self.start_cluster(0)
+        door = SlowDoor(self.hub.address, 1.5)
+        self.addCleanup(door.close)
+        self.bue('status', '-b', door.address, '--timeout', 60)
+
     def test_clients_say_where_they_looked_and_end_in_time(self):
         self.write('ok.bue', 's:\n    python\n    f\n    `\ndef f():\n    pass\n    `\n')
         commands = [['upload', '-f', 'ok.bue'], ['wait', 'r1'], ['status'], ['status', 'r1'],

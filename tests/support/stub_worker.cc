@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "bue/v1/work.grpc.pb.h"
 #include "common/check.h"
+#include "common/logging.h"
 #include "common/rpc.h"
 #include "tests/support/patience.h"
 
@@ -25,6 +26,7 @@ class StubWorker::Impl {
  public:
   Impl(const std::string& hub, const std::string& token)
       : channel_(MakeChannel(hub, token)), stub_(v1::Work::NewStub(channel_)) {
+    context_.set_wait_for_ready(true);
     stream_ = stub_->Session(&context_);
     reader_ = std::thread([this] { Read(); });
   }
@@ -42,7 +44,11 @@ class StubWorker::Impl {
   v1::ToWorker Await(const Enough& enough) {
     absl::MutexLock lock(&mutex_);
     const absl::Time deadline = absl::Now() + kPatience;
-    while (!enough(heard_)) CHECK(!changed_.WaitWithDeadline(&mutex_, deadline));
+    while (!enough(heard_)) {
+      const bool late = changed_.WaitWithDeadline(&mutex_, deadline);
+      if (ended_ && !enough(heard_)) log::error("the worker's stream ended: {}", end_);
+      CHECK(!late && (!ended_ || enough(heard_)));
+    }
     return heard_;
   }
 
@@ -70,6 +76,7 @@ class StubWorker::Impl {
     absl::MutexLock lock(&mutex_);
     end_ = FromGrpc(status);
     ended_ = true;
+    changed_.SignalAll();
   }
 
   const std::shared_ptr<grpc::Channel> channel_;
