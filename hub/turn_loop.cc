@@ -17,6 +17,10 @@ namespace {
 // A checkpoint's slice ends when its snapshots take up this much, however quickly they were made.
 constexpr size_t kSliceBytes = 4 << 20;
 
+// A Post takes the turn of a command of so many units itself. More would hold up its thread, which
+// others wait for as well.
+constexpr size_t kPostersUnits = 256;
+
 template <typename... Cases>
 struct Overloaded : Cases... {
   using Cases::operator()...;
@@ -102,14 +106,22 @@ void TurnLoop::Start() {
 absl::Status TurnLoop::Post(Command command) {
   const size_t units = Units(command);
   const bool always = std::holds_alternative<WorkerGone>(command);
-  absl::MutexLock lock(&mutex_);
-  if (stopping_ || failed_) return absl::UnavailableError("the hub is stopping");
-  if (!always && inbox_units_ + units > options_.inbox_units_max) {
-    return absl::ResourceExhaustedError("the hub is overloaded: its inbox is full; try again");
+  {
+    absl::MutexLock lock(&mutex_);
+    if (stopping_ || failed_) return absl::UnavailableError("the hub is stopping");
+    if (!always && inbox_units_ + units > options_.inbox_units_max) {
+      return absl::ResourceExhaustedError("the hub is overloaded: its inbox is full; try again");
+    }
+    const bool awake = !waiting_ || posters_turn_;
+    if (awake || !Rests() || units > kPostersUnits) {
+      inbox_units_ += units;
+      inbox_.push_back(std::move(command));
+      if (!awake) wake_.Signal();
+      return absl::OkStatus();
+    }
+    posters_turn_ = true;
   }
-  inbox_units_ += units;
-  inbox_.push_back(std::move(command));
-  if (waiting_) wake_.Signal();
+  RunPostersTurn(std::move(command));
   return absl::OkStatus();
 }
 
@@ -211,12 +223,16 @@ void TurnLoop::RunTurns() {
   }
 }
 
+bool TurnLoop::Rests() const {
+  return inbox_.empty() && !stopping_ && !failed_ && synced_turn_ <= told_synced_ &&
+         checkpoint_turn_ == 0;
+}
+
 bool TurnLoop::TakeCommands(std::vector<Command>* commands) {
-  const absl::Time deadline = scheduler_->NextDeadline();
   absl::MutexLock lock(&mutex_);
-  while (inbox_.empty() && !stopping_ && !failed_ && synced_turn_ <= told_synced_ &&
-         checkpoint_turn_ == 0) {
-    const absl::Duration left = deadline - clock_->Now();
+  while (posters_turn_ || Rests()) {
+    waits_until_ = posters_turn_ ? absl::InfiniteFuture() : scheduler_->NextDeadline();
+    const absl::Duration left = waits_until_ - clock_->Now();
     if (left <= absl::ZeroDuration()) break;
     waiting_ = true;
     wake_.WaitWithTimeout(&mutex_, left);
@@ -225,6 +241,15 @@ bool TurnLoop::TakeCommands(std::vector<Command>* commands) {
   commands->swap(inbox_);
   inbox_units_ = 0;
   return !stopping_;
+}
+
+void TurnLoop::RunPostersTurn(Command command) {
+  std::vector<Command> commands;
+  commands.push_back(std::move(command));
+  if (absl::Status status = RunTurn(&commands, clock_->Now()); !status.ok()) Fail(status);
+  absl::MutexLock lock(&mutex_);
+  posters_turn_ = false;
+  if (!Rests() || scheduler_->NextDeadline() < waits_until_) wake_.Signal();
 }
 
 void TurnLoop::RunSyncs() {
@@ -263,7 +288,7 @@ absl::Status TurnLoop::SyncTurns() {
 void TurnLoop::Synced(uint64_t turn) {
   absl::MutexLock lock(&mutex_);
   synced_turn_ = std::max(synced_turn_, turn);
-  if (waiting_) wake_.Signal();
+  if (waiting_ && !posters_turn_) wake_.Signal();
 }
 
 void TurnLoop::Fail(const absl::Status& status) {

@@ -1,12 +1,15 @@
-// TurnLoop is the hub's heartbeat: one thread that owns the Scheduler.
+// TurnLoop is the hub's heartbeat: turns, one after the other, that own the Scheduler.
 //
 // A turn takes everything that arrived since the last one, applies it, stores the changes as one
 // record and publishes the rest. Batches form by themselves: while one turn is being stored the
 // next one's commands pile up, so that many tasks share the cost of a write, of an fsync and of a
 // message; a hub with nothing to do takes a command at once.
 //
-//   inbox -> Apply … Apply, Match -> Commit -> Publish               the turn thread
+//   inbox -> Apply … Apply, Match -> Commit -> Publish               the turn's thread
 //                                      \-> Sync -> PublishPromises   the sync thread
+//
+// The turn's thread is the loop's own, or that of a small command that finds the loop at rest: it
+// takes one turn itself instead of waking another thread, which would take longer than the turn.
 //
 // Promises (acknowledgements, replies, deletions) wait for the disk, beside the next turns: the
 // sync thread syncs once for all turns that were committed meanwhile.
@@ -58,8 +61,9 @@ class TurnLoop {
 
   void Start();
 
-  // Leaves `command` for the next turn; never waits for one. ResourceExhausted if the inbox is
-  // full, Unavailable once the loop stopped. A WorkerGone is always taken.
+  // Leaves `command` for the next turn, or takes that turn; never waits for another. Hold no lock
+  // that publishing takes. ResourceExhausted if the inbox is full, Unavailable once the loop
+  // stopped. A WorkerGone is always taken.
   absl::Status Post(Command command) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Takes a last turn, makes its promises durable, writes a checkpoint and joins the threads.
@@ -84,10 +88,15 @@ class TurnLoop {
     bool empty() const { return acks.empty() && replies.empty() && deletions.empty(); }
   };
 
-  void RunTurns();  // The turn thread.
+  void RunTurns();  // The loop's own thread.
   void RunSyncs();  // The sync thread.
-  // Waits until there is something to do. False: the loop stops, this is the rest of the inbox.
+  // Waits until there is something to do, and nobody else does it. False: the loop stops, this is
+  // the rest of the inbox.
   bool TakeCommands(std::vector<Command>* commands) ABSL_LOCKS_EXCLUDED(mutex_);
+  // A turn on the thread of a Post that found the loop at rest.
+  void RunPostersTurn(Command command) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Nothing is to be done before the scheduler's next deadline. Not during a poster's turn.
+  bool Rests() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void TellSynced() ABSL_LOCKS_EXCLUDED(mutex_);
   void Synced(uint64_t turn) ABSL_LOCKS_EXCLUDED(mutex_);
   void Fail(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -109,7 +118,7 @@ class TurnLoop {
   Outbox* const outbox_;
   const Clock* const clock_;
 
-  // Used by the turn thread only, and by Stop after it.
+  // Used by the turn's thread only, and by Stop after the last.
   Effects effects_;
   uint64_t turn_;                          // The last one taken.
   uint64_t told_synced_ = 0;               // What the scheduler knows to be durable.
@@ -117,11 +126,13 @@ class TurnLoop {
   std::vector<uint64_t> checkpoint_runs_;  // Still to be written, last first.
 
   absl::Mutex mutex_;
-  absl::CondVar wake_;  // The turn thread waits here.
+  absl::CondVar wake_;  // The loop's own thread waits here.
   std::vector<Command> inbox_ ABSL_GUARDED_BY(mutex_);
   size_t inbox_units_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t synced_turn_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool waiting_ ABSL_GUARDED_BY(mutex_) = false;
+  bool waiting_ ABSL_GUARDED_BY(mutex_) = false;       // The loop's own thread is,
+  absl::Time waits_until_ ABSL_GUARDED_BY(mutex_);     // at most until then.
+  bool posters_turn_ ABSL_GUARDED_BY(mutex_) = false;  // A Post is taking a turn.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 
   absl::Mutex promises_mutex_;

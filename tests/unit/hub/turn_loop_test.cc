@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -119,6 +120,7 @@ class FakeOutbox final : public Outbox {
  public:
   void Publish(Outgoing* outgoing) override {
     absl::MutexLock lock(&mutex_);
+    publisher_ = std::this_thread::get_id();
     for (const Reply& reply : outgoing->answers) answered_.push_back(reply.request);
     for (const GrantGroup& group : outgoing->grants) {
       granted_.insert(granted_.end(), group.lease.begin(), group.lease.end());
@@ -142,6 +144,11 @@ class FakeOutbox final : public Outbox {
     absl::MutexLock lock(&mutex_);
     return std::exchange(granted_, {});
   }
+  // The thread of the last turn.
+  std::thread::id publisher() const {
+    absl::MutexLock lock(&mutex_);
+    return publisher_;
+  }
   void AwaitPromises(size_t count) const {
     absl::MutexLock lock(&mutex_);
     const auto there = [this, count] { return promised_.size() >= count; };
@@ -153,6 +160,7 @@ class FakeOutbox final : public Outbox {
   std::vector<uint64_t> promised_;
   std::vector<uint64_t> answered_;
   std::vector<uint64_t> granted_;
+  std::thread::id publisher_;
 };
 
 class TurnLoopTest : public testing::Test {
@@ -337,14 +345,52 @@ TEST_F(TurnLoopTest, StartedLoopKeepsItsPromises) {
 TEST_F(TurnLoopTest, WhatArrivesDuringACommitIsTheNextBatch) {
   Make()->Start();
   store_.HoldCommits();
-  ASSERT_TRUE(loop_->Post(Submit(1)).ok());
+  std::thread poster([&] { EXPECT_TRUE(loop_->Post(Submit(1)).ok()); });
   store_.AwaitHeldCommit();
   for (uint64_t request = 2; request <= 50; ++request) {
     ASSERT_TRUE(loop_->Post(Submit(request)).ok());
   }
   store_.ReleaseCommits();
+  poster.join();
   outbox_.AwaitPromises(50);
   EXPECT_LE(store_.commits().size(), 4u);  // Two, and what the scheduler reserves after a sync.
+}
+
+// A query needs no sync after it, so that the loop comes to rest again.
+TEST_F(TurnLoopTest, SmallCommandThatFindsTheLoopAtRestIsTakenByItsPoster) {
+  Make()->Start();
+  const absl::Time end = absl::Now() + kPatience;
+  for (uint64_t request = 1; outbox_.publisher() != std::this_thread::get_id(); ++request) {
+    ASSERT_LT(absl::Now(), end);
+    ASSERT_TRUE(loop_->Post(QueryRuns{.request = request}).ok());
+  }
+}
+
+TEST_F(TurnLoopTest, LargeCommandIsLeftToTheLoop) {
+  Make()->Start();
+  for (uint64_t request = 1; request <= 100; ++request) {
+    SubmitRun submit = std::get<SubmitRun>(Submit(request));
+    submit.program_bytes = std::string(64 << 10, 'p');
+    ASSERT_TRUE(loop_->Post(std::move(submit)).ok());
+    outbox_.AwaitPromises(request);
+    ASSERT_NE(outbox_.publisher(), std::this_thread::get_id());
+  }
+}
+
+TEST_F(TurnLoopTest, ManyPostersAtOnceAreAllAnswered) {
+  Make()->Start();
+  constexpr uint64_t kEach = 500;
+  std::vector<std::thread> posters;
+  for (uint64_t poster = 0; poster < 8; ++poster) {
+    posters.emplace_back([this, poster] {
+      for (uint64_t i = 1; i <= kEach; ++i) {
+        EXPECT_TRUE(loop_->Post(Submit(poster * kEach + i)).ok());
+        if (i % 50 == 0) std::this_thread::yield();
+      }
+    });
+  }
+  for (std::thread& poster : posters) poster.join();
+  outbox_.AwaitPromises(8 * kEach);
 }
 
 TEST_F(TurnLoopTest, FailedCommitEndsTheLoop) {
