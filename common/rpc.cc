@@ -1,7 +1,6 @@
 #include "common/rpc.h"
 
 #include <grpc/grpc.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <malloc.h>
 
@@ -17,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "common/clock.h"
+#include "common/rpc_poller.h"
 
 namespace bue {
 namespace {
@@ -121,6 +121,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
         "Make one with `bue token > FILE` and give every role --token-file FILE (or BUE_TOKEN),\n",
         "or say --insecure on a network where everybody may run code on your workers"));
   }
+  PollOnOneThread();
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(options.binding, grpc::InsecureServerCredentials(), &port);
@@ -171,33 +172,8 @@ absl::Status CheckToken(const grpc::CallbackServerContext& context, absl::string
       "BUE_TOKEN");
 }
 
-namespace {
-
-// gRPC 1.51 gives up the queue of its callback threads with the last channel that used it, and
-// aborts if one of them is still on its way out then. So one channel that has used it stays for
-// good; its call ends before it begins.
-void KeepCallbackQueue() {
-  struct Call {
-    grpc::ClientContext context;
-    grpc::Slice nothing;
-    grpc::ByteBuffer request{&nothing, 1};
-    grpc::ByteBuffer reply;
-  };
-  static auto* const channel = new std::shared_ptr<grpc::Channel>(
-      grpc::CreateChannel("ipv4:127.0.0.1:1", grpc::InsecureChannelCredentials()));
-  auto* const call = new Call;
-  call->context.TryCancel();
-  grpc::GenericStub(*channel).UnaryCall(&call->context, "/bue.v1.None/None", {}, &call->request,
-                                        &call->reply, [call](const grpc::Status&) { delete call; });
-}
-
-}  // namespace
-
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target, const std::string& token) {
-  // gRPC 1.51 aborts when its last user in the process ends on one of its own threads, as a channel
-  // may that its last call held. This use never ends.
-  static const bool kept = (grpc_init(), KeepCallbackQueue(), true);
-  static_cast<void>(kept);
+  PollOnOneThread();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments.SetMaxSendMessageSize(kMessageBytesMax);
