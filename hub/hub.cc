@@ -115,15 +115,14 @@ class HubOutbox final : public Outbox {
 
   void Publish(Outgoing* outgoing) override {
     workers_->Publish(outgoing);
-    if (!outgoing->ended_runs.empty()) clients_->RunsEnded(outgoing->ended_runs);
     requests_->Deliver(&outgoing->answers);
   }
 
-  void PublishPromises(std::vector<OutcomeAck> acks, std::vector<Reply> promises,
-                       std::vector<uint64_t> deletions) override {
-    workers_->Acknowledge(acks);
-    requests_->Deliver(&promises);
-    deleter_->Add(std::move(deletions));
+  void PublishPromises(Promises promises) override {
+    workers_->Acknowledge(promises.acks);
+    requests_->Deliver(&promises.replies);
+    clients_->RunsEnded(promises.ended);
+    deleter_->Add(std::move(promises.deletions));
   }
 
  private:

@@ -10,13 +10,12 @@ class Outbox {
  public:
   virtual ~Outbox() = default;
 
-  // The turn's record is written: everything but `acks`, `promises` and `deletions`. May move parts
-  // out of `outgoing`. Called by the turn thread; never blocks.
+  // The turn's record is written: everything but `promises`. May move parts out of `outgoing`.
+  // Called by the turn's thread; never blocks.
   virtual void Publish(Outgoing* outgoing) = 0;
 
   // The records of the turns these came from are on disk. Called by the sync thread.
-  virtual void PublishPromises(std::vector<OutcomeAck> acks, std::vector<Reply> promises,
-                               std::vector<uint64_t> deletions) = 0;
+  virtual void PublishPromises(Promises promises) = 0;
 };
 
 }  // namespace bue::hub

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <iterator>
 #include <utility>
 
 #include "absl/algorithm/container.h"
@@ -41,17 +40,6 @@ size_t Units(const Command& command) {
           [](const auto&) { return size_t{1}; },
       },
       command);
-}
-
-template <typename T>
-void MoveAll(std::vector<T>* from, std::vector<T>* to) {
-  if (to->empty()) {
-    to->swap(*from);
-  } else {
-    to->insert(to->end(), std::make_move_iterator(from->begin()),
-               std::make_move_iterator(from->end()));
-  }
-  from->clear();
 }
 
 const char* Name(RunState state) {
@@ -172,24 +160,19 @@ absl::Status TurnLoop::CommitAndPublish() {
 
 void TurnLoop::HandOverPromises(bool committed) {
   Outgoing& outgoing = effects_.outgoing;
-  const bool promises =
-      !outgoing.acks.empty() || !outgoing.promises.empty() || !outgoing.deletions.empty();
-  if (!committed && !promises) return;
+  if (!committed && outgoing.promises.empty()) return;
   bool at_once = options_.sync_os;
   if (!at_once) {
     absl::MutexLock lock(&promises_mutex_);
-    at_once = !committed && !syncing_ && promises_.turn == 0 && promises_.empty();
+    at_once = !committed && !syncing_ && promised_turn_ == 0 && promises_.empty();
     if (!at_once) {
-      if (committed) promises_.turn = turn_;
-      MoveAll(&outgoing.acks, &promises_.acks);
-      MoveAll(&outgoing.promises, &promises_.replies);
-      MoveAll(&outgoing.deletions, &promises_.deletions);
+      if (committed) promised_turn_ = turn_;
+      promises_.Take(&outgoing.promises);
       promised_.Signal();
     }
   }
   if (!at_once) return;
-  outbox_->PublishPromises(std::move(outgoing.acks), std::move(outgoing.promises),
-                           std::move(outgoing.deletions));
+  outbox_->PublishPromises(std::exchange(outgoing.promises, {}));
   if (committed) Synced(turn_);
 }
 
@@ -256,32 +239,31 @@ void TurnLoop::RunSyncs() {
   while (true) {
     {
       absl::MutexLock lock(&promises_mutex_);
-      while (promises_.turn == 0 && promises_.empty() && !no_more_turns_) {
+      while (promised_turn_ == 0 && promises_.empty() && !no_more_turns_) {
         promised_.Wait(&promises_mutex_);
       }
-      if (promises_.turn == 0 && promises_.empty()) return;
+      if (promised_turn_ == 0 && promises_.empty()) return;
     }
     if (absl::Status status = SyncTurns(); !status.ok()) return Fail(status);
   }
 }
 
 absl::Status TurnLoop::SyncTurns() {
+  uint64_t turn = 0;
   Promises promises;
   {
     absl::MutexLock lock(&promises_mutex_);
+    std::swap(turn, promised_turn_);
     std::swap(promises, promises_);
     syncing_ = true;
   }
-  if (promises.turn != 0) RETURN_IF_ERROR(store_->Sync());
-  if (!promises.empty()) {
-    outbox_->PublishPromises(std::move(promises.acks), std::move(promises.replies),
-                             std::move(promises.deletions));
-  }
+  if (turn != 0) RETURN_IF_ERROR(store_->Sync());
+  if (!promises.empty()) outbox_->PublishPromises(std::move(promises));
   {
     absl::MutexLock lock(&promises_mutex_);
     syncing_ = false;
   }
-  if (promises.turn != 0) Synced(promises.turn);
+  if (turn != 0) Synced(turn);
   return absl::OkStatus();
 }
 

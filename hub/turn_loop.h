@@ -78,16 +78,6 @@ class TurnLoop {
   absl::Status SyncTurns() ABSL_LOCKS_EXCLUDED(mutex_, promises_mutex_);
 
  private:
-  // What a sync makes good.
-  struct Promises {
-    uint64_t turn = 0;  // The last that wrote a record; 0: none did.
-    std::vector<OutcomeAck> acks;
-    std::vector<Reply> replies;
-    std::vector<uint64_t> deletions;
-
-    bool empty() const { return acks.empty() && replies.empty() && deletions.empty(); }
-  };
-
   void RunTurns();  // The loop's own thread.
   void RunSyncs();  // The sync thread.
   // Waits until there is something to do, and nobody else does it. False: the loop stops, this is
@@ -137,6 +127,9 @@ class TurnLoop {
 
   absl::Mutex promises_mutex_;
   absl::CondVar promised_;  // The sync thread waits here.
+  // What the next sync makes good: the last turn that wrote a record (0: none did), and the
+  // promises of all turns.
+  uint64_t promised_turn_ ABSL_GUARDED_BY(promises_mutex_) = 0;
   Promises promises_ ABSL_GUARDED_BY(promises_mutex_);
   bool syncing_ ABSL_GUARDED_BY(promises_mutex_) = false;
   bool no_more_turns_ ABSL_GUARDED_BY(promises_mutex_) = false;

@@ -139,13 +139,14 @@ class ReplyReader final : public grpc::ClientReadReactor<Reply> {
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-// One client-streaming call: `next(request)` fills the next message, false when there are no more.
-// Called from gRPC's thread, one at a time.
+// One client-streaming call: `next(request)` fills the next message; true: it is the last. Called
+// from the caller's thread, then from gRPC's, one at a time. What is one message is one packet.
 template <typename Request, typename Reply>
 class RequestWriter final : public grpc::ClientWriteReactor<Request> {
  public:
   template <typename Open>
   RequestWriter(const Open& open, std::function<bool(Request*)> next) : next_(std::move(next)) {
+    context_.set_initial_metadata_corked(true);
     open(&context_, &reply_, this);
     WriteNext();
     this->StartCall();
@@ -170,7 +171,7 @@ class RequestWriter final : public grpc::ClientWriteReactor<Request> {
       absl::MutexLock lock(&mutex_);
       ++written_;
     }
-    WriteNext();
+    if (!last_) WriteNext();
   }
   void OnDone(const grpc::Status& status) override {
     status_ = status;
@@ -180,16 +181,18 @@ class RequestWriter final : public grpc::ClientWriteReactor<Request> {
  private:
   void WriteNext() {
     request_.Clear();
-    if (next_(&request_)) {
-      this->StartWrite(&request_);
+    last_ = next_(&request_);
+    if (last_) {
+      this->StartWriteLast(&request_, grpc::WriteOptions());
     } else {
-      this->StartWritesDone();
+      this->StartWrite(&request_);
     }
   }
 
   const std::function<bool(Request*)> next_;
   grpc::ClientContext context_;
   Request request_;
+  bool last_ = false;  // request_ is. Of the write under way.
   Reply reply_;
   absl::Notification done_;
   grpc::Status status_;  // Written before done_.

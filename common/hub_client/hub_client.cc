@@ -26,6 +26,8 @@ constexpr absl::Duration kSilence = absl::Seconds(20);
 constexpr absl::Duration kWatchSilence = absl::Seconds(5);
 constexpr absl::Duration kPause = absl::Milliseconds(100);
 constexpr size_t kChunkBytes = 1 << 20;
+constexpr size_t kChunkOverhead = 64;     // Of a chunk's fields but its data.
+constexpr size_t kFirstBytes = 48 << 10;  // Beside an upload's start; the hub takes a little more.
 
 bool WorthRetrying(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
@@ -43,25 +45,31 @@ std::string Serialize(const Program& program) {
   return proto.SerializeAsString();
 }
 
-// Fills the messages of an upload: the start, then the program and every file in chunks.
+// Fills the messages of an upload: the start, then the program and every file in chunks, as much as
+// goes into each. A small upload is one message.
 class UploadMessages {
  public:
   explicit UploadMessages(const NewRun& run) : run_(run), program_(Serialize(*run.program)) {}
 
+  // Fills the next message. True: it is the last.
   bool Next(v1::UploadRequest* message) {
+    size_t room = kChunkBytes;
     if (!started_) {
       started_ = true;
       FillStart(message->mutable_start());
-      return true;
+      room = kFirstBytes;
     }
     if (program_sent_ < program_.size()) {
-      message->set_program(program_.substr(program_sent_, kChunkBytes));
+      message->set_program(program_.substr(program_sent_, room));
       program_sent_ += message->program().size();
-      return true;
+      room -= message->program().size();
     }
-    if (file_ == run_.files.size()) return false;
-    FillChunk(message->mutable_file());
-    return true;
+    if (program_sent_ < program_.size()) return false;
+    while (file_ < run_.files.size() && room > kChunkOverhead) {
+      room -= kChunkOverhead;
+      room -= FillChunk(room, message->add_files());
+    }
+    return file_ == run_.files.size();
   }
 
  private:
@@ -77,9 +85,10 @@ class UploadMessages {
     start->set_memory_bytes(program_.size() + program + program / 4 + (64 << 10) + largest);
   }
 
-  void FillChunk(v1::FileChunk* chunk) {
+  // As much as goes into `room`, which is returned.
+  size_t FillChunk(size_t room, v1::FileChunk* chunk) {
     const UploadedFile& file = run_.files[file_];
-    const absl::string_view data = file.data.substr(offset_, kChunkBytes);
+    const absl::string_view data = file.data.substr(offset_, room);
     if (offset_ == 0) chunk->set_sha256(file.sha256.data(), file.sha256.size());
     chunk->set_data(data.data(), data.size());
     offset_ += data.size();
@@ -88,6 +97,7 @@ class UploadMessages {
       ++file_;
       offset_ = 0;
     }
+    return data.size();
   }
 
   const NewRun& run_;
@@ -166,7 +176,11 @@ class HubClient::Impl {
                      bool* heard) {
     v1::WatchRunRequest request;
     request.set_run(run);
-    request.set_interval_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(interval)));
+    if (interval == absl::InfiniteDuration()) {
+      request.set_only_end(true);
+    } else {
+      request.set_interval_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(interval)));
+    }
     ReplyReader<v1::RunStatus> reader(
         [&](grpc::ClientContext* context, grpc::ClientReadReactor<v1::RunStatus>* reactor) {
           stub()->WatchRun(context, &request, reactor);
@@ -184,7 +198,7 @@ class HubClient::Impl {
         case ReplyReader<v1::RunStatus>::Got::kMessage:
           *heard = true;
           *last = *status;
-          if (!changed(*last) || HasEnded(*last)) return absl::OkStatus();
+          if (!changed(*last)) return absl::OkStatus();
       }
     }
   }

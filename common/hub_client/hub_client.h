@@ -61,8 +61,9 @@ class HubClient {
   absl::StatusOr<std::vector<v1::RunStatus>> ListRuns();
 
   // Calls `changed` with the status at once and whenever it changed (at most each `interval`), the
-  // last time when the run has ended; returns the last status. `changed` may return false to stop
-  // early. Survives a restart of the hub that takes less than `retry_for`.
+  // last time when the run has ended; returns the last status. With an infinite interval it is
+  // called with the last one only. `changed` may return false to stop early. Survives a restart of
+  // the hub that takes less than `retry_for`.
   absl::StatusOr<v1::RunStatus> WatchRun(uint64_t run, absl::Duration interval,
                                          const std::function<bool(const v1::RunStatus&)>& changed);
 

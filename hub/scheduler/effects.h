@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -212,6 +213,12 @@ struct StepStatus {
   uint64_t left_out = 0;
 };
 
+struct ResultEntry {
+  std::string step;
+  std::string item;
+  uint64_t address = 0;
+};
+
 struct RunStatus {
   uint64_t run = 0;
   std::string name;
@@ -222,6 +229,8 @@ struct RunStatus {
   Counts items;
   std::vector<StepStatus> steps;  // In order of first appearance; implicit ones included.
   uint64_t errors = 0;            // Final ones.
+  // All it ended in, when it has ended and they are few: a client need not ask for them.
+  std::optional<std::vector<ResultEntry>> results;
 };
 
 struct WorkerRoom {
@@ -241,12 +250,6 @@ struct WorkerStatus {
   bool alive = false;
   uint32_t ghosts = 0;
   absl::Time last_heard;
-};
-
-struct ResultEntry {
-  std::string step;
-  std::string item;
-  uint64_t address = 0;
 };
 
 // What a query found. One alternative per query of commands.h, plus plain acknowledgements.
@@ -311,6 +314,18 @@ struct Reply {
   ReplyBody body;  // Meaningful if status is OK.
 };
 
+// What may be said only once the record is on disk.
+struct Promises {
+  std::vector<OutcomeAck> acks;
+  std::vector<Reply> replies;
+  std::vector<uint64_t> deletions;  // Addresses that nobody will ask for again.
+  std::vector<RunStatus> ended;     // Of runs that ended.
+
+  bool empty() const;
+  void Clear();  // Keeps capacity.
+  void Take(Promises* more);
+};
+
 // What must reach workers and clients after the commit.
 struct Outgoing {
   // Sent once the record is written.
@@ -322,10 +337,8 @@ struct Outgoing {
   std::vector<uint64_t> ended_runs;
   std::vector<Reply> answers;            // To queries: they promise nothing.
   std::vector<uint64_t> closed_workers;  // Their streams are to be closed.
-  // Sent once the record is on disk: promises.
-  std::vector<OutcomeAck> acks;
-  std::vector<Reply> promises;
-  std::vector<uint64_t> deletions;  // Addresses that nobody will ask for again.
+  // Sent once the record is on disk.
+  Promises promises;
 
   void Clear();  // Keeps capacity.
 };

@@ -46,7 +46,7 @@ void Scheduler::Impl::Match(absl::Time now, Effects* effects) {
   for (Reservation& made : reservations_) {
     if (made.turn == 0) made.turn = turn_;  // While loading: this turn writes it.
   }
-  for (const uint64_t address : std::exchange(after_load_.outgoing.deletions, {})) {
+  for (const uint64_t address : std::exchange(after_load_.outgoing.promises.deletions, {})) {
     OnDelete(address);
   }
   TakeSynced();
@@ -61,7 +61,9 @@ void Scheduler::Impl::Match(absl::Time now, Effects* effects) {
   GrantAll();
   for (const uint64_t run : std::exchange(ended_, {})) {
     Run* ended = FindRun(run);  // Unless it was retried at once: queues may name its items.
-    if (ended != nullptr && !ended->active()) ended->ReleaseMemory();
+    if (ended == nullptr || ended->active()) continue;
+    effects->outgoing.promises.ended.push_back(StatusOf(ended));
+    ended->ReleaseMemory();
   }
   effects_ = nullptr;
 }

@@ -12,6 +12,9 @@ namespace bue::hub {
 namespace {
 
 constexpr size_t kPageEntries = 4096;
+// A run's end names its results if there are no more than these, in a script of no more calls.
+constexpr size_t kFewResults = 16;
+constexpr size_t kFewCalls = 64;
 
 absl::Status NoRun(uint64_t run) { return absl::NotFoundError(absl::StrCat("no run r", run)); }
 
@@ -19,12 +22,6 @@ absl::Status Expired(uint64_t run) {
   return absl::NotFoundError(
       absl::StrCat("the values of run r", run, " were kept for --keep-results and are gone now"));
 }
-
-// The place of a page of results: an instance and an item of it.
-struct ResultCursor {
-  uint64_t instance = 0;
-  uint64_t item = 0;
-};
 
 absl::StatusOr<ResultCursor> ParseCursor(const std::string& text) {
   ResultCursor cursor;
@@ -42,7 +39,25 @@ absl::StatusOr<ResultCursor> ParseCursor(const std::string& text) {
 void Scheduler::Impl::Handle(QueryRun& command) {
   Run* run = FindRun(command.run);
   if (run == nullptr) return Answer(command.request, NoRun(command.run), Done{});
-  Answer(command.request, absl::OkStatus(), run->Status());
+  RunStatus status = StatusOf(run);
+  // An end that is known only here could still be lost.
+  if (run->active()) {
+    Answer(command.request, absl::OkStatus(), std::move(status));
+  } else {
+    Promise(command.request, absl::OkStatus(), std::move(status));
+  }
+}
+
+RunStatus Scheduler::Impl::StatusOf(Run* run) {
+  RunStatus status = run->Status();
+  if (run->active() || run->expired() || run->graph().program().nodes.size() > kFewCalls) {
+    return status;
+  }
+  ResultPage page = Results(run, ResultCursor(), kFewResults);
+  if (page.next.empty() && page.results.size() <= kFewResults) {
+    status.results = std::move(page.results);
+  }
+  return status;
 }
 
 void Scheduler::Impl::Handle(QueryRuns& command) {
@@ -112,13 +127,18 @@ void Scheduler::Impl::Handle(QueryResults& command) {
   if (run->expired()) return Answer(command.request, Expired(command.run), Done{});
   absl::StatusOr<ResultCursor> cursor = ParseCursor(command.start);
   if (!cursor.ok()) return Answer(command.request, cursor.status(), Done{});
+  Answer(command.request, absl::OkStatus(), Results(run, *cursor, kPageEntries));
+}
+
+// A page is full with `limit` results of loops; those of calls outside loops come as one.
+ResultPage Scheduler::Impl::Results(Run* run, const ResultCursor& start, size_t limit) {
   const RunGraph& graph = run->graph();
   const std::vector<Step>& steps = graph.program().steps;
   const auto step_name = [&](uint32_t node) {
     return steps[graph.program().nodes[node].step].name;
   };
   ResultPage page;
-  auto entry = run->instances().lower_bound(cursor->instance);
+  auto entry = run->instances().lower_bound(start.instance);
   for (; entry != run->instances().end() && page.next.empty(); ++entry) {
     Instance* instance = entry->second.get();
     const uint32_t region = instance->region;
@@ -135,9 +155,9 @@ void Scheduler::Impl::Handle(QueryResults& command) {
       continue;
     }
     const std::vector<uint32_t>& columns = graph.region(region).kept_columns;
-    const uint64_t start = entry->first == cursor->instance ? cursor->item : 0;
-    instance->kept.Visit(start, [&](uint64_t index, absl::Span<const uint64_t> values) {
-      if (page.results.size() >= kPageEntries) {
+    const uint64_t first = entry->first == start.instance ? start.item : 0;
+    instance->kept.Visit(first, [&](uint64_t index, absl::Span<const uint64_t> values) {
+      if (page.results.size() >= limit) {
         page.next = absl::StrCat(entry->first, ".", index);
         return false;
       }
@@ -151,7 +171,7 @@ void Scheduler::Impl::Handle(QueryResults& command) {
       return true;
     });
   }
-  Answer(command.request, absl::OkStatus(), std::move(page));
+  return page;
 }
 
 void Scheduler::Impl::Handle(QueryPlace& command) {

@@ -187,7 +187,7 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
   for (const SourceProgress& progress : command.progress) HandleProgress(worker, progress);
   for (Outcome& outcome : command.outcomes) HandleOutcome(worker, outcome);
   if (command.report != 0) {
-    effects_->outgoing.acks.push_back(
+    effects_->outgoing.promises.acks.push_back(
         OutcomeAck{.worker = command.worker, .report = command.report});
   }
   if (command.goodbye) {

@@ -158,7 +158,7 @@ void Scheduler::Impl::Do(Run* run, Change change) {
 }
 
 void Scheduler::Impl::Promise(uint64_t request, absl::Status status, ReplyBody body) {
-  effects_->outgoing.promises.push_back(
+  effects_->outgoing.promises.replies.push_back(
       Reply{.request = request, .status = std::move(status), .body = std::move(body)});
 }
 
@@ -186,7 +186,7 @@ void Scheduler::Impl::OnFollowing(const Change& change) {
 }
 
 void Scheduler::Impl::OnDelete(uint64_t address) {
-  effects_->outgoing.deletions.push_back(address);
+  effects_->outgoing.promises.deletions.push_back(address);
 }
 
 void Scheduler::Impl::OnInstanceGone(Run*, Instance*) {

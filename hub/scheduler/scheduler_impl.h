@@ -25,6 +25,12 @@
 
 namespace bue::hub {
 
+// The place of a page of results: an instance and an item of it.
+struct ResultCursor {
+  uint64_t instance = 0;
+  uint64_t item = 0;
+};
+
 class Scheduler::Impl final : public RunListener {
  public:
   explicit Impl(const SchedulerOptions& options);
@@ -159,6 +165,8 @@ class Scheduler::Impl final : public RunListener {
   void Handle(QueryResults& command);
   void Handle(QueryPlace& command);
   void Handle(QueryRunning& command);
+  RunStatus StatusOf(Run* run);
+  ResultPage Results(Run* run, const ResultCursor& start, size_t limit);
   absl::StatusOr<ValuePlace> Locate(Run* run, const std::string& name, const std::string& item);
 
   // ownership.cc

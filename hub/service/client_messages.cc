@@ -60,6 +60,16 @@ void ToProto(const RunStatus& status, v1::RunStatus* out) {
     to->set_left_out(step.left_out);
   }
   out->set_errors(status.errors);
+  if (!status.results.has_value()) return;
+  out->set_has_results(true);
+  for (const ResultEntry& result : *status.results) ToProto(status.run, result, out->add_results());
+}
+
+void ToProto(uint64_t run, const ResultEntry& result, v1::ResultRecord* out) {
+  out->set_run(run);
+  out->set_step(result.step);
+  out->set_item(result.item);
+  out->set_address(result.address);
 }
 
 void ToProto(const WorkerStatus& status, v1::WorkerStatus* out) {

@@ -10,6 +10,7 @@
 namespace bue::hub {
 
 void ToProto(const RunStatus& status, v1::RunStatus* out);
+void ToProto(uint64_t run, const ResultEntry& result, v1::ResultRecord* out);
 void ToProto(const WorkerStatus& status, v1::WorkerStatus* out);
 void ToProto(const ErrorRecord& error, v1::ErrorRecord* out);
 void ToProto(const LogAdded& log, v1::LogRecord* out);

@@ -67,7 +67,7 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
         uploads_(options_.upload, parts),
         watches_(parts.requests, options_.watches_max) {}
 
-  void RunsEnded(const std::vector<uint64_t>& runs) { watches_.Poke(runs); }
+  void RunsEnded(const std::vector<RunStatus>& runs) { watches_.RunsEnded(runs); }
   void Stop() { watches_.Stop(); }
 
   grpc::ServerReadReactor<v1::UploadRequest>* Upload(Context* context,
@@ -99,7 +99,9 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
     const absl::Duration interval = request->interval_ms() == 0
                                         ? options_.watch_interval
                                         : absl::Milliseconds(request->interval_ms());
-    return watches_.Start(request->run(), std::max(interval, options_.watch_interval_min));
+    return watches_.Start(request->run(), request->only_end()
+                                              ? absl::InfiniteDuration()
+                                              : std::max(interval, options_.watch_interval_min));
   }
 
   Unary* ControlRun(Context* context, const v1::ControlRunRequest* request,
@@ -234,7 +236,7 @@ ClientService::ClientService(ClientServiceOptions options, ClientParts parts)
 ClientService::~ClientService() = default;
 
 grpc::Service* ClientService::service() { return impl_.get(); }
-void ClientService::RunsEnded(const std::vector<uint64_t>& runs) { impl_->RunsEnded(runs); }
+void ClientService::RunsEnded(const std::vector<RunStatus>& runs) { impl_->RunsEnded(runs); }
 void ClientService::Stop() { impl_->Stop(); }
 
 }  // namespace bue::hub

@@ -66,7 +66,7 @@ class ClientService {
   grpc::Service* service();
 
   // Their watchers are told at once.
-  void RunsEnded(const std::vector<uint64_t>& runs);
+  void RunsEnded(const std::vector<RunStatus>& runs);
 
   // Ends every watch, so that the server can shut down. After Requests::FailAll.
   void Stop();

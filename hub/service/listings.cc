@@ -115,13 +115,7 @@ class ResultListing final : public Listing<v1::ResultRecord> {
 
  private:
   void TakePage(const ResultPage& page) {
-    for (const ResultEntry& result : page.results) {
-      v1::ResultRecord* record = Add();
-      record->set_run(run_);
-      record->set_step(result.step);
-      record->set_item(result.item);
-      record->set_address(result.address);
-    }
+    for (const ResultEntry& result : page.results) ToProto(run_, result, Add());
     start_ = page.next;
     Turn(start_.empty());
   }

@@ -24,6 +24,8 @@
 namespace bue::hub {
 namespace {
 
+// A program beside `start` comes before its memory was acquired.
+constexpr size_t kFirstPiece = 64 << 10;
 // Programs and files of more bytes are taken in on the pool.
 constexpr size_t kSmallProgram = 32 << 10;
 constexpr size_t kSmallFile = 32 << 10;
@@ -36,7 +38,8 @@ absl::Status TooLarge(absl::string_view what, uint64_t is, uint64_t allowed) {
 }
 
 // One read, job, question or wait is under way at a time, and none once the call was finished, but
-// for a read that was given up; OnDone comes last. What the watch's thread uses is locked.
+// for a read that was given up; OnDone comes last. What the watch's thread uses is locked. Each
+// part of a message leaves it when it is taken, and GoOn goes to the next.
 class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
                      public std::enable_shared_from_this<Upload> {
  public:
@@ -76,13 +79,8 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
   void OnReadDone(bool ok) override {
     if (!EndRead()) return;  // It was given up.
     if (!ok) return End();
-    if (request_.has_start()) return Begin();
-    if (!began_) {
-      return Fail(absl::InvalidArgumentError("upload: the first message says `start`"));
-    }
-    if (!request_.program().empty()) return TakePiece();
-    if (request_.has_file()) return TakeChunk(request_.mutable_file());
-    Read();
+    chunk_ = 0;
+    GoOn();
   }
   void OnCancel() override {
     if (uploads_->budget.Withdraw(this)) Fail(absl::CancelledError("upload: cancelled"));
@@ -112,6 +110,16 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
 
   // ------------------------------------------------------------------------------- the client
 
+  void GoOn() {
+    if (request_.has_start()) return Begin();
+    if (!began_) {
+      return Fail(absl::InvalidArgumentError("upload: the first message says `start`"));
+    }
+    if (!request_.program().empty()) return TakePiece();
+    if (chunk_ < request_.files_size()) return TakeChunk(request_.mutable_files(chunk_++));
+    Read();
+  }
+
   void Read() ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     reading_ = true;
@@ -121,7 +129,8 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
   // False: the call was finished without waiting for it.
   bool EndRead() ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
-    received_bytes_ += request_.program().size() + request_.file().data().size();
+    received_bytes_ += request_.program().size();
+    for (const v1::FileChunk& chunk : request_.files()) received_bytes_ += chunk.data().size();
     return std::exchange(reading_, false);
   }
 
@@ -197,7 +206,10 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
     submit_.name = std::move(*start->mutable_name());
     submit_.weight = std::max(start->weight(), 1u);
     large_ = program_bytes_ > kLargeProgram;
-    v1::UploadRequest().Swap(&request_);  // Frees what it held; Clear would keep it.
+    if (request_.ByteSizeLong() > start->ByteSizeLong() + kFirstPiece) {
+      return TooLarge("bytes beside `start`", request_.ByteSizeLong(), kFirstPiece);
+    }
+    request_.clear_start();
     return absl::OkStatus();
   }
 
@@ -224,20 +236,21 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
     }
     acquired_bytes_ = memory_bytes_;
     submit_.program_bytes.reserve(program_bytes_);
-    Read();
+    GoOn();
   }
 
   void TakePiece() {
-    const std::string& piece = request_.program();
+    const std::string piece = std::move(*request_.mutable_program());
+    request_.clear_program();
     std::string& program = submit_.program_bytes;
     if (piece.size() > program_bytes_ - program.size()) {
       return Fail(absl::InvalidArgumentError(absl::StrCat("upload: the program is longer than the ",
                                                           program_bytes_, " bytes of `start`")));
     }
     program.append(piece);
-    if (program.size() < program_bytes_) return Read();
+    if (program.size() < program_bytes_) return GoOn();
     Do(
-        program.size() <= kSmallProgram, [this] { return TakeProgram(); }, &Upload::Read);
+        program.size() <= kSmallProgram, [this] { return TakeProgram(); }, &Upload::GoOn);
   }
 
   absl::Status TakeProgram() {
@@ -281,9 +294,9 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
       return Fail(absl::InvalidArgumentError("upload: a file before the end of the program"));
     }
     if (absl::Status status = AddChunk(chunk); !status.ok()) return Fail(status);
-    if (!chunk->last()) return Read();
+    if (!chunk->last()) return GoOn();
     Do(
-        IsSmallAndKnown(), [this] { return StoreFile(); }, &Upload::Read);
+        IsSmallAndKnown(), [this] { return StoreFile(); }, &Upload::GoOn);
   }
 
   absl::Status AddChunk(v1::FileChunk* chunk) {
@@ -376,7 +389,8 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
   Uploads* const uploads_;
   grpc::CallbackServerContext* const context_;
   v1::UploadReply* const reply_;
-  v1::UploadRequest request_;  // Used by the read under way.
+  v1::UploadRequest request_;  // Used by the read under way, then by whoever takes its parts.
+  int chunk_ = 0;              // Of request_'s files: the next.
 
   bool began_ = false;
   size_t program_bytes_ = 0;   // As `start` says.

@@ -3,6 +3,7 @@
 #include <grpcpp/alarm.h>
 #include <grpcpp/grpcpp.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -13,9 +14,15 @@
 #include "hub/service/client_messages.h"
 
 namespace bue::hub {
+namespace {
+
+bool HasEnded(const RunStatus& status) { return status.state >= RunState::kSucceeded; }
+
+}  // namespace
 
 // Asks, writes, rests, and again: one of the three is under way at a time, and what ends it decides
-// what comes next.
+// what comes next. The run's end and the call's may come at any time; they wait for an answer or a
+// write under way, and cut a rest short.
 class Watches::Watch final : public grpc::ServerWriteReactor<v1::RunStatus> {
  public:
   Watch(Watches* watches, uint64_t run, absl::Duration interval)
@@ -30,29 +37,27 @@ class Watches::Watch final : public grpc::ServerWriteReactor<v1::RunStatus> {
     Finish(ToGrpc(status));
   }
 
-  // Cuts a rest short.
-  void Poke() ABSL_LOCKS_EXCLUDED(mutex_) {
-    std::shared_ptr<grpc::Alarm> alarm;
+  void RunEnded(const RunStatus& status) ABSL_LOCKS_EXCLUDED(mutex_) {
     {
       absl::MutexLock lock(&mutex_);
-      poked_ = true;
-      alarm = alarm_;
+      if (ended_.has_value()) return;
+      ended_.emplace();
+      ToProto(status, &*ended_);
     }
-    if (alarm != nullptr) alarm->Cancel();
+    LeaveRest();
   }
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_) {
     {
       absl::MutexLock lock(&mutex_);
       if (end_.ok()) end_ = status;
     }
-    Poke();
+    LeaveRest();
   }
 
   void OnCancel() override { End(absl::CancelledError("the watcher is gone")); }
   void OnWriteDone(bool ok) override {
     if (!ok) return Finish(ToGrpc(absl::CancelledError("the watcher is gone")));
-    if (over_) return Finish(grpc::Status::OK);
-    Rest();
+    if (!EndIfOver()) Rest();
   }
   void OnDone() override {
     const std::shared_ptr<Watch> self = std::move(self_);
@@ -66,46 +71,66 @@ class Watches::Watch final : public grpc::ServerWriteReactor<v1::RunStatus> {
     watches_->requests_->Ask(QueryRun{.run = run}, [this](Reply reply) { Take(std::move(reply)); });
   }
 
-  void Take(Reply reply) {
+  void Take(Reply reply) ABSL_LOCKS_EXCLUDED(mutex_) {
     if (!reply.status.ok()) return Finish(ToGrpc(reply.status));
     const RunStatus& status = std::get<RunStatus>(reply.body);
-    over_ = status.state >= RunState::kSucceeded;
+    if (HasEnded(status)) {
+      absl::MutexLock lock(&mutex_);
+      if (!ended_.has_value()) ToProto(status, &ended_.emplace());
+    }
+    if (EndIfOver()) return;
+    if (interval_ == absl::InfiniteDuration()) return Rest();
     message_.Clear();
     ToProto(status, &message_);
     std::string bytes = message_.SerializeAsString();
-    if (bytes == last_ && !over_) return Rest();
+    if (bytes == last_) return Rest();
     last_ = std::move(bytes);
     StartWrite(&message_);
   }
 
-  void Rest() ABSL_LOCKS_EXCLUDED(mutex_) {
+  // Neither asks, writes nor rests: ends the call if there is a reason to. False: there is none.
+  bool EndIfOver() ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::Status end;
-    bool poked = false;
     {
       absl::MutexLock lock(&mutex_);
+      if (end_.ok() && !ended_.has_value()) return false;
       end = end_;
-      poked = std::exchange(poked_, false);
-      if (end.ok() && !poked) {
-        alarm_ = std::make_shared<grpc::Alarm>();
-        alarm_->Set(absl::ToChronoTime(absl::Now() + interval_),
-                    [self = self_](bool) { self->WakeUp(); });
-      }
+      if (end.ok()) message_ = *std::exchange(ended_, v1::RunStatus());
     }
-    if (!end.ok()) return Finish(ToGrpc(end));
-    if (poked) Ask();
+    if (end.ok()) {
+      StartWriteAndFinish(&message_, grpc::WriteOptions(), grpc::Status::OK);
+    } else {
+      Finish(ToGrpc(end));
+    }
+    return true;
   }
 
-  void WakeUp() ABSL_LOCKS_EXCLUDED(mutex_) {
-    absl::Status end;
-    std::shared_ptr<grpc::Alarm> alarm;  // Goes without the lock.
+  void Rest() ABSL_LOCKS_EXCLUDED(mutex_) {
     {
       absl::MutexLock lock(&mutex_);
-      end = end_;
-      poked_ = false;
-      alarm = std::move(alarm_);
+      if (end_.ok() && !ended_.has_value()) {
+        resting_ = true;
+        if (interval_ == absl::InfiniteDuration()) return;
+        alarm_ = std::make_shared<grpc::Alarm>();
+        alarm_->Set(absl::ToChronoTime(absl::Now() + interval_), [self = self_](bool on_time) {
+          if (on_time && self->EndRest()) self->Ask();
+        });
+        return;
+      }
     }
-    if (!end.ok()) return Finish(ToGrpc(end));
-    Ask();
+    EndIfOver();
+  }
+
+  // True: the watch was resting, and the caller goes on with it.
+  bool EndRest() ABSL_LOCKS_EXCLUDED(mutex_) {
+    std::shared_ptr<grpc::Alarm> alarm;  // Goes, and is cancelled, without the lock.
+    absl::MutexLock lock(&mutex_);
+    alarm = std::move(alarm_);
+    return std::exchange(resting_, false);
+  }
+
+  void LeaveRest() ABSL_LOCKS_EXCLUDED(mutex_) {
+    if (EndRest()) EndIfOver();
   }
 
   Watches* const watches_;
@@ -115,12 +140,12 @@ class Watches::Watch final : public grpc::ServerWriteReactor<v1::RunStatus> {
   // Used by whatever is under way.
   v1::RunStatus message_;
   std::string last_;  // What was sent last.
-  bool over_ = false;
 
   absl::Mutex mutex_;
-  std::shared_ptr<grpc::Alarm> alarm_ ABSL_GUARDED_BY(mutex_);  // While resting.
-  bool poked_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Status end_ ABSL_GUARDED_BY(mutex_);
+  bool resting_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<grpc::Alarm> alarm_ ABSL_GUARDED_BY(mutex_);  // Ends a rest.
+  std::optional<v1::RunStatus> ended_ ABSL_GUARDED_BY(mutex_);  // The last status.
+  absl::Status end_ ABSL_GUARDED_BY(mutex_);                    // Why the call ends before.
 };
 
 grpc::ServerWriteReactor<v1::RunStatus>* Watches::Start(uint64_t run, absl::Duration interval) {
@@ -130,11 +155,12 @@ grpc::ServerWriteReactor<v1::RunStatus>* Watches::Start(uint64_t run, absl::Dura
     absl::MutexLock lock(&mutex_);
     if (stopped_) {
       refused = absl::UnavailableError("the hub is stopping");
-    } else if (watches_.size() >= watches_max_) {
+    } else if (watches_ >= watches_max_) {
       refused = absl::ResourceExhaustedError(
           absl::StrCat("the hub serves its ", watches_max_, " watches already"));
     } else {
-      watches_.insert(watch);
+      watches_of_run_[run].insert(watch);
+      ++watches_;
     }
   }
   Watch* const reactor = watch.get();
@@ -146,31 +172,36 @@ grpc::ServerWriteReactor<v1::RunStatus>* Watches::Start(uint64_t run, absl::Dura
   return reactor;
 }
 
-void Watches::Poke(const std::vector<uint64_t>& runs) {
-  const absl::flat_hash_set<uint64_t> wanted(runs.begin(), runs.end());
-  for (const std::shared_ptr<Watch>& watch : All()) {
-    if (wanted.contains(watch->run)) watch->Poke();
+void Watches::RunsEnded(const std::vector<RunStatus>& runs) {
+  for (const RunStatus& run : runs) {
+    WatchSet told;
+    {
+      absl::MutexLock lock(&mutex_);
+      const auto found = watches_of_run_.find(run.run);
+      if (found != watches_of_run_.end()) told = found->second;
+    }
+    for (const std::shared_ptr<Watch>& watch : told) watch->RunEnded(run);
   }
 }
 
 void Watches::Stop() {
+  WatchSet all;
   {
     absl::MutexLock lock(&mutex_);
     stopped_ = true;
+    for (const auto& [run, watches] : watches_of_run_) all.insert(watches.begin(), watches.end());
   }
-  for (const std::shared_ptr<Watch>& watch : All()) {
+  for (const std::shared_ptr<Watch>& watch : all) {
     watch->End(absl::UnavailableError("the hub is stopping"));
   }
 }
 
 void Watches::Forget(const std::shared_ptr<Watch>& watch) {
   absl::MutexLock lock(&mutex_);
-  watches_.erase(watch);
-}
-
-std::vector<std::shared_ptr<Watches::Watch>> Watches::All() {
-  absl::MutexLock lock(&mutex_);
-  return {watches_.begin(), watches_.end()};
+  const auto found = watches_of_run_.find(watch->run);
+  if (found == watches_of_run_.end() || found->second.erase(watch) == 0) return;  // Refused.
+  --watches_;
+  if (found->second.empty()) watches_of_run_.erase(found);
 }
 
 }  // namespace bue::hub

@@ -1,9 +1,9 @@
 // A client that times its own calls, so that starting a process for each is not part of them.
 // Prints one JSON object.
 //
-//   client_bench HUB roundtrip SCRIPT COUNT [BUCKET VALUE]
-//     One run after the other, each from the upload to its end, and to its value in this process if
-//     VALUE, the value's name, is given: {"ms": [...], "bytes": size of the last value}
+//   client_bench HUB roundtrip SCRIPT COUNT [BUCKET]
+//     One run after the other, each from the upload to its end, and to its only result in this
+//     process if BUCKET is given: {"ms": [...], "bytes": size of the last result}
 //   client_bench HUB upload SCRIPT COUNT AT_ONCE
 //     Uploads COUNT runs, AT_ONCE at a time: {"seconds": ..., "runs": how many were acknowledged}
 //   client_bench HUB watch SCRIPT INTERVAL_MS
@@ -54,14 +54,14 @@ class Client {
   // May be called by many threads at once.
   absl::StatusOr<uint64_t> Upload() { return hub_->Upload(cli::ToNewRun(script_, flags_)); }
 
-  absl::StatusOr<Json> RoundTrips(int count, BucketClient* bucket, const std::string& value) {
+  absl::StatusOr<Json> RoundTrips(int count, BucketClient* bucket) {
     std::vector<double> ms;
     size_t bytes = 0;
     for (int i = 0; i < count; ++i) {
       const absl::Time before = absl::Now();
-      ASSIGN_OR_RETURN(const uint64_t run, RunToEnd());
+      ASSIGN_OR_RETURN(const v1::RunStatus end, RunToEnd());
       if (bucket != nullptr) {
-        ASSIGN_OR_RETURN(bytes, ReadValue(run, bucket, value));
+        ASSIGN_OR_RETURN(bytes, ReadResult(end, bucket));
       }
       ms.push_back(absl::ToDoubleMilliseconds(absl::Now() - before));
     }
@@ -100,22 +100,19 @@ class Client {
   }
 
  private:
-  absl::StatusOr<uint64_t> RunToEnd() {
+  absl::StatusOr<v1::RunStatus> RunToEnd() {
     ASSIGN_OR_RETURN(const uint64_t run, Upload());
     const auto go_on = [](const v1::RunStatus&) { return true; };
-    ASSIGN_OR_RETURN(const v1::RunStatus end, hub_->WatchRun(run, absl::Seconds(1), go_on));
+    ASSIGN_OR_RETURN(v1::RunStatus end, hub_->WatchRun(run, absl::InfiniteDuration(), go_on));
     if (end.state() != v1::RUN_SUCCEEDED) return absl::InternalError("the run did not succeed");
-    return run;
+    return end;
   }
 
   // Its size.
-  absl::StatusOr<size_t> ReadValue(uint64_t run, BucketClient* bucket, const std::string& name) {
-    v1::LocateValueRequest request;
-    request.set_run(run);
-    request.set_name(name);
-    ASSIGN_OR_RETURN(const v1::LocateValueReply place, hub_->LocateValue(request));
+  absl::StatusOr<size_t> ReadResult(const v1::RunStatus& end, BucketClient* bucket) {
+    if (end.results_size() != 1) return absl::InternalError("the run has not one result");
     ASSIGN_OR_RETURN(const Fetched value,
-                     cli::FetchAll(bucket, {place.address()}, kValueBytesMax)[0]);
+                     cli::FetchAll(bucket, {end.results(0).address()}, kValueBytesMax)[0]);
     return value.data.size();
   }
 
@@ -130,11 +127,11 @@ absl::StatusOr<Json> Run(const std::vector<std::string>& words) {
   if (words[1] == "upload" && words.size() == 5) return client->Uploads(number(3), number(4));
   if (words[1] == "watch") return client->Watch(absl::Milliseconds(number(3)));
   if (words[1] != "roundtrip") return absl::InvalidArgumentError("roundtrip, upload or watch");
-  if (words.size() == 4) return client->RoundTrips(number(3), nullptr, "");
-  if (words.size() != 6) return absl::InvalidArgumentError("BUCKET VALUE");
+  if (words.size() == 4) return client->RoundTrips(number(3), nullptr);
+  if (words.size() != 5) return absl::InvalidArgumentError("one BUCKET");
   ASSIGN_OR_RETURN(const std::unique_ptr<BucketClient> bucket,
                    BucketClient::Connect({words[4]}, "", absl::Seconds(5)));
-  return client->RoundTrips(number(3), bucket.get(), words[5]);
+  return client->RoundTrips(number(3), bucket.get());
 }
 
 }  // namespace

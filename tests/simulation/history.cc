@@ -142,7 +142,7 @@ void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
 
 void History::Published(const hub::Outgoing& outgoing, absl::Time now) {
   turn_under_way_ = false;
-  for (const hub::Reply& reply : outgoing.promises) {
+  for (const hub::Reply& reply : outgoing.promises.replies) {
     const auto* accepted = std::get_if<hub::RunAccepted>(&reply.body);
     if (accepted != nullptr && !accepted->existed) TookIn(accepted->run);
     Answered(reply);

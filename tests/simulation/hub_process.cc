@@ -52,7 +52,7 @@ std::string Describe(const hub::Outgoing& outgoing) {
   }
   for (const uint64_t worker : outgoing.closed_workers) absl::StrAppend(&text, " close:#", worker);
   for (const uint64_t run : outgoing.ended_runs) absl::StrAppend(&text, " ended:r", run);
-  for (const uint64_t address : outgoing.deletions) absl::StrAppend(&text, " delete:", address);
+  for (const uint64_t address : outgoing.promises.deletions) absl::StrAppend(&text, " delete:", address);
   return text;
 }
 
@@ -248,20 +248,18 @@ void HubProcess::Publish(hub::Outgoing* outgoing) {
   }
 }
 
-void HubProcess::PublishPromises(std::vector<hub::OutcomeAck> acks,
-                                 std::vector<hub::Reply> promises,
-                                 std::vector<uint64_t> deletions) {
+void HubProcess::PublishPromises(hub::Promises promises) {
   if (death_ == Death::kInPromises && world_->faults) {
     writes_left_ = world_->random.Below(3);
     dying_ = true;
   }
-  for (const hub::OutcomeAck& ack : acks) world_->Trace("hub acks #", ack.worker, ".", ack.report);
-  world_->history.Promised(acks, promises);
-  sessions_->Acknowledge(acks, Now());
-  for (const hub::Reply& reply : promises) {
+  for (const hub::OutcomeAck& ack : promises.acks) world_->Trace("hub acks #", ack.worker, ".", ack.report);
+  world_->history.Promised(promises.acks, promises.replies);
+  sessions_->Acknowledge(promises.acks, Now());
+  for (const hub::Reply& reply : promises.replies) {
     if (TakesWrite()) world_->Replied(reply);
   }
-  if (TakesWrite()) Delete(std::move(deletions));
+  if (TakesWrite()) Delete(std::move(promises.deletions));
 }
 
 void HubProcess::Delete(std::vector<uint64_t> addresses) {

@@ -45,8 +45,7 @@ class HubProcess final : public hub::Outbox {
   bool TakesWrite();
 
   void Publish(hub::Outgoing* outgoing) override;
-  void PublishPromises(std::vector<hub::OutcomeAck> acks, std::vector<hub::Reply> promises,
-                       std::vector<uint64_t> deletions) override;
+  void PublishPromises(hub::Promises promises) override;
 
  private:
   // Where the process is to die in the turn or sync under way.

@@ -78,13 +78,13 @@ void SchedulerDriver::Take(const Effects& effects) {
   for (const SourceCredit& credit : out.credits) {
     lines_.push_back(absl::StrCat("credit ", WorkerOf(credit.worker), " ", credit.elements));
   }
-  for (const OutcomeAck& ack : out.acks) {
+  for (const OutcomeAck& ack : out.promises.acks) {
     const auto reported = reported_.find({ack.worker, ack.report});
     if (reported == reported_.end()) continue;
     values_[reported->second.address] = reported->second;
     reported_.erase(reported);
   }
-  for (const uint64_t address : out.deletions) {
+  for (const uint64_t address : out.promises.deletions) {
     values_.erase(address);
     lines_.push_back(absl::StrCat("delete ", ValueName(address)));
     deleted_.insert(address);
@@ -96,7 +96,7 @@ void SchedulerDriver::Take(const Effects& effects) {
       }
     }
   }
-  for (const auto* replies : {&out.answers, &out.promises}) {
+  for (const auto* replies : {&out.answers, &out.promises.replies}) {
     for (const Reply& reply : *replies) replies_[reply.request] = reply;
   }
 }
@@ -466,8 +466,8 @@ std::vector<Ownership> SchedulerDriver::AskOwnership(std::vector<QueryOwnership:
   Command command = QueryOwnership{.request = next_request_++, .objects = std::move(objects)};
   Effects effects;
   scheduler_->Apply(command, now_, &effects);
-  CHECK(effects.record.empty() && effects.outgoing.promises.size() == 1);
-  return std::get<OwnershipList>(effects.outgoing.promises[0].body).verdicts;
+  CHECK(effects.record.empty() && effects.outgoing.promises.replies.size() == 1);
+  return std::get<OwnershipList>(effects.outgoing.promises.replies[0].body).verdicts;
 }
 
 std::vector<QueryOwnership::Object> SchedulerDriver::Values() const {

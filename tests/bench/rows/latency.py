@@ -18,14 +18,14 @@ def never(x):
 ONE = 'import python (one) steps.py\npipe = | one\nv = pipe()\n'
 QUEUE = '!scope nobody\nimport python (never) steps.py\npipe = | never\nfor x in range(100):\n    pipe(x)\n'
 
-HOW = ('one client, one after the other: upload, wait for the end, read the value; in '
+HOW = ('one client, one after the other: upload, wait for the end, read the result; in '
        'client_bench, so without starting processes')
 
 
 def measure_runs(stage, script, count):
     """Milliseconds of each of `count` runs of `script`, and the size of the last value `v`."""
     def round_trips(times):
-        return stage.client('roundtrip', script, times, stage.cluster.bucket.address, 'v')
+        return stage.client('roundtrip', script, times, stage.cluster.bucket.address)
     round_trips(20)  # Starts the runner, loads the step.
     return round_trips(count)
 

@@ -126,10 +126,9 @@ class FakeOutbox final : public Outbox {
       granted_.insert(granted_.end(), group.lease.begin(), group.lease.end());
     }
   }
-  void PublishPromises(std::vector<OutcomeAck>, std::vector<Reply> promises,
-                       std::vector<uint64_t>) override {
+  void PublishPromises(Promises promises) override {
     absl::MutexLock lock(&mutex_);
-    for (const Reply& reply : promises) promised_.push_back(reply.request);
+    for (const Reply& reply : promises.replies) promised_.push_back(reply.request);
   }
 
   std::vector<uint64_t> promised() const {

@@ -30,9 +30,9 @@ class ControlRepliesTest : public testing::Test {
       scheduler_.Apply(command, absl::UnixEpoch(), &effects);
     }
     EXPECT_TRUE(effects.outgoing.answers.empty());
-    ASSERT_EQ(effects.outgoing.promises.size(), 2u);
-    EXPECT_TRUE(effects.outgoing.promises[0].status.ok());
-    EXPECT_FALSE(effects.outgoing.promises[1].status.ok());
+    ASSERT_EQ(effects.outgoing.promises.replies.size(), 2u);
+    EXPECT_TRUE(effects.outgoing.promises.replies[0].status.ok());
+    EXPECT_FALSE(effects.outgoing.promises.replies[1].status.ok());
   }
 
   Scheduler scheduler_;
@@ -56,7 +56,7 @@ TEST_F(ControlRepliesTest, ARunThatWasNotCancelledIsToldSo) {
   for (Command* command : {&end, &go_on, &join, &room}) {
     scheduler_.Apply(*command, absl::UnixEpoch(), &effects);
   }
-  EXPECT_TRUE(effects.outgoing.promises[1].status.ok());
+  EXPECT_TRUE(effects.outgoing.promises.replies[1].status.ok());
   scheduler_.Match(absl::UnixEpoch(), &effects);
   ASSERT_EQ(effects.outgoing.grants.size(), 1u);
   Command fail = WorkerReported{.worker = 1, .report = 1};
@@ -66,8 +66,8 @@ TEST_F(ControlRepliesTest, ARunThatWasNotCancelledIsToldSo) {
   scheduler_.Apply(fail, absl::UnixEpoch(), &effects);
   go_on = ControlRun{.request = 3, .run = 1, .action = Action::kRetry, .cancelled = true};
   scheduler_.Apply(go_on, absl::UnixEpoch(), &effects);
-  ASSERT_EQ(effects.outgoing.promises.size(), 1u);
-  EXPECT_EQ(effects.outgoing.promises[0].status.message(),
+  ASSERT_EQ(effects.outgoing.promises.replies.size(), 1u);
+  EXPECT_EQ(effects.outgoing.promises.replies[0].status.message(),
             "run r1 has ended and was not cancelled; without --cancelled, retry runs again what "
             "failed");
 }

@@ -65,7 +65,7 @@ TEST_F(RevokedLeaseTest, ItsValueGoesButNotAListThatALoopMayRead) {
     WorkerReported reported{.worker = 1};
     reported.outcomes.push_back(
         Outcome{.lease = held.lease, .address = address, .elements = elements});
-    return Turn(std::move(reported)).outgoing.deletions;
+    return Turn(std::move(reported)).outgoing.promises.deletions;
   };
   EXPECT_EQ(report(7, 0), std::vector<uint64_t>{7});
   EXPECT_TRUE(report(8, 1 + 3).empty());
