@@ -453,8 +453,11 @@ ReplyBody SchedulerDriver::Ask(Command command) {
       command);
   Effects effects;
   scheduler_->Apply(command, now_, &effects);
-  CHECK(effects.record.empty() && effects.outgoing.answers.size() == 1);
-  const Reply& reply = effects.outgoing.answers[0];
+  // Of what has ended it is a promise.
+  std::vector<Reply> replies = std::move(effects.outgoing.answers);
+  for (Reply& reply : effects.outgoing.promises.replies) replies.push_back(std::move(reply));
+  CHECK(effects.record.empty() && replies.size() == 1);
+  const Reply& reply = replies[0];
   if (!reply.status.ok()) {
     lines_.push_back(std::string(reply.status.message()));
     return Done{};

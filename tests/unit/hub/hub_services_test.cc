@@ -12,6 +12,7 @@
 
 #include "bue/v1/hub.grpc.pb.h"
 #include "common/hub_client/hub_client.h"
+#include "common/program/program_codec.h"
 #include "common/rpc.h"
 #include "common/sha256.h"
 #include "hub/hub.h"
@@ -409,6 +410,120 @@ TEST_F(HubServicesTest, ShutdownEndsStreamsAndWatches) {
   EXPECT_FALSE(watch->Read(&status));
   EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(worker->AwaitEnd().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(HubServicesTest, WatchOfTheEndAloneSaysNothingBefore) {
+  const auto worker = Worker();
+  worker->Join("w1", 1);
+  const uint64_t run = MustUpload(kOneStep);
+  const auto stub = v1::Hub::NewStub(MakeChannel(hub_->address(), kToken));
+  grpc::ClientContext context;
+  v1::WatchRunRequest request;
+  request.set_run(run);
+  request.set_only_end(true);
+  const auto watch = stub->WatchRun(&context, request);
+  worker->Succeed(worker->AwaitLeases(1));
+  v1::RunStatus status;
+  ASSERT_TRUE(watch->Read(&status));
+  EXPECT_EQ(status.state(), v1::RUN_SUCCEEDED);
+  EXPECT_TRUE(status.has_results());
+  ASSERT_EQ(status.results_size(), 1);
+  EXPECT_EQ(status.results(0).address(), Results(run)[0]);
+  EXPECT_FALSE(watch->Read(&status));
+  EXPECT_TRUE(watch->Finish().ok());
+}
+
+TEST_F(HubServicesTest, ManyWatchesOfOneEndAreAllTold) {
+  const auto worker = Worker();
+  worker->Join("w1", 1);
+  const uint64_t run = MustUpload(kOneStep);
+  std::vector<std::thread> watchers;
+  for (const absl::Duration interval :
+       {absl::Milliseconds(1), absl::Milliseconds(20), absl::Hours(1), absl::InfiniteDuration()}) {
+    for (int i = 0; i < 5; ++i) {
+      watchers.emplace_back([this, run, interval] {
+        const auto end =
+            client_->WatchRun(run, interval, [](const v1::RunStatus&) { return true; });
+        ASSERT_TRUE(end.ok()) << end.status();
+        EXPECT_EQ(end->state(), v1::RUN_SUCCEEDED);
+      });
+    }
+  }
+  worker->Succeed(worker->AwaitLeases(1));
+  for (std::thread& watcher : watchers) watcher.join();
+}
+
+// An upload as other clients may send it: how its parts lie in messages is theirs to choose.
+class RawUpload {
+ public:
+  RawUpload(v1::Hub::Stub* stub, const std::string& text)
+      : stream_(stub->Upload(&context_, &reply)) {
+    v1::Program proto;
+    ToProto(*ParseProgramText(text), &proto);
+    program = proto.SerializeAsString();
+  }
+
+  v1::UploadRequest Start() const {
+    v1::UploadRequest message;
+    message.mutable_start()->set_key(HubClient::MakeKey());
+    message.mutable_start()->set_program_bytes(program.size());
+    message.mutable_start()->set_memory_bytes(1 << 20);
+    return message;
+  }
+  void Send(const v1::UploadRequest& message) { (void)stream_->Write(message); }
+  absl::Status End() {
+    (void)stream_->WritesDone();
+    return FromGrpc(stream_->Finish());
+  }
+
+  v1::UploadReply reply;
+  std::string program;
+
+ private:
+  grpc::ClientContext context_;
+  const std::unique_ptr<grpc::ClientWriter<v1::UploadRequest>> stream_;
+};
+
+TEST_F(HubServicesTest, UploadMayBeOneMessage) {
+  const auto stub = v1::Hub::NewStub(MakeChannel(hub_->address(), kToken));
+  RawUpload upload(stub.get(), kOneStep);
+  v1::UploadRequest all = upload.Start();
+  all.set_program(upload.program);
+  upload.Send(all);
+  EXPECT_TRUE(upload.End().ok());
+  EXPECT_GT(upload.reply.run(), 0u);
+}
+
+TEST_F(HubServicesTest, UploadMayBeManyMessages) {
+  const auto stub = v1::Hub::NewStub(MakeChannel(hub_->address(), kToken));
+  RawUpload upload(stub.get(), kOneStep);
+  upload.Send(upload.Start());
+  for (const char byte : upload.program) {
+    v1::UploadRequest piece;
+    piece.set_program(std::string(1, byte));
+    upload.Send(piece);
+  }
+  EXPECT_TRUE(upload.End().ok());
+  EXPECT_GT(upload.reply.run(), 0u);
+}
+
+TEST_F(HubServicesTest, LargeProgramBesideTheStartIsRefused) {
+  const auto stub = v1::Hub::NewStub(MakeChannel(hub_->address(), kToken));
+  RawUpload upload(stub.get(), kOneStep);
+  upload.program = std::string(70 << 10, 'p');
+  v1::UploadRequest all = upload.Start();
+  all.set_program(upload.program);
+  upload.Send(all);
+  EXPECT_THAT(upload.End().message(), HasSubstr("bytes beside `start`"));
+}
+
+TEST_F(HubServicesTest, FileBeforeTheEndOfTheProgramIsRefused) {
+  const auto stub = v1::Hub::NewStub(MakeChannel(hub_->address(), kToken));
+  RawUpload upload(stub.get(), kOneStep);
+  v1::UploadRequest all = upload.Start();
+  all.add_files()->set_data("x");
+  upload.Send(all);
+  EXPECT_THAT(upload.End().message(), HasSubstr("a file before the end of the program"));
 }
 
 TEST_F(HubServicesTest, AbandonedWatchHarmsNobody) {
