@@ -61,6 +61,7 @@ absl::Status WorkerSessions::Take(WorkerSession* session, const v1::FromWorker& 
   }
   if (message.has_hello()) RETURN_IF_ERROR(TakeHello(session, message.hello()));
   if (message.logs_size() > 0) TakeLogs(message);
+  if (message.goodbye()) session->leaving = true;
   // An empty report tells the scheduler that the worker is alive.
   ASSIGN_OR_RETURN(WorkerReported report, ToReported(message, session->id, options_.limits));
   return post_(std::move(report));
@@ -215,7 +216,7 @@ void WorkerSessions::SendEndedRuns(const std::vector<uint64_t>& runs, absl::Time
       if (session->told_runs.erase(run) > 0) told.push_back(run);
     }
     if (told.empty()) continue;
-    session->stream.Send(now, [&](v1::ToWorker* out) {
+    session->stream.Leave(now, [&](v1::ToWorker* out) {
       out->mutable_ended_runs()->Add(told.begin(), told.end());
       return 4 * told.size();
     });
@@ -226,10 +227,11 @@ void WorkerSessions::Acknowledge(const std::vector<OutcomeAck>& acks, absl::Time
   for (const OutcomeAck& ack : acks) {
     const SessionPointer session = Find(ack.worker);
     if (session == nullptr) continue;
-    session->stream.Send(now, [&](v1::ToWorker* out) {
+    session->stream.Leave(now, [&](v1::ToWorker* out) {
       out->set_acked_report(std::max(out->acked_report(), ack.report));
       return size_t{8};
     });
+    if (session->leaving) session->stream.Flush(now);  // It waits for nothing else.
   }
 }
 
@@ -265,6 +267,7 @@ void WorkerSessions::Tick(absl::Time now) {
 }
 
 void WorkerSessions::Check(WorkerSession* session, absl::Time now) {
+  session->stream.Flush(now);
   const absl::Duration silent = now - session->last_heard();
   if (silent > options_.silence) {
     if (session->stream.Abort(absl::DeadlineExceededError(absl::StrCat(

@@ -65,6 +65,7 @@ class WorkerSession {
   std::atomic<bool> joined = false;
   std::atomic<bool> gone = false;
   std::atomic<bool> welcomed = false;
+  std::atomic<bool> leaving = false;  // It said goodbye.
 
   // Used by the turn thread only.
   absl::flat_hash_set<uint64_t> told_runs;

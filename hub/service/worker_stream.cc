@@ -10,9 +10,30 @@ namespace {
 // A message that has grown to this much is left alone; what comes up goes into the next.
 constexpr size_t kMessageBytes = 1 << 20;
 
+// What has time waits for another message only while they follow each other this quickly.
+constexpr absl::Duration kBusy = absl::Milliseconds(5);
+
 }  // namespace
 
-void WorkerStream::Send(absl::Time now, Add add) {
+void WorkerStream::Send(absl::Time now, Add add) { Put(now, add, /*due=*/true); }
+
+void WorkerStream::Leave(absl::Time now, Add add) {
+  Put(now, add, /*due=*/now - last_sent() >= kBusy);
+}
+
+void WorkerStream::Flush(absl::Time now) {
+  Next next;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (queue_.empty() || due_) return;
+    due_ = true;
+    last_sent_ = now;
+    next = Advance();
+  }
+  Carry(next);
+}
+
+void WorkerStream::Put(absl::Time now, Add add, bool due) {
   bool stuck = false;
   Next next;
   {
@@ -23,7 +44,8 @@ void WorkerStream::Send(absl::Time now, Add add) {
     if (bytes == 0) return;
     tail->bytes += bytes;
     queued_bytes_ += bytes;
-    last_sent_ = now;
+    due_ = due_ || due;
+    if (due_) last_sent_ = now;
     stuck = writing_ != nullptr && queued_bytes_ > queued_bytes_max_;
     if (!stuck) next = Advance();
   }
@@ -50,10 +72,11 @@ WorkerStream::Next WorkerStream::Advance() {
     finished_ = true;
     return {.finish = true};
   }
-  if (queue_.empty() || queue_.front().bytes == 0) return {};
+  if (!due_ || queue_.empty() || queue_.front().bytes == 0) return {};
   writing_ = std::move(queue_.front().message);
   queued_bytes_ -= queue_.front().bytes;
   queue_.pop_front();
+  due_ = !queue_.empty();
   writing_->set_number(++written_);
   return {.write = writing_.get()};
 }

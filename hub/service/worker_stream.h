@@ -39,6 +39,12 @@ class WorkerStream {
   using Add = absl::FunctionRef<size_t(v1::ToWorker*)>;
   void Send(absl::Time now, Add add) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // The same for what has time: it goes with the next message, or with Flush; at once only if
+  // nothing was sent for a while.
+  void Leave(absl::Time now, Add add) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Sends what was left.
+  void Flush(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // The write is over. False: the connection broke.
   void Written(bool ok) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -63,6 +69,7 @@ class WorkerStream {
     const v1::ToWorker* write = nullptr;
     bool finish = false;
   };
+  void Put(absl::Time now, Add add, bool due) ABSL_LOCKS_EXCLUDED(mutex_);
   Queued* Tail() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MarkClosed(const absl::Status& reason) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Next Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -75,6 +82,7 @@ class WorkerStream {
   mutable absl::Mutex mutex_;
   std::deque<Queued> queue_ ABSL_GUARDED_BY(mutex_);
   size_t queued_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool due_ ABSL_GUARDED_BY(mutex_) = false;  // More is queued than what has time.
   std::unique_ptr<v1::ToWorker> writing_ ABSL_GUARDED_BY(mutex_);  // Null: no write under way.
   std::unique_ptr<v1::ToWorker> spare_ ABSL_GUARDED_BY(mutex_);    // Keeps its memory for the next.
   uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;                   // Number of the last message.

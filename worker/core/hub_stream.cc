@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
@@ -35,9 +36,20 @@ class HubStream::Connection final : public grpc::ClientBidiReactor<v1::FromWorke
     StartCall();
   }
   v1::FromWorker* outgoing() { return &outgoing_; }
-  void Write() { StartWrite(&outgoing_); }
+  void Write() {
+    writing_ = true;
+    StartWrite(&outgoing_);
+  }
+  // False: a write is under way; OnWritten will follow. Without such a question it does not, so
+  // that the loop is not woken for nothing.
+  bool MayWrite() {
+    if (!writing_) return true;
+    awaited_ = true;
+    return !writing_;
+  }
+  bool awaited() const { return awaited_; }
   void WritesDone() {
-    if (!released_) StartWritesDone();
+    if (!released_ && !std::exchange(writes_done_, true)) StartWritesDone();
   }
   void Cancel() { context_.TryCancel(); }
   // Nothing may be started after it. Idempotent.
@@ -78,7 +90,9 @@ class HubStream::Connection final : public grpc::ClientBidiReactor<v1::FromWorke
     if (next != nullptr) StartRead(next);
   }
   void OnWriteDone(bool ok) override {
-    if (ok) inbox_->Post([this, keep = self_] { owner_->OnWritten(this); });
+    if (!ok) return;
+    writing_ = false;
+    if (awaited_.exchange(false)) inbox_->Post([this, keep = self_] { owner_->OnWritten(this); });
   }
   void OnDone(const grpc::Status& status) override {
     inbox_->Post([this, keep = self_, status = FromGrpc(status)] { owner_->OnDone(this, status); });
@@ -90,12 +104,16 @@ class HubStream::Connection final : public grpc::ClientBidiReactor<v1::FromWorke
   // Used by the loop thread only.
   HubStream* const owner_;
   bool released_ = false;
+  bool writes_done_ = false;
 
   const std::shared_ptr<Inbox> inbox_;
   const std::unique_ptr<v1::Work::Stub> stub_;
   grpc::ClientContext context_;
   std::shared_ptr<Connection> self_;  // Until OnDone.
   absl::Notification done_;
+
+  std::atomic<bool> writing_ = true;   // The hello.
+  std::atomic<bool> awaited_ = false;  // Somebody waits for the end of the write.
 
   v1::FromWorker outgoing_;
   v1::ToWorker incoming_[2];  // One is read into while the loop works the other off.
@@ -138,7 +156,7 @@ void HubStream::Tick(absl::Time now) {
     }
     last_heard_ = now;
   }
-  if (writable() && (answer_due_ || now - last_sent_ >= heartbeat_ * 0.75)) {
+  if ((answer_due_ || now - last_sent_ >= heartbeat_ * 0.75) && writable()) {
     NewMessage();
     Send(now);
   }
@@ -147,13 +165,13 @@ void HubStream::Tick(absl::Time now) {
 absl::Time HubStream::NextDeadline() const {
   if (connection_ == nullptr) return finishing_ ? absl::InfiniteFuture() : open_at_;
   const absl::Time silent = last_heard_ + (welcomed_ ? silence_ : options_.welcome_timeout);
-  if (!writable()) return silent;
+  if (!welcomed_ || finishing_ || connection_->released() || connection_->awaited()) return silent;
   return std::min(silent, last_sent_ + heartbeat_ * 0.75);
 }
 
 bool HubStream::writable() const {
-  return connection_ != nullptr && !connection_->released() && welcomed_ && !writing_ &&
-         !finishing_;
+  return connection_ != nullptr && !connection_->released() && welcomed_ && !finishing_ &&
+         connection_->MayWrite();
 }
 
 v1::FromWorker* HubStream::NewMessage() {
@@ -163,7 +181,6 @@ v1::FromWorker* HubStream::NewMessage() {
 }
 
 void HubStream::Send(absl::Time now) {
-  writing_ = true;
   answer_due_ = false;
   last_sent_ = now;
   connection_->outgoing()->set_number(++said_);
@@ -174,10 +191,10 @@ void HubStream::Finish() {
   if (finishing_) return;
   finishing_ = true;
   if (connection_ == nullptr) return;
-  if (welcomed_ && !writing_) {
-    connection_->WritesDone();
-  } else if (!welcomed_) {
+  if (!welcomed_) {
     connection_->Cancel();
+  } else if (connection_->MayWrite()) {
+    connection_->WritesDone();
   }
 }
 
@@ -185,7 +202,6 @@ void HubStream::Open(absl::Time now) {
   connection_ = std::make_shared<Connection>(this, channel_, inbox_);
   welcomed_ = false;
   answer_due_ = false;
-  writing_ = true;  // The hello.
   last_heard_ = now;
   last_sent_ = now;
   heard_ = 0;
@@ -232,7 +248,6 @@ bool HubStream::Misses(const v1::ToWorker& message) {
 
 void HubStream::OnWritten(Connection* connection) {
   if (connection != connection_.get()) return;
-  writing_ = false;
   if (finishing_) connection->WritesDone();
 }
 
@@ -246,7 +261,6 @@ void HubStream::OnDone(Connection* connection, const absl::Status& status) {
   if (was_up && now - up_since_ > options_.longest_pause) failures_ = 0;
   connection_ = nullptr;
   welcomed_ = false;
-  writing_ = false;
   const absl::Duration pause =
       failures_ == 0 ? absl::ZeroDuration()
                      : std::min(options_.first_pause * (1 << std::min(failures_ - 1, 10)),

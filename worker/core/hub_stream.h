@@ -57,7 +57,8 @@ class HubStream {
   void Tick(absl::Time now);
   absl::Time NextDeadline() const;
 
-  // Welcomed, and no write under way.
+  // Welcomed, and no write under way. The inbox gets a task when a write ends that was in the way
+  // of somebody who asked.
   bool writable() const;
   // REQUIRES: writable(). An empty message to fill, which Send sends.
   v1::FromWorker* NewMessage();
@@ -88,7 +89,6 @@ class HubStream {
 
   std::shared_ptr<Connection> connection_;  // Null between streams.
   bool welcomed_ = false;
-  bool writing_ = false;
   bool answer_due_ = false;
   bool finishing_ = false;
   bool logged_down_ = false;

@@ -172,7 +172,7 @@ void Role::LookOverCalls(absl::Time now) {
 
 void Role::SendNews(absl::Time now) {
   const bool asides = !log_replies_.empty() || !failed_hooks_.empty();
-  if (!stream_->writable() || (!session_.HasNews() && !asides)) return;
+  if ((!session_.HasNews() && !asides) || !stream_->writable()) return;
   v1::FromWorker* message = stream_->NewMessage();
   ToProto(session_.TakeMessage(), message);
   AddLogs(message);

@@ -42,6 +42,12 @@ class WorkerStreamTest : public testing::Test {
       return bytes;
     });
   }
+  void Leave(uint64_t lease, absl::Time now = absl::UnixEpoch()) {
+    stream_.Leave(now, [&](v1::ToWorker* out) {
+      out->add_revoked(lease);
+      return size_t{8};
+    });
+  }
   void Written(bool ok = true) {
     wire_.writing = false;
     stream_.Written(ok);
@@ -72,6 +78,39 @@ TEST_F(WorkerStreamTest, WhatComesUpDuringAWriteIsOneMessage) {
 TEST_F(WorkerStreamTest, NothingToSayIsNotSent) {
   stream_.Send(absl::UnixEpoch(), [](v1::ToWorker*) { return size_t{0}; });
   EXPECT_TRUE(wire_.written.empty());
+}
+
+TEST_F(WorkerStreamTest, WhatHasTimeGoesWithTheNextMessage) {
+  Send(1);
+  Leave(2);
+  Written();
+  EXPECT_EQ(wire_.written.size(), 1u);
+  Send(3);
+  ASSERT_EQ(wire_.written.size(), 2u);
+  EXPECT_EQ(wire_.written[1].revoked_size(), 2);
+}
+
+TEST_F(WorkerStreamTest, WhatHasTimeGoesWithAFlush) {
+  Send(1);
+  Leave(2);
+  stream_.Flush(absl::UnixEpoch());
+  EXPECT_EQ(wire_.written.size(), 1u);  // Not during a write.
+  Written();
+  EXPECT_EQ(wire_.written.size(), 2u);
+  Written();
+  stream_.Flush(absl::UnixEpoch());
+  EXPECT_EQ(wire_.written.size(), 2u);
+}
+
+TEST_F(WorkerStreamTest, OnAQuietStreamItGoesAtOnce) {
+  Leave(1);
+  EXPECT_EQ(wire_.written.size(), 1u);
+  Written();
+  Leave(2, absl::UnixEpoch() + absl::Milliseconds(4));
+  EXPECT_EQ(wire_.written.size(), 1u);
+  Leave(3, absl::UnixEpoch() + absl::Milliseconds(5));
+  ASSERT_EQ(wire_.written.size(), 2u);
+  EXPECT_EQ(wire_.written[1].revoked_size(), 2);
 }
 
 TEST_F(WorkerStreamTest, CloseWaitsForTheWriteUnderWay) {
