@@ -55,6 +55,7 @@ struct QueryValues {
   uint64_t instance = 0;
   uint32_t node = 0;
   uint64_t start = 0;
+  uint64_t lease = 0;  // Of the task whose input it is; 0: nobody's, a part will do.
 };
 struct QueryResults {
   uint64_t request = 0;

@@ -91,6 +91,10 @@ void Scheduler::Impl::Handle(QueryValues& command) {
   if (run->expired()) return Answer(command.request, Expired(command.run), Done{});
   Instance* instance = run->FindInstance(command.instance);
   const RunGraph& graph = run->graph();
+  if (command.lease != 0 && !MayRead(command.lease, run, instance)) {
+    return Answer(command.request, absl::AbortedError("the task that reads is not current"),
+                  Done{});
+  }
   if (instance == nullptr || command.node >= graph.program().nodes.size()) {
     return Answer(command.request, absl::NotFoundError("no such loop's values"), Done{});
   }
@@ -118,6 +122,23 @@ void Scheduler::Impl::Handle(QueryValues& command) {
     return true;
   });
   Answer(command.request, absl::OkStatus(), std::move(page));
+}
+
+// A grant leaves before it is on disk. A power cut may then take back what the task waited for: the
+// loop has not ended any more, or another one has its number. Once the task's worker is back with
+// its lease, the loop has ended again; until then a list would lack items and nobody would notice.
+bool Scheduler::Impl::MayRead(uint64_t lease, const Run* run, const Instance* loop) {
+  const struct Lease* reader = leases_.Find(lease);
+  if (reader == nullptr || reader->run != run || loop == nullptr || !loop->closed) return false;
+  // The loop lies in the reader's item, or in one around it.
+  const Instance* around = reader->item->instance;
+  for (uint64_t index = reader->item->index; around != nullptr;
+       index = around->parent_index, around = around->parent) {
+    for (const Instance* inner = loop; inner->parent != nullptr; inner = inner->parent) {
+      if (inner->parent == around) return inner->parent_index == index;
+    }
+  }
+  return false;
 }
 
 // Values that the run ends in, instance by instance.

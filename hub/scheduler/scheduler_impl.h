@@ -165,6 +165,7 @@ class Scheduler::Impl final : public RunListener {
   void Handle(QueryResults& command);
   void Handle(QueryPlace& command);
   void Handle(QueryRunning& command);
+  bool MayRead(uint64_t lease, const Run* run, const Instance* loop);
   RunStatus StatusOf(Run* run);
   ResultPage Results(Run* run, const ResultCursor& start, size_t limit);
   absl::StatusOr<ValuePlace> Locate(Run* run, const std::string& name, const std::string& item);

@@ -163,7 +163,8 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
                           QueryValues{.run = request->run(),
                                       .instance = request->instance(),
                                       .node = request->node(),
-                                      .start = request->start()},
+                                      .start = request->start(),
+                                      .lease = request->lease()},
                           [reply](const ValuePage& page) { ToProto(page, reply); });
   }
 

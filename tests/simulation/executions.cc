@@ -148,12 +148,15 @@ void WorkerProcess::ReadFanIn(uint64_t lease, uint64_t serial, uint64_t instance
                               OnList done) {
   const Execution* execution = Find(lease, serial);
   if (execution == nullptr) return;
-  hub::QueryValues query{
-      .run = execution->task.group->run, .instance = instance, .node = node, .start = start};
+  hub::QueryValues query{.run = execution->task.group->run,
+                         .instance = instance,
+                         .node = node,
+                         .start = start,
+                         .lease = lease};
   world_->Ask(query, [=, this](std::optional<hub::Reply> reply) {
     Do([=, this] {
       if (Find(lease, serial) == nullptr) return;
-      if (!reply.has_value()) {
+      if (!reply.has_value() || absl::IsAborted(reply->status)) {
         world_->events.After(absl::Milliseconds(100), [=, this] {
           Do([=, this] { ReadFanIn(lease, serial, instance, node, start, list, done); });
         });

@@ -52,7 +52,8 @@ std::string Describe(const hub::Outgoing& outgoing) {
   }
   for (const uint64_t worker : outgoing.closed_workers) absl::StrAppend(&text, " close:#", worker);
   for (const uint64_t run : outgoing.ended_runs) absl::StrAppend(&text, " ended:r", run);
-  for (const uint64_t address : outgoing.promises.deletions) absl::StrAppend(&text, " delete:", address);
+  for (const uint64_t address : outgoing.promises.deletions)
+    absl::StrAppend(&text, " delete:", address);
   return text;
 }
 
@@ -168,11 +169,13 @@ void HubProcess::RunSync() {
   sync_due_ = false;
   if (death_ == Death::kBeforeSync && world_->faults) return world_->CrashHub(/*power=*/true);
   const uint64_t covered = store_->commits();
+  const uint64_t turns = turns_;
   const absl::Status status = loop_->SyncTurns();
   if (!status.ok() || dying_) return Crash();
   // The turn thread learns of it; it may have committed more meanwhile.
   if (std::exchange(synced_commits_, covered) != covered) WakeTurn();
-  if (store_->commits() != covered) WakeSync();
+  // So may turns that were taken meanwhile have made promises, with or without a record.
+  if (turns_ != turns) WakeSync();
 }
 
 absl::Status HubProcess::AtPoint(StorePoint point) {
@@ -253,7 +256,8 @@ void HubProcess::PublishPromises(hub::Promises promises) {
     writes_left_ = world_->random.Below(3);
     dying_ = true;
   }
-  for (const hub::OutcomeAck& ack : promises.acks) world_->Trace("hub acks #", ack.worker, ".", ack.report);
+  for (const hub::OutcomeAck& ack : promises.acks)
+    world_->Trace("hub acks #", ack.worker, ".", ack.report);
   world_->history.Promised(promises.acks, promises.replies);
   sessions_->Acknowledge(promises.acks, Now());
   for (const hub::Reply& reply : promises.replies) {

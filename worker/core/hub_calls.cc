@@ -18,6 +18,8 @@ namespace {
 constexpr absl::Duration kAttempt = absl::Seconds(10);
 constexpr absl::Duration kFirstPause = absl::Milliseconds(20);
 constexpr absl::Duration kLongestPause = absl::Seconds(1);
+// A hub that was restarted learns from the worker's stream which leases are current.
+constexpr absl::Duration kLeasePatience = absl::Seconds(30);
 // A file larger than this cannot be uploaded either.
 constexpr size_t kFileBytesMax = size_t{1} << 30;
 
@@ -37,13 +39,17 @@ class HubCalls::Impl {
     if (!stopped_.HasBeenNotified()) stopped_.Notify();
   }
 
-  // Repeats `attempt` while the hub is away.
+  // Repeats `attempt` while the hub is away, or for a while if it aborts.
   template <typename Attempt>
   absl::Status Insist(const Attempt& attempt) {
     absl::Duration pause = kFirstPause;
+    absl::Time aborted_since = absl::InfiniteFuture();
     while (!stopped_.HasBeenNotified()) {
       const absl::Status status = attempt();
-      if (!HubIsAway(status)) return status;
+      const bool aborted = absl::IsAborted(status);
+      if (!aborted && !HubIsAway(status)) return status;
+      aborted_since = aborted ? std::min(aborted_since, absl::Now()) : absl::InfiniteFuture();
+      if (absl::Now() - aborted_since > kLeasePatience) return status;
       stopped_.WaitForNotificationWithTimeout(pause);
       pause = std::min(2 * pause, kLongestPause);
     }
@@ -90,9 +96,10 @@ HubCalls::~HubCalls() = default;
 
 void HubCalls::Stop() { impl_->Stop(); }
 
-absl::StatusOr<ValuePage> HubCalls::ListValues(uint64_t run, uint64_t instance, uint32_t node,
-                                               uint64_t start) {
+absl::StatusOr<ValuePage> HubCalls::ListValues(uint64_t lease, uint64_t run, uint64_t instance,
+                                               uint32_t node, uint64_t start) {
   v1::ListValuesRequest request;
+  request.set_lease(lease);
   request.set_run(run);
   request.set_instance(instance);
   request.set_node(node);

@@ -32,9 +32,10 @@ class HubQuestions {
  public:
   virtual ~HubQuestions() = default;
 
-  // Values of `node` in the succeeded items of `instance`, in item order, from `start`.
-  virtual absl::StatusOr<ValuePage> ListValues(uint64_t run, uint64_t instance, uint32_t node,
-                                               uint64_t start) = 0;
+  // Values of `node` in the succeeded items of `instance`, in item order, from `start`, as an input
+  // of the task that has `lease`. Aborted: the hub does not know that lease, for half a minute now.
+  virtual absl::StatusOr<ValuePage> ListValues(uint64_t lease, uint64_t run, uint64_t instance,
+                                               uint32_t node, uint64_t start) = 0;
   // A file's contents, checked against its hash. DataLoss if they do not match.
   virtual absl::StatusOr<std::string> GetFile(absl::string_view sha256) = 0;
 };
@@ -44,8 +45,8 @@ class HubCalls final : public HubQuestions {
   explicit HubCalls(const std::shared_ptr<grpc::Channel>& channel);
   ~HubCalls() override;
 
-  absl::StatusOr<ValuePage> ListValues(uint64_t run, uint64_t instance, uint32_t node,
-                                       uint64_t start) override;
+  absl::StatusOr<ValuePage> ListValues(uint64_t lease, uint64_t run, uint64_t instance,
+                                       uint32_t node, uint64_t start) override;
   absl::StatusOr<std::string> GetFile(absl::string_view sha256) override;
 
   // Calls under way fail with Cancelled within a second or so, later ones at once.

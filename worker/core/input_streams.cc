@@ -139,7 +139,8 @@ absl::StatusOr<std::optional<std::string>> FanInStream::Next() {
 }
 
 absl::Status FanInStream::Do(Pages part, std::string*) {
-  ASSIGN_OR_RETURN(ValuePage page, context_.hub->ListValues(run_, instance_, node_, part.start));
+  ASSIGN_OR_RETURN(ValuePage page,
+                   context_.hub->ListValues(context_.lease, run_, instance_, node_, part.start));
   if (!page.end) {
     if (page.next == part.start) return absl::InternalError("the hub lists values in a circle");
     parts_.push_back(Pages{.start = page.next});
@@ -188,7 +189,8 @@ absl::Status FanInStream::Do(Lists part, std::string* out) {
   Values values;
   Lists lists;
   for (ValuePage page; !page.end;) {
-    ASSIGN_OR_RETURN(page, context_.hub->ListValues(run_, instance, node_, page.next));
+    ASSIGN_OR_RETURN(page,
+                     context_.hub->ListValues(context_.lease, run_, instance, node_, page.next));
     values.addresses.insert(values.addresses.end(), page.addresses.begin(), page.addresses.end());
     lists.instances.insert(lists.instances.end(), page.instances.begin(), page.instances.end());
   }

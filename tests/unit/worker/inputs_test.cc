@@ -20,7 +20,7 @@ using namespace std::string_literals;
 // Answers from a table, in pages of two.
 class FakeQuestions final : public HubQuestions {
  public:
-  absl::StatusOr<ValuePage> ListValues(uint64_t, uint64_t instance, uint32_t,
+  absl::StatusOr<ValuePage> ListValues(uint64_t, uint64_t, uint64_t instance, uint32_t,
                                        uint64_t start) override {
     const ValuePage& all = table[instance];
     const size_t size = all.addresses.size() + all.instances.size();
