@@ -14,8 +14,6 @@
 namespace bue::cli {
 namespace {
 
-constexpr absl::Duration kInterval = absl::Milliseconds(200);
-
 struct Flags {
   ConnectionFlags connection;
   std::string run;
@@ -26,8 +24,9 @@ absl::StatusOr<int> WaitForRun(const Flags& flags) {
   ASSIGN_OR_RETURN(const uint64_t run, ParseRun(flags.run));
   ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub,
                    ConnectHub(flags.connection, absl::Seconds(flags.reconnect_s)));
-  ASSIGN_OR_RETURN(const v1::RunStatus last,
-                   hub->WatchRun(run, kInterval, [](const v1::RunStatus&) { return true; }));
+  ASSIGN_OR_RETURN(
+      const v1::RunStatus last,
+      hub->WatchRun(run, absl::InfiniteDuration(), [](const v1::RunStatus&) { return true; }));
   absl::PrintF("%s\n", EndLine(last, absl::Now()));
   return last.state() == v1::RUN_SUCCEEDED ? kExitOk : kExitFailed;
 }

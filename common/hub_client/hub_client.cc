@@ -190,6 +190,7 @@ class HubClient::Impl {
       switch (reader.Next(kWatchSilence, &status)) {
         case ReplyReader<v1::RunStatus>::Got::kNothing:
           RETURN_IF_ERROR(Ping());
+          *heard = true;
           break;
         case ReplyReader<v1::RunStatus>::Got::kEnd:
           RETURN_IF_ERROR(reader.Finish());
