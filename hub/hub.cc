@@ -120,8 +120,8 @@ class HubOutbox final : public Outbox {
 
   void PublishPromises(Promises promises) override {
     workers_->Acknowledge(promises.acks);
+    clients_->RunsEnded(promises.ended);  // Before the reply to who made them go on.
     requests_->Deliver(&promises.replies);
-    clients_->RunsEnded(promises.ended);
     deleter_->Add(std::move(promises.deletions));
   }
 

@@ -179,7 +179,7 @@ void TurnLoop::HandOverPromises(bool committed) {
 void TurnLoop::LogEndedRuns() const {
   for (const Change& change : effects_.record.changes) {
     const RunState state = static_cast<RunState>(change.a);
-    if (change.kind != Change::Kind::kState || state < RunState::kSucceeded) continue;
+    if (change.kind != Change::Kind::kState || IsActive(state)) continue;
     log::info("run ended run=r{} state={}", change.run, Name(state));
   }
 }

@@ -26,7 +26,6 @@ constexpr absl::Duration kSilence = absl::Seconds(20);
 constexpr absl::Duration kWatchSilence = absl::Seconds(5);
 constexpr absl::Duration kPause = absl::Milliseconds(100);
 constexpr size_t kChunkBytes = 1 << 20;
-constexpr size_t kChunkOverhead = 64;     // Of a chunk's fields but its data.
 constexpr size_t kFirstBytes = 48 << 10;  // Beside an upload's start; the hub takes a little more.
 
 bool WorthRetrying(const absl::Status& status) {
@@ -65,10 +64,7 @@ class UploadMessages {
       room -= message->program().size();
     }
     if (program_sent_ < program_.size()) return false;
-    while (file_ < run_.files.size() && room > kChunkOverhead) {
-      room -= kChunkOverhead;
-      room -= FillChunk(room, message->add_files());
-    }
+    if (file_ < run_.files.size() && room > 0) FillChunk(room, message->mutable_file());
     return file_ == run_.files.size();
   }
 
@@ -85,8 +81,8 @@ class UploadMessages {
     start->set_memory_bytes(program_.size() + program + program / 4 + (64 << 10) + largest);
   }
 
-  // As much as goes into `room`, which is returned.
-  size_t FillChunk(size_t room, v1::FileChunk* chunk) {
+  // As much of the next file as goes into `room`.
+  void FillChunk(size_t room, v1::FileChunk* chunk) {
     const UploadedFile& file = run_.files[file_];
     const absl::string_view data = file.data.substr(offset_, room);
     if (offset_ == 0) chunk->set_sha256(file.sha256.data(), file.sha256.size());
@@ -97,7 +93,6 @@ class UploadMessages {
       ++file_;
       offset_ = 0;
     }
-    return data.size();
   }
 
   const NewRun& run_;

@@ -119,6 +119,8 @@ void Scheduler::Impl::ReviveRun(Run* run) {
 void Scheduler::Impl::DeleteRun(Run* run) {
   run->VisitAddresses([this](uint64_t address) { OnDelete(address); });
   effects_->record.changes.push_back(Change{.kind = Change::Kind::kDeleted, .run = run->number()});
+  // It may have ended in this turn; who waits for that would not be told.
+  effects_->outgoing.promises.ended.push_back(run->Status());
   run_of_key_.erase(run->added().key);
   ready_.Drop(run);
   runs_.erase(run->number());

@@ -12,7 +12,7 @@ namespace bue::hub {
 namespace {
 
 constexpr size_t kPageEntries = 4096;
-// A run's end names its results if there are no more than these, in a script of no more calls.
+// A run's end names its results if there are no more than these, in no more calls and loops.
 constexpr size_t kFewResults = 16;
 constexpr size_t kFewCalls = 64;
 
@@ -50,7 +50,8 @@ void Scheduler::Impl::Handle(QueryRun& command) {
 
 RunStatus Scheduler::Impl::StatusOf(Run* run) {
   RunStatus status = run->Status();
-  if (run->active() || run->expired() || run->graph().program().nodes.size() > kFewCalls) {
+  if (run->active() || run->expired() || run->graph().program().nodes.size() > kFewCalls ||
+      run->instances().size() > kFewCalls) {
     return status;
   }
   ResultPage page = Results(run, ResultCursor(), kFewResults);
@@ -91,6 +92,9 @@ void Scheduler::Impl::Handle(QueryValues& command) {
   if (run->expired()) return Answer(command.request, Expired(command.run), Done{});
   Instance* instance = run->FindInstance(command.instance);
   const RunGraph& graph = run->graph();
+  if (command.lease != 0 && !run->active()) {
+    return Answer(command.request, absl::FailedPreconditionError("the run has ended"), Done{});
+  }
   if (command.lease != 0 && !MayRead(command.lease, run, instance)) {
     return Answer(command.request, absl::AbortedError("the task that reads is not current"),
                   Done{});
@@ -176,6 +180,8 @@ ResultPage Scheduler::Impl::Results(Run* run, const ResultCursor& start, size_t 
       continue;
     }
     const std::vector<uint32_t>& columns = graph.region(region).kept_columns;
+    const auto is_final = [&](uint32_t v) { return graph.vertex(region, v).final; };
+    if (std::none_of(columns.begin(), columns.end(), is_final)) continue;
     const uint64_t first = entry->first == start.instance ? start.item : 0;
     instance->kept.Visit(first, [&](uint64_t index, absl::Span<const uint64_t> values) {
       if (page.results.size() >= limit) {

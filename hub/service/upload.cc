@@ -79,7 +79,6 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
   void OnReadDone(bool ok) override {
     if (!EndRead()) return;  // It was given up.
     if (!ok) return End();
-    chunk_ = 0;
     GoOn();
   }
   void OnCancel() override {
@@ -116,7 +115,7 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
       return Fail(absl::InvalidArgumentError("upload: the first message says `start`"));
     }
     if (!request_.program().empty()) return TakePiece();
-    if (chunk_ < request_.files_size()) return TakeChunk(request_.mutable_files(chunk_++));
+    if (request_.has_file()) return TakeChunk();
     Read();
   }
 
@@ -129,8 +128,7 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
   // False: the call was finished without waiting for it.
   bool EndRead() ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
-    received_bytes_ += request_.program().size();
-    for (const v1::FileChunk& chunk : request_.files()) received_bytes_ += chunk.data().size();
+    received_bytes_ += request_.program().size() + request_.file().data().size();
     return std::exchange(reading_, false);
   }
 
@@ -289,35 +287,36 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
 
   // -------------------------------------------------------------------------------- the files
 
-  void TakeChunk(v1::FileChunk* chunk) {
+  void TakeChunk() {
+    const std::unique_ptr<v1::FileChunk> chunk(request_.release_file());
     if (program_ == nullptr) {
       return Fail(absl::InvalidArgumentError("upload: a file before the end of the program"));
     }
-    if (absl::Status status = AddChunk(chunk); !status.ok()) return Fail(status);
+    if (absl::Status status = AddChunk(*chunk); !status.ok()) return Fail(status);
     if (!chunk->last()) return GoOn();
     Do(
         IsSmallAndKnown(), [this] { return StoreFile(); }, &Upload::GoOn);
   }
 
-  absl::Status AddChunk(v1::FileChunk* chunk) {
+  absl::Status AddChunk(const v1::FileChunk& chunk) {
     if (file_ == nullptr) {
-      const auto wanted = wanted_.find(chunk->sha256());
+      const auto wanted = wanted_.find(chunk.sha256());
       if (wanted == wanted_.end()) {
         return absl::InvalidArgumentError("upload: a file that the program does not name");
       }
       file_sha256_ = wanted->first;
       file_ = &wanted->second;
-    } else if (!chunk->sha256().empty()) {
+    } else if (!chunk.sha256().empty()) {
       return absl::InvalidArgumentError(
           absl::StrCat("upload: file '", file_->path, "' has no last chunk"));
     }
-    const size_t bytes = content_.size() + chunk->data().size();
+    const size_t bytes = content_.size() + chunk.data().size();
     if (bytes > file_->bytes) {
       return absl::InvalidArgumentError(absl::StrCat(
           "upload: file '", file_->path, "' is longer than its ", file_->bytes, " bytes"));
     }
     if (bytes > file_bytes_max_) return TooLittleMemory();
-    content_.append(chunk->data());
+    content_.append(chunk.data());
     return absl::OkStatus();
   }
 
@@ -390,7 +389,6 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
   grpc::CallbackServerContext* const context_;
   v1::UploadReply* const reply_;
   v1::UploadRequest request_;  // Used by the read under way, then by whoever takes its parts.
-  int chunk_ = 0;              // Of request_'s files: the next.
 
   bool began_ = false;
   size_t program_bytes_ = 0;   // As `start` says.

@@ -16,7 +16,7 @@
 namespace bue::hub {
 namespace {
 
-bool HasEnded(const RunStatus& status) { return status.state >= RunState::kSucceeded; }
+bool HasEnded(const RunStatus& status) { return !IsActive(status.state); }
 
 }  // namespace
 

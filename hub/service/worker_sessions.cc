@@ -38,6 +38,7 @@ absl::StatusOr<WorkerSessions::SessionPointer> WorkerSessions::Open(
 bool WorkerSessions::Read(WorkerSession* session, const v1::FromWorker& message, absl::Time now) {
   session->Heard(now);
   const absl::Status status = Take(session, message);
+  if (status.ok() && session->leaving) session->stream.Flush(now);  // It waits for nothing else.
   if (status.ok()) return true;
   session->stream.Close(status);
   Gone(session);
@@ -231,7 +232,7 @@ void WorkerSessions::Acknowledge(const std::vector<OutcomeAck>& acks, absl::Time
       out->set_acked_report(std::max(out->acked_report(), ack.report));
       return size_t{8};
     });
-    if (session->leaving) session->stream.Flush(now);  // It waits for nothing else.
+    if (session->leaving) session->stream.Flush(now);
   }
 }
 

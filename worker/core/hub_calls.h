@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace grpc {
 class Channel;
@@ -33,7 +34,7 @@ class HubQuestions {
   virtual ~HubQuestions() = default;
 
   // Values of `node` in the succeeded items of `instance`, in item order, from `start`, as an input
-  // of the task that has `lease`. Aborted: the hub does not know that lease, for half a minute now.
+  // of the task that has `lease`. Aborted: the hub does not know that lease, for ten seconds now.
   virtual absl::StatusOr<ValuePage> ListValues(uint64_t lease, uint64_t run, uint64_t instance,
                                                uint32_t node, uint64_t start) = 0;
   // A file's contents, checked against its hash. DataLoss if they do not match.
@@ -48,6 +49,10 @@ class HubCalls final : public HubQuestions {
   absl::StatusOr<ValuePage> ListValues(uint64_t lease, uint64_t run, uint64_t instance,
                                        uint32_t node, uint64_t start) override;
   absl::StatusOr<std::string> GetFile(absl::string_view sha256) override;
+
+  // These leases are not the worker's any more: what asks for one of them fails with Cancelled as
+  // soon as the hub says the same.
+  void LeasesEnded(absl::Span<const uint64_t> leases);
 
   // Calls under way fail with Cancelled within a second or so, later ones at once.
   void Stop();

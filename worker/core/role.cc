@@ -250,8 +250,9 @@ void Role::OnMessage(const v1::ToWorker& message) {
   }
   if (message.revoked_size() > 0) {
     std::vector<uint64_t> running;
-    session_.OnRevoked(absl::MakeConstSpan(message.revoked().data(), message.revoked_size()),
-                       &running);
+    const auto revoked = absl::MakeConstSpan(message.revoked().data(), message.revoked_size());
+    session_.OnRevoked(revoked, &running);
+    hub_calls_.LeasesEnded(revoked);
     Cancel(running);
   }
   for (const v1::SourceCredit& credit : message.credit()) {
@@ -281,8 +282,9 @@ void Role::CompareBuckets() {
 
 void Role::OnWelcome(const v1::Welcome& welcome) {
   std::vector<uint64_t> running;
-  session_.OnWelcome(absl::MakeConstSpan(welcome.dropped().data(), welcome.dropped_size()),
-                     &running);
+  const auto dropped = absl::MakeConstSpan(welcome.dropped().data(), welcome.dropped_size());
+  session_.OnWelcome(dropped, &running);
+  hub_calls_.LeasesEnded(dropped);
   Cancel(running);
   // What ended while the hub was away is not announced; what goes on is, before its next grant.
   for (const uint64_t run :

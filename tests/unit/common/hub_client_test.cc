@@ -77,7 +77,7 @@ class BreakingHub final : public v1::Hub::CallbackService {
       void OnReadDone(bool ok) override {
         if (!ok) return End();
         if (message_.has_start()) key_ = message_.start().key();
-        for (const v1::FileChunk& chunk : message_.files()) file_ += chunk.data();
+        if (message_.has_file()) file_ += message_.file().data();
         StartRead(&message_);
       }
       void OnDone() override { delete this; }

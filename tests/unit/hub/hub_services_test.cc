@@ -433,6 +433,25 @@ TEST_F(HubServicesTest, WatchOfTheEndAloneSaysNothingBefore) {
   EXPECT_TRUE(watch->Finish().ok());
 }
 
+TEST_F(HubServicesTest, StoppingIsNoEnd) {
+  const auto worker = Worker();
+  worker->Join("w1", 1);
+  const uint64_t run = MustUpload(kLoopOfFour);
+  const std::vector<uint64_t> leases = worker->AwaitLeases(1);
+  v1::ControlRunRequest stop;
+  stop.set_run(run);
+  stop.set_action(v1::ControlRunRequest::STOP);
+  stop.set_grace_s(3600);
+  ASSERT_TRUE(client_->Control(stop).ok());
+  std::vector<v1::RunState> states;
+  const auto end = client_->WatchRun(run, absl::Hours(1), [&](const v1::RunStatus& status) {
+    states.push_back(status.state());
+    if (states.size() == 1) worker->Succeed({leases[0]});
+    return true;
+  });
+  EXPECT_THAT(states, ElementsAre(v1::STOPPING, v1::CANCELLED));
+}
+
 TEST_F(HubServicesTest, ManyWatchesOfOneEndAreAllTold) {
   const auto worker = Worker();
   worker->Join("w1", 1);
@@ -521,7 +540,7 @@ TEST_F(HubServicesTest, FileBeforeTheEndOfTheProgramIsRefused) {
   const auto stub = v1::Hub::NewStub(MakeChannel(hub_->address(), kToken));
   RawUpload upload(stub.get(), kOneStep);
   v1::UploadRequest all = upload.Start();
-  all.add_files()->set_data("x");
+  all.mutable_file()->set_data("x");
   upload.Send(all);
   EXPECT_THAT(upload.End().message(), HasSubstr("a file before the end of the program"));
 }

@@ -88,7 +88,7 @@ TEST_F(FanInReaderTest, TheTaskThatWasGrantedForIt) {
   EXPECT_EQ(std::get<ValuePage>(List(reader, loop, 0).body).addresses.size(), 2u);
   EXPECT_EQ(CodeOf(reader + 1, loop, 0), absl::StatusCode::kAborted);
   Succeed({reader});
-  EXPECT_EQ(CodeOf(reader, loop, 0), absl::StatusCode::kAborted);
+  EXPECT_EQ(CodeOf(reader, loop, 0), absl::StatusCode::kFailedPrecondition);  // It has ended.
 }
 
 // As may happen when the loops' numbers were given anew.

@@ -96,6 +96,22 @@ TEST_F(RunEndTest, NorAreThoseOfManyCalls) {
   EXPECT_FALSE(effects.outgoing.promises.ended[0].results.has_value());
 }
 
+// Somebody may wait for the end alone.
+TEST_F(RunEndTest, ARunThatIsDeletedInTheTurnOfItsEndHasEnded) {
+  Take(SubmitRun{.key = "k", .program = ParseProgramText("node a\n")});
+  Effects effects;
+  scheduler_.BeginTurn(++turn_);
+  using Action = ControlRun::Action;
+  Command cancel = ControlRun{.request = 1, .run = 1, .action = Action::kCancel};
+  Command remove = ControlRun{.request = 2, .run = 1, .action = Action::kDelete};
+  for (Command* command : {&cancel, &remove}) {
+    scheduler_.Apply(*command, absl::UnixEpoch(), &effects);
+  }
+  scheduler_.Match(absl::UnixEpoch(), &effects);
+  ASSERT_EQ(effects.outgoing.promises.ended.size(), 1u);
+  EXPECT_EQ(effects.outgoing.promises.ended[0].state, RunState::kCancelled);
+}
+
 TEST_F(RunEndTest, ARetriedRunHasNotEnded) {
   Play("node a\n", 1);
   Take(SubmitRun{.key = "other", .program = ParseProgramText("node a\n")});
