@@ -147,6 +147,7 @@ absl::Status DiskHubStore::Commit(uint64_t turn, const hub::TurnRecord& record) 
 absl::Status DiskHubStore::Sync() {
   const size_t covered = disk_->unsynced();
   disk_->Sync(covered);
+  durable_commits_ = commits_;
   return fault_(StorePoint::kSynced);
 }
 

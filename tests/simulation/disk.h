@@ -65,6 +65,7 @@ class DiskHubStore final : public hub::HubStore {
   uint64_t first_turn() const { return (epoch_ << 40) + 1; }
   bool checkpoint_under_way() const { return checkpoint_under_way_; }
   uint64_t commits() const { return commits_; }
+  uint64_t durable_commits() const { return durable_commits_; }
 
   absl::StatusOr<hub::HubSnapshot> Load() override;
   absl::Status Commit(uint64_t turn, const hub::TurnRecord& record) override;
@@ -91,6 +92,7 @@ class DiskHubStore final : public hub::HubStore {
   uint64_t next_run_ = 1;
   uint64_t journal_bytes_ = 0;
   uint64_t commits_ = 0;
+  uint64_t durable_commits_ = 0;
   std::map<uint64_t, uint64_t> journal_weights_;  // By turn.
   bool checkpoint_under_way_ = false;
 };

@@ -244,6 +244,9 @@ void HubProcess::Publish(hub::Outgoing* outgoing) {
     const std::string published = Describe(*outgoing);
     if (!published.empty()) world_->Trace("hub publishes", published);
   }
+  for (const uint64_t address : outgoing->promises.deletions) {
+    given_up_[address] = store_->commits();
+  }
   world_->history.Published(*outgoing, Now());
   sessions_->Publish(outgoing, Now());
   for (const hub::Reply& reply : outgoing->answers) {
@@ -262,6 +265,12 @@ void HubProcess::PublishPromises(hub::Promises promises) {
   sessions_->Acknowledge(promises.acks, Now());
   for (const hub::Reply& reply : promises.replies) {
     if (TakesWrite()) world_->Replied(reply);
+  }
+  // A power cut could bring back who needs it.
+  for (const uint64_t address : promises.deletions) {
+    if (given_up_[address] <= store_->durable_commits()) continue;
+    world_->history.Fail(absl::StrCat("object ", address, " was given up by a turn that is not on ",
+                                      "disk, and is to be deleted"));
   }
   if (TakesWrite()) Delete(std::move(promises.deletions));
 }

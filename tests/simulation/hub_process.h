@@ -12,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "common/clock.h"
 #include "hub/outbox.h"
 #include "hub/scheduler/scheduler.h"
@@ -99,6 +100,7 @@ class HubProcess final : public hub::Outbox {
   std::deque<std::function<void()>> backlog_;  // What happened while it stood still.
   bool dead_ = false;
   bool dying_ = false;
+  absl::flat_hash_map<uint64_t, uint64_t> given_up_;  // Objects: by which commit.
   Death death_ = Death::kNone;
   uint64_t writes_left_ = UINT64_MAX;
   uint64_t turns_ = 0;
