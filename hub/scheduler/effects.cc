@@ -1,23 +1,8 @@
 #include "hub/scheduler/effects.h"
 
-#include <iterator>
-#include <utility>
+#include "common/append.h"
 
 namespace bue::hub {
-namespace {
-
-template <typename T>
-void MoveAll(std::vector<T>* from, std::vector<T>* to) {
-  if (to->empty()) {
-    to->swap(*from);
-  } else {
-    to->insert(to->end(), std::make_move_iterator(from->begin()),
-               std::make_move_iterator(from->end()));
-  }
-  from->clear();
-}
-
-}  // namespace
 
 void TurnRecord::Clear() {
   runs.clear();
@@ -52,10 +37,10 @@ void Promises::Clear() {
 }
 
 void Promises::Take(Promises* more) {
-  MoveAll(&more->acks, &acks);
-  MoveAll(&more->replies, &replies);
-  MoveAll(&more->deletions, &deletions);
-  MoveAll(&more->ended, &ended);
+  Append(&acks, &more->acks);
+  Append(&replies, &more->replies);
+  Append(&deletions, &more->deletions);
+  Append(&ended, &more->ended);
 }
 
 }  // namespace bue::hub

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "absl/container/flat_hash_set.h"
+#include "common/append.h"
 #include "common/check.h"
 
 namespace bue::worker {
@@ -13,16 +14,7 @@ namespace {
 // Rows handed over together: results leave by such batches, inputs are fetched by them.
 constexpr size_t kBatchRows = 256;
 
-template <typename T>
-void Append(std::vector<T>* to, std::vector<T>* from) {
-  if (to->empty()) {
-    to->swap(*from);
-  } else {
-    to->insert(to->end(), std::make_move_iterator(from->begin()),
-               std::make_move_iterator(from->end()));
-  }
-  from->clear();
-}
+using bue::Append;
 
 void Append(Report* to, Report* from) {
   Append(&to->succeeded.lease, &from->succeeded.lease);

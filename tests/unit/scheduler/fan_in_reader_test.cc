@@ -9,6 +9,7 @@
 
 #include "hub/scheduler/scheduler.h"
 #include "tests/support/program_text.h"
+#include "tests/unit/scheduler/turns.h"
 
 namespace bue::hub {
 namespace {
@@ -21,14 +22,7 @@ class FanInReaderTest : public testing::Test {
                         .room = {{.pool = Pool::kThread, .room = {.leases = 100, .slots = 100}}}});
   }
 
-  Effects Take(Command command) {
-    Effects effects;
-    scheduler_.BeginTurn(++turn_);
-    scheduler_.Apply(command, absl::UnixEpoch(), &effects);
-    scheduler_.Match(absl::UnixEpoch(), &effects);
-    scheduler_.Synced(turn_);
-    return effects;
-  }
+  Effects Take(Command command) { return turns_.Take(std::move(command)); }
 
   // What is granted next, which may take some turns: a loop goes on once a turn is on disk.
   struct Granted {
@@ -68,7 +62,7 @@ class FanInReaderTest : public testing::Test {
   }
 
   Scheduler scheduler_;
-  uint64_t turn_ = 0;
+  Turns turns_{&scheduler_};
   uint64_t report_ = 0;
   uint64_t address_ = 0;
 };

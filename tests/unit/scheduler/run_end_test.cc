@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "hub/scheduler/scheduler.h"
 #include "tests/support/program_text.h"
+#include "tests/unit/scheduler/turns.h"
 
 namespace bue::hub {
 namespace {
@@ -33,17 +34,10 @@ class RunEndTest : public testing::Test {
     return Take(std::move(report));
   }
 
-  Effects Take(Command command) {
-    Effects effects;
-    scheduler_.BeginTurn(++turn_);
-    scheduler_.Apply(command, absl::UnixEpoch(), &effects);
-    scheduler_.Match(absl::UnixEpoch(), &effects);
-    scheduler_.Synced(turn_);
-    return effects;
-  }
+  Effects Take(Command command) { return turns_.Take(std::move(command)); }
 
   Scheduler scheduler_;
-  uint64_t turn_ = 0;
+  Turns turns_{&scheduler_};
 };
 
 TEST_F(RunEndTest, EndAndResultsArePromised) {
@@ -100,7 +94,6 @@ TEST_F(RunEndTest, NorAreThoseOfManyCalls) {
 TEST_F(RunEndTest, ARunThatIsDeletedInTheTurnOfItsEndHasEnded) {
   Take(SubmitRun{.key = "k", .program = ParseProgramText("node a\n")});
   Effects effects;
-  scheduler_.BeginTurn(++turn_);
   using Action = ControlRun::Action;
   Command cancel = ControlRun{.request = 1, .run = 1, .action = Action::kCancel};
   Command remove = ControlRun{.request = 2, .run = 1, .action = Action::kDelete};
@@ -116,7 +109,6 @@ TEST_F(RunEndTest, ARetriedRunHasNotEnded) {
   Play("node a\n", 1);
   Take(SubmitRun{.key = "other", .program = ParseProgramText("node a\n")});
   Effects effects;
-  scheduler_.BeginTurn(++turn_);
   using Action = ControlRun::Action;
   Command cancel = ControlRun{.request = 1, .run = 2, .action = Action::kCancel};
   Command retry = ControlRun{.request = 2, .run = 2, .action = Action::kRetry, .cancelled = true};
