@@ -38,9 +38,30 @@ struct ControlRun {
   std::string step;        // kRetry: only failures of this step; empty: of all.
 };
 
+// Changes limits of the run's steps of a name, from now on; a count of 0: there is none any more.
+struct SetLimits {
+  struct Rate {
+    uint64_t count = 0;
+    absl::Duration per;  // 1 us or more.
+  };
+  uint64_t request = 0;
+  uint64_t run = 0;
+  std::string step;
+  std::optional<uint64_t> max_running;
+  std::optional<uint64_t> queue;
+  std::optional<Rate> rate;
+};
+
 struct QueryRun {
   uint64_t request = 0;
   uint64_t run = 0;
+};
+// Why a task does not run now, or how it goes.
+struct QueryReasons {
+  uint64_t request = 0;
+  uint64_t run = 0;
+  std::string step;  // Empty: all that wait.
+  std::string item;
 };
 struct QueryRuns {
   uint64_t request = 0;
@@ -191,9 +212,9 @@ struct WorkerGone {
   uint64_t worker = 0;
 };
 
-using Command = std::variant<SubmitRun, ControlRun, QueryRun, QueryRuns, QueryWorkers, QueryValues,
-                             QueryResults, QueryPlace, QueryRunning, QueryOwnership, WorkerJoined,
-                             WorkerReported, WorkerGone>;
+using Command = std::variant<SubmitRun, ControlRun, SetLimits, QueryReasons, QueryRun, QueryRuns,
+                             QueryWorkers, QueryValues, QueryResults, QueryPlace, QueryRunning,
+                             QueryOwnership, WorkerJoined, WorkerReported, WorkerGone>;
 
 }  // namespace bue::hub
 

@@ -31,12 +31,7 @@ void Scheduler::Impl::Handle(ControlRun& command) {
       break;
     case ControlRun::Action::kStop:
       if (!run->active()) return refuse("has ended already");
-      Do(run, Change{.kind = Change::Kind::kState,
-                     .a = static_cast<uint64_t>(RunState::kStopping),
-                     .b = static_cast<uint64_t>(absl::ToUnixMicros(now_ + command.grace)),
-                     .c = absl::ToUnixMicros(now_)});
-      ready_.Suspend(run);
-      stopping_.insert(run->number());
+      StopRun(run, command.grace, /*failed=*/false);
       break;
     case ControlRun::Action::kRetry:
       return RetryRun(run, command);
@@ -57,6 +52,19 @@ void Scheduler::Impl::Handle(ControlRun& command) {
 void Scheduler::Impl::RefuseControl(const ControlRun& command, absl::string_view why) {
   Promise(command.request,
           absl::FailedPreconditionError(absl::StrCat("run r", command.run, " ", why)), Done{});
+}
+
+// Nothing more of it starts. The first failure decides how the run ends, unless somebody has
+// stopped it before.
+void Scheduler::Impl::StopRun(Run* run, absl::Duration grace, bool failed) {
+  if (failed && (!run->active() || run->state() == RunState::kStopping)) return;
+  Do(run, Change{.kind = Change::Kind::kState,
+                 .item = failed ? uint64_t{1} : 0,
+                 .a = static_cast<uint64_t>(RunState::kStopping),
+                 .b = static_cast<uint64_t>(absl::ToUnixMicros(now_ + grace)),
+                 .c = absl::ToUnixMicros(now_)});
+  ready_.Suspend(run);
+  stopping_.insert(run->number());
 }
 
 // An ended run is under way again first; then what failed is. Asked twice, the second finds nothing
@@ -80,16 +88,17 @@ void Scheduler::Impl::RetryRun(Run* run, const ControlRun& command) {
   if (run->expired()) return RefuseControl(command, "ended so long ago that its values are gone");
   const uint64_t tasks = failed ? run->CountFailed(step) : 0;
   const bool cancelled = run->state() == RunState::kCancelled;
+  const bool cut_off = run->IsCutOff();
   if (cancelled && !command.cancelled && !both) {
     return RefuseControl(command, "was cancelled: --cancelled lets it go on");
   }
   if (!run->active()) {
-    if (!cancelled && !failed) {
+    if (!cut_off && !failed) {
       return RefuseControl(command,
                            "has ended and was not cancelled; without --cancelled, retry runs "
                            "again what failed");
     }
-    if (!cancelled && tasks == 0) {
+    if (!cut_off && tasks == 0) {
       return RefuseControl(command, command.step.empty()
                                         ? "has ended, and nothing in it failed"
                                         : absl::StrCat("has ended, and no task of step '",
@@ -113,6 +122,7 @@ void Scheduler::Impl::ReviveRun(Run* run) {
                  .c = absl::ToUnixMicros(now_)});
   ++active_runs_;
   run->announced = false;
+  run->starts_unknown_until = now_;
   run->Revive();
 }
 

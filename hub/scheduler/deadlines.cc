@@ -90,7 +90,8 @@ void Scheduler::Impl::StopRuns() {
     }
     next = stopping_.erase(next);
     Do(run, Change{.kind = Change::Kind::kState,
-                   .a = static_cast<uint64_t>(RunState::kCancelled),
+                   .a = static_cast<uint64_t>(run->stopped_by_failure() ? RunState::kFailed
+                                                                        : RunState::kCancelled),
                    .c = absl::ToUnixMicros(now_)});
   }
 }

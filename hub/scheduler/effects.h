@@ -48,7 +48,7 @@ struct Change {
     kReset = 6,     // instance, item, node (which asked): its unit starts over.
     kFiltered = 7,  // instance, item, node (which asked): the rest of its unit is dropped.
     kState = 8,     // The run's state is RunState(a); c: unix microseconds. kStopping: b: unix
-                    // microseconds when what still runs is cut off.
+                    // microseconds when what still runs is cut off, item: 1 if a failure stops it.
     kDeleted = 9,   // The run is gone.
     kOpened = 10,   // instance: new, of region `node`, opened by item `item` of instance a.
     kExpired = 11,  // The values of the run, which ended long ago, are gone.
@@ -56,8 +56,10 @@ struct Change {
     kRecompute = 13,  // instance, item, node: the value it succeeded with is lost; it runs again.
     kRestart = 14,    // instance, item: one that has ended, and whose values are lost, runs again.
     kSourceFailed = 15,  // instance: its source failed for good; the first `a` items had begun.
+    kLimit = 16,  // node: a step's number; a: which of its limits (Run::LimitKind), b: its new
+                  // count, 0: none, c: a rate's microseconds.
   };
-  static constexpr Kind kLastKind = Kind::kSourceFailed;
+  static constexpr Kind kLastKind = Kind::kLimit;
   Kind kind = Kind::kReserve;
   uint32_t node = 0;
   uint64_t run = 0;
@@ -207,10 +209,25 @@ struct Counts {
   uint64_t waiting = 0;
 };
 
+// Limits of steps of a name. 0: none.
+struct StepLimits {
+  uint64_t max_running = 0;
+  uint64_t queue = 0;
+  uint64_t rate = 0;
+  double rate_seconds = 0;  // `rate` starts in that time.
+  std::string max_running_key;
+  std::string rate_key;
+};
+
 struct StepStatus {
   std::string name;
   Counts counts;
   uint64_t left_out = 0;
+  uint64_t queued = 0;  // Waiting for a worker, or for a limit.
+  uint64_t peak_running = 0;
+  uint64_t peak_queued = 0;
+  StepLimits limits;
+  std::string scope;
 };
 
 struct ResultEntry {
@@ -300,13 +317,25 @@ enum class Ownership : uint8_t {
 struct OwnershipList {
   std::vector<Ownership> verdicts;  // One per object asked about.
 };
+// What keeps tasks from running, as sentences; the most important one first.
+struct Reasons {
+  struct Entry {
+    std::string step;
+    std::string item;    // Of one task; else empty,
+    uint64_t tasks = 1;  // and how many wait for this.
+    std::string state;   // waiting ready delayed running succeeded failed skipped filtered
+    std::vector<std::string> reasons;
+  };
+  std::vector<Entry> entries;
+};
 struct Done {};
 struct Retried {
   uint64_t tasks = 0;
 };
 
-using ReplyBody = std::variant<Done, RunAccepted, RunStatus, RunList, WorkerList, ValuePage,
-                               ResultPage, ValuePlace, RunningList, Retried, OwnershipList>;
+using ReplyBody =
+    std::variant<Done, RunAccepted, RunStatus, RunList, WorkerList, ValuePage, ResultPage,
+                 ValuePlace, RunningList, Retried, OwnershipList, Reasons>;
 
 struct Reply {
   uint64_t request = 0;  // The command's.

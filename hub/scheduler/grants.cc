@@ -7,7 +7,8 @@
 
 namespace bue::hub {
 
-void Scheduler::Impl::Grant(RunQueue* queue, Worker* worker, const TaskRef& task) {
+void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
+  const RunQueue* queue = line->queue;
   Run* run = queue->run;
   Item* item = task.item;
   const uint32_t v = task.vertex;
@@ -17,6 +18,7 @@ void Scheduler::Impl::Grant(RunQueue* queue, Worker* worker, const TaskRef& task
   lease->vertex = v;
   lease->pool = queue->pool;
   run->Lease(item, v, lease->slot);
+  ready_.Pass(line, /*starts=*/true);
   WorkerTable::Link(worker, lease);
 
   Yielded yielded;

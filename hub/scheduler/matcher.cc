@@ -16,24 +16,11 @@ constexpr uint64_t kUnlimitedCredit = uint64_t{1} << 62;
 // Items begun at a time by a loop whose body starts with loops.
 constexpr uint64_t kLoopOfLoopsLive = 64;
 
-Pool PoolOf(const Step& step) {
-  if (step.language != Language::kPython) return Pool::kSql;
-  switch (step.mode) {
-    case Mode::kAsync:
-      return Pool::kAsync;
-    case Mode::kProcess:
-      return Pool::kProcess;
-    case Mode::kAuto:
-    case Mode::kThread:
-      return Pool::kThread;
-  }
-  return Pool::kThread;
-}
-
 }  // namespace
 
 void Scheduler::Impl::Match(absl::Time now, Effects* effects) {
   now_ = now;
+  ready_.SetNow(now);
   effects_ = effects;
   open_group_.clear();
   if (!after_load_.record.changes.empty()) {
@@ -96,27 +83,16 @@ void Scheduler::Impl::RemoveLostWorkers() {
 
 // --------------------------------------------------------------------------- what becomes ready
 
-RunQueue* Scheduler::Impl::QueueOf(Run* run, uint32_t step) {
-  const std::vector<Step>& steps = run->graph().program().steps;
-  if (run->queue_of_step.empty()) run->queue_of_step.resize(steps.size());
-  RunQueue*& queue = run->queue_of_step[step];
-  if (queue == nullptr) {
-    queue = ready_.QueueFor(run, PoolOf(steps[step]), steps[step].scope, steps[step].priority);
-  }
-  return queue;
-}
-
 void Scheduler::Impl::OnReady(Run* run, Item* item, uint32_t vertex) {
-  const uint32_t node = run->NodeOf(*item, vertex);
-  RunQueue* queue = QueueOf(run, run->graph().program().nodes[node].step);
+  Line* line = LineOf(run, run->NodeOf(*item, vertex));
   const TaskRef task{.item = item, .serial = item->serial, .vertex = vertex};
   if (in_grace_ && item->loaded) {
-    ready_.Hold(queue, task);
+    ready_.Hold(line, task);
     return;
   }
   // A task that was begun before keeps its place.
   const Vertex& state = item->vertices[vertex];
-  ready_.Push(queue, task, /*front=*/state.losses > 0 || state.attempts > 0);
+  ready_.Push(line, task, /*front=*/state.losses > 0 || state.attempts > 0);
 }
 
 void Scheduler::Impl::OnDelayed(Run* run, Item* item, uint32_t vertex) {
@@ -143,15 +119,14 @@ void Scheduler::Impl::OnCursor(Run* run, Instance* instance) {
     if (root.is_loop || (instance->queued >> i & 1) != 0) continue;
     instance->queued |= uint64_t{1} << i;
     // Loops within begun items go before those that begin more of these.
-    ready_.PushCursor(QueueOf(run, run->graph().program().nodes[root.index].step), instance->id,
-                      /*inner=*/region.depth > 1);
+    ready_.PushCursor(LineOf(run, root.index), instance->id, /*inner=*/region.depth > 1);
   }
 }
 
 // Whether the loop may begin an item now. If not, what is missing brings OnCursor again: a
 // reservation on disk, an ended item, more elements.
 bool Scheduler::Impl::MayBegin(Run* run, Instance* instance) {
-  if (instance->closed || !Run::HasMore(*instance)) return false;
+  if (instance->closed || !Run::HasMore(*instance) || IsHeldByQueue(run, instance)) return false;
   Reserve(run, instance);
   return instance->next < instance->durable && instance->live < options_.begun_items_max;
 }
@@ -189,14 +164,17 @@ void Scheduler::Impl::BeginLoopsOfLoops() {
 // ------------------------------------------------------------------------------------- granting
 
 void Scheduler::Impl::GrantAll() {
-  for (int p = 0; p < kPools; ++p) {
-    const Pool pool = static_cast<Pool>(p);
-    // Slots that are free first, on all workers alike; then what they ask ahead.
-    for (const bool ahead : {false, true}) {
-      while (GrantRound(pool, ahead)) {
+  do {
+    for (int p = 0; p < kPools; ++p) {
+      const Pool pool = static_cast<Pool>(p);
+      // Slots that are free first, on all workers alike; then what they ask ahead.
+      for (const bool ahead : {false, true}) {
+        while (GrantRound(pool, ahead)) {
+        }
       }
     }
-  }
+    // What was granted last may have made room for a pool that had its turn before.
+  } while (OpenGates());
 }
 
 // How many more tasks of the pool the worker can be granted.
@@ -237,6 +215,7 @@ bool Scheduler::Impl::GrantRound(Pool pool, bool ahead) {
 uint32_t Scheduler::Impl::GrantSome(Worker* worker, Pool pool, uint32_t most) {
   uint32_t granted = 0;
   while (granted < most) {
+    OpenGates();
     RunQueue* queue = ready_.Best(pool, worker->scopes, worker->priority_first, worker->reverse);
     if (queue == nullptr) break;
     const uint32_t taken = TakeFrom(queue, worker, most - granted);
@@ -249,45 +228,48 @@ uint32_t Scheduler::Impl::GrantSome(Worker* worker, Pool pool, uint32_t most) {
 // At most one turn of the run's queue. What is left or out of date is seen to by ReadyQueue::Took.
 uint32_t Scheduler::Impl::TakeFrom(RunQueue* queue, Worker* worker, uint32_t most) {
   uint32_t taken = 0;
-  TaskRef task;
-  while (taken < most && TakeTask(queue, &task)) {
-    Grant(queue, worker, task);
+  // The ring moves on after a turn's worth.
+  const uint32_t turn = 16 * std::max<uint32_t>(1, queue->run->added().weight);
+  while (taken < most && queue->taken + taken < turn) {
+    Line* line = ready_.NextLine(queue);
+    if (line == nullptr) break;
+    TaskRef task;
+    if (!TakeTask(line, &task)) continue;
+    Grant(line, worker, task);
     ++taken;
-    // The ring moves on after a turn's worth.
-    if (queue->taken + taken >= 16 * std::max<uint32_t>(1, queue->run->added().weight)) break;
   }
   return taken;
 }
 
-bool Scheduler::Impl::TakeTask(RunQueue* queue, TaskRef* task) {
+bool Scheduler::Impl::TakeTask(Line* line, TaskRef* task) {
+  Run* run = line->queue->run;
   while (true) {
-    while (!queue->tasks.empty()) {
-      *task = queue->tasks.PopFront();
+    while (!line->tasks.empty()) {
+      *task = line->tasks.PopFront();
       if (!IsReady(*task)) continue;
-      const uint32_t node = queue->run->NodeOf(*task->item, task->vertex);
-      RunQueue* right = QueueOf(queue->run, queue->run->graph().program().nodes[node].step);
-      if (right == queue) return true;
+      Line* right = LineOf(run, run->NodeOf(*task->item, task->vertex));
+      if (right == line) return true;
       ready_.Push(right, *task, /*front=*/false);
     }
-    if (!BeginFromCursor(queue)) return false;
+    if (!BeginFromCursor(line)) return false;
   }
 }
 
 // Begins an item of the first loop that can. Its root tasks then are in their queues.
-bool Scheduler::Impl::BeginFromCursor(RunQueue* queue) {
-  Run* run = queue->run;
-  while (!queue->next_cursors().empty()) {
-    const uint64_t id = queue->next_cursors().front();
+bool Scheduler::Impl::BeginFromCursor(Line* line) {
+  Run* run = line->queue->run;
+  while (!line->next_cursors().empty()) {
+    const uint64_t id = line->next_cursors().front();
     Instance* instance = run->FindInstance(id);
-    if (instance != nullptr && CursorBits(run, *instance, queue) != 0 && MayBegin(run, instance)) {
+    if (instance != nullptr && CursorBits(run, *instance, line) != 0 && MayBegin(run, instance)) {
       run->BeginNext(instance);
       if (Instance* begun = run->FindInstance(id)) ReadOn(run, begun);
       return true;
     }
-    queue->next_cursors().pop_front();
+    line->next_cursors().pop_front();
     if (instance == nullptr) continue;
     // What is missing brings it back; so does a change of its root tasks' pool.
-    const uint64_t here = CursorBits(run, *instance, queue);
+    const uint64_t here = CursorBits(run, *instance, line);
     instance->queued &= ~here;
     if (here == 0) {
       instance->queued = 0;
@@ -297,16 +279,13 @@ bool Scheduler::Impl::BeginFromCursor(RunQueue* queue) {
   return false;
 }
 
-// Bits of Instance::queued that mean `queue`.
-uint64_t Scheduler::Impl::CursorBits(Run* run, const Instance& instance, RunQueue* queue) {
+// Bits of Instance::queued that mean `line`.
+uint64_t Scheduler::Impl::CursorBits(Run* run, const Instance& instance, const Line* line) {
   const RunGraph::RegionInfo& region = run->graph().region(instance.region);
   uint64_t bits = 0;
   for (size_t i = 0; i < std::min(region.roots.size(), kCursorRoots); ++i) {
     const RunGraph::Vertex& root = run->graph().vertex(instance.region, region.roots[i]);
-    if (root.is_loop) continue;
-    if (QueueOf(run, run->graph().program().nodes[root.index].step) == queue) {
-      bits |= uint64_t{1} << i;
-    }
+    if (!root.is_loop && LineOf(run, root.index) == line) bits |= uint64_t{1} << i;
   }
   return bits;
 }

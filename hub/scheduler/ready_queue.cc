@@ -39,36 +39,42 @@ void ReadyQueue::LeaveScope(uint32_t number) {
   free_scopes_.push_back(number);
 }
 
-RunQueue* ReadyQueue::QueueFor(Run* run, Pool pool, absl::string_view scope_name,
-                               int32_t priority) {
+Line* ReadyQueue::LineFor(Run* run, Pool pool, absl::string_view scope_name, int32_t priority,
+                          std::vector<Gate*> gates) {
   RunQueues& queues = queues_[run->number()];
   const uint32_t scope = EnterScope(scope_name);
   const auto [found, added] = queues.by_place.try_emplace({pool, scope, priority}, nullptr);
-  if (!added) {
-    LeaveScope(scope);
-    return found->second;
-  }
-  queues.all.push_back(std::make_unique<RunQueue>());
-  RunQueue* queue = found->second = queues.all.back().get();
-  queue->run = run;
-  queue->pool = pool;
-  queue->scope = scope;
-  queue->priority = priority;
-  return queue;
-}
-
-void ReadyQueue::Push(RunQueue* queue, const TaskRef& task, bool front) {
-  if (front) {
-    queue->tasks.PushFront(task);
+  if (added) {
+    queues.all.push_back(std::make_unique<RunQueue>());
+    found->second = queues.all.back().get();
+    found->second->run = run;
+    found->second->pool = pool;
+    found->second->scope = scope;
+    found->second->priority = priority;
   } else {
-    queue->tasks.PushBack(task);
+    LeaveScope(scope);
   }
-  Enter(queue);
+  RunQueue* queue = found->second;
+  const auto [place, is_new] = queue->by_gates.try_emplace(gates, nullptr);
+  if (is_new) {
+    queue->lines.push_back(std::make_unique<Line>(Line{.queue = queue, .gates = std::move(gates)}));
+    place->second = queue->lines.back().get();
+  }
+  return place->second;
 }
 
-void ReadyQueue::PushCursor(RunQueue* queue, uint64_t instance, bool inner) {
-  (inner ? queue->inner_cursors : queue->cursors).push_back(instance);
-  Enter(queue);
+void ReadyQueue::Push(Line* line, const TaskRef& task, bool front) {
+  if (front) {
+    line->tasks.PushFront(task);
+  } else {
+    line->tasks.PushBack(task);
+  }
+  List(line);
+}
+
+void ReadyQueue::PushCursor(Line* line, uint64_t instance, bool inner) {
+  (inner ? line->inner_cursors : line->cursors).push_back(instance);
+  List(line);
 }
 
 void ReadyQueue::Enter(RunQueue* queue) {
@@ -114,14 +120,39 @@ RunQueue* ReadyQueue::Best(Pool pool, const std::vector<uint32_t>& scopes, bool 
   return best;
 }
 
+Line* ReadyQueue::NextLine(RunQueue* queue) {
+  for (int rank = 0; rank < Line::kNothing; ++rank) {
+    std::deque<Line*>& list = queue->lists[rank];
+    while (!list.empty()) {
+      Line* line = list.front();
+      if (line->rank() != rank) {
+        list.pop_front();
+        line->in_list[rank] = false;
+        if (!List(line) && !line->listed()) LeaveGates(*line);
+        continue;
+      }
+      if (Gate* shut = Shut(*line)) {
+        Wait(line, shut);
+        continue;
+      }
+      queue->next = line;
+      return line;
+    }
+  }
+  return nullptr;
+}
+
 void ReadyQueue::Took(RunQueue* queue, uint32_t taken) {
   if (!queue->in_ring) return;
-  if (queue->empty()) {
+  queue->taken += taken;
+  const bool turn_is_over =
+      queue->taken >= kTurnTasks * std::max<uint32_t>(1, queue->run->added().weight);
+  if (turn_is_over) EndTurn(queue);
+  if (NextLine(queue) == nullptr) {
     Leave(queue);
     return;
   }
-  queue->taken += taken;
-  if (queue->taken < kTurnTasks * std::max<uint32_t>(1, queue->run->added().weight)) return;
+  if (!turn_is_over) return;
   queue->taken = 0;
   Ring& ring = LevelsOf(queue->pool, queue->scope)[queue->priority];
   if (ring.front() != queue) return;
@@ -130,27 +161,53 @@ void ReadyQueue::Took(RunQueue* queue, uint32_t taken) {
 }
 
 void ReadyQueue::Suspend(Run* run) {
-  for (const auto& queue : queues_[run->number()].all) Leave(queue.get());
+  for (const auto& queue : queues_[run->number()].all) {
+    Leave(queue.get());
+    for (const auto& line : queue->lines) {
+      StopWaiting(line.get());
+      Unlist(line.get());
+    }
+  }
 }
 
 void ReadyQueue::Resume(Run* run) {
   for (const auto& queue : queues_[run->number()].all) {
-    if (!queue->empty()) Enter(queue.get());
+    for (const auto& line : queue->lines) List(line.get());
   }
 }
 
 void ReadyQueue::Drop(Run* run) {
   Suspend(run);
+  DropGates(run);
   for (const auto& queue : queues_[run->number()].all) LeaveScope(queue->scope);
   queues_.erase(run->number());
-  run->queue_of_step.clear();
+  run->lines.clear();
+  run->async_steps.clear();
+}
+
+ReadyQueue::Standing ReadyQueue::TakeAll(Run* run) {
+  Suspend(run);
+  Standing all;
+  for (const auto& queue : queues_[run->number()].all) {
+    for (const auto& line : queue->lines) {
+      while (!line->tasks.empty()) all.tasks.PushBack(line->tasks.PopFront());
+      while (!line->held.empty()) all.held.PushBack(line->held.PopFront());
+      for (std::deque<uint64_t>* cursors : {&line->inner_cursors, &line->cursors}) {
+        all.cursors.insert(all.cursors.end(), cursors->begin(), cursors->end());
+        cursors->clear();
+      }
+    }
+  }
+  return all;
 }
 
 void ReadyQueue::ReleaseHeld() {
   for (const auto& [run, queues] : queues_) {
     for (const auto& queue : queues.all) {
-      TaskFifo held = std::exchange(queue->held, {});
-      while (!held.empty()) Push(queue.get(), held.PopFront(), /*front=*/false);
+      for (const auto& line : queue->lines) {
+        TaskFifo held = std::exchange(line->held, {});
+        while (!held.empty()) Push(line.get(), held.PopFront(), /*front=*/false);
+      }
     }
   }
 }
@@ -163,6 +220,7 @@ void ReadyQueue::CheckInvariants() const {
     }
     CHECK(queues == in_rings_[p]);
   }
+  CheckLines();
 }
 
 }  // namespace bue::hub

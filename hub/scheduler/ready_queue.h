@@ -2,6 +2,10 @@
 // the cursors of loops that can begin more items. Within a priority runs take turns; within a run
 // begun items go before new ones, then first come, first served. O(1) in and out.
 //
+// Tasks of a step with a limit stand in a line of their own, with the gates they have to pass.
+// While a gate is shut its lines wait there and are in nobody's way; when it has room again, one
+// line of each place goes on, and makes way for the next after its turn.
+//
 // Entries can be out of date (the item was reset, the loop has ended): whoever takes one checks.
 // Not thread-safe.
 #ifndef BUE_HUB_SCHEDULER_READY_QUEUE_H_
@@ -13,15 +17,44 @@
 #include <memory>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "hub/scheduler/gate.h"
 #include "hub/scheduler/run.h"
 #include "hub/scheduler/task_fifo.h"
 
 namespace bue::hub {
+
+// What one run has ready, for one pool, scope and priority, and behind the same gates.
+struct Line {
+  // What it has to offer: that of begun items goes first, then loops within begun items.
+  enum Rank : uint8_t { kTasks, kInnerCursors, kCursors, kNothing };
+
+  RunQueue* queue = nullptr;
+  const std::vector<Gate*> gates;
+  TaskFifo tasks = {};
+  // Instances that can begin items: loops within begun items, then those of the top level.
+  std::deque<uint64_t> inner_cursors = {};
+  std::deque<uint64_t> cursors = {};
+  TaskFifo held = {};           // After a restart: may be running somewhere.
+  Gate* waits_at = nullptr;     // It is in none of the queue's lists.
+  Gate* called_by = nullptr;    // Where it waited, until it has had something.
+  bool in_list[kNothing] = {};  // Of its queue, by rank; valid if that is its rank now.
+
+  Rank rank() const {
+    return !tasks.empty()           ? kTasks
+           : !inner_cursors.empty() ? kInnerCursors
+           : !cursors.empty()       ? kCursors
+                                    : kNothing;
+  }
+  bool listed() const { return in_list[kTasks] || in_list[kInnerCursors] || in_list[kCursors]; }
+  std::deque<uint64_t>& next_cursors() { return inner_cursors.empty() ? cursors : inner_cursors; }
+};
 
 // What one run has ready for one pool, scope and priority.
 struct RunQueue {
@@ -31,14 +64,13 @@ struct RunQueue {
   int32_t priority = 0;
   uint32_t taken = 0;  // Since its turn began.
   bool in_ring = false;
-  TaskFifo tasks;
-  // Instances that can begin items: loops within begun items, then those of the top level.
-  std::deque<uint64_t> inner_cursors;
-  std::deque<uint64_t> cursors;
-  TaskFifo held;  // After a restart: may be running somewhere.
+  std::vector<std::unique_ptr<Line>> lines;
+  // By what they have to pass. A script can have a line for each of its steps.
+  absl::flat_hash_map<std::vector<Gate*>, Line*> by_gates;
+  std::deque<Line*> lists[Line::kNothing];  // That may go on, by rank.
+  Line* next = nullptr;                     // What NextLine found last.
 
-  bool empty() const { return tasks.empty() && inner_cursors.empty() && cursors.empty(); }
-  std::deque<uint64_t>& next_cursors() { return inner_cursors.empty() ? cursors : inner_cursors; }
+  Gate::Place place() const { return {pool, scope, priority}; }
 };
 
 class ReadyQueue {
@@ -49,12 +81,13 @@ class ReadyQueue {
   // workers and scripts, and there is no end to them.
   void LeaveScope(uint32_t scope);
 
-  // The run's queue for a pool, scope and priority; made when it is new.
-  RunQueue* QueueFor(Run* run, Pool pool, absl::string_view scope, int32_t priority);
+  // The run's line for a pool, scope and priority, behind these gates; made when it is new.
+  Line* LineFor(Run* run, Pool pool, absl::string_view scope, int32_t priority,
+                std::vector<Gate*> gates);
 
-  void Push(RunQueue* queue, const TaskRef& task, bool front);
-  void PushCursor(RunQueue* queue, uint64_t instance, bool inner);
-  void Hold(RunQueue* queue, const TaskRef& task) { queue->held.PushBack(task); }
+  void Push(Line* line, const TaskRef& task, bool front);
+  void PushCursor(Line* line, uint64_t instance, bool inner);
+  void Hold(Line* line, const TaskRef& task) { line->held.PushBack(task); }
 
   // Whether anything may be ready for the pool, in any scope.
   bool HasAny(Pool pool) const { return in_rings_[static_cast<size_t>(pool)] > 0; }
@@ -64,6 +97,9 @@ class ReadyQueue {
   // nothing is ready.
   RunQueue* Best(Pool pool, const std::vector<uint32_t>& scopes, bool priority_first, bool reverse);
 
+  // The line of `queue` whose turn it is, all of whose gates have room; null: there is none.
+  Line* NextLine(RunQueue* queue);
+
   // `taken` more tasks came out of `queue`: ends its turn, or its place in the ring when empty.
   void Took(RunQueue* queue, uint32_t taken);
 
@@ -72,10 +108,52 @@ class ReadyQueue {
   void Resume(Run* run);
   void Drop(Run* run);
 
+  // All that stands in the run's lines, which are empty then: for who rearranges it.
+  struct Standing {
+    TaskFifo tasks;
+    TaskFifo held;
+    std::vector<uint64_t> cursors;
+  };
+  Standing TakeAll(Run* run);
+
   // After the restart's grace: what was held may be granted.
   void ReleaseHeld();
 
-  // Dies if HasAny would be wrong.
+  // ------------------------------------------------------------------------------------- gates
+  // The time from now on; gates look at it.
+  void SetNow(absl::Time now) { now_ = now; }
+  // Nobody knows what started before `now`.
+  void ForgetStarts(absl::Time now) { known_since_ = now; }
+  // While it is not known who runs what, gates that count leases are shut.
+  void SetBlind(bool blind);
+
+  // The gate of a run's step, or of all that share `key`; null: there is none.
+  Gate* FindGate(Run* run, Gate::Kind kind, uint32_t step, const std::string& key);
+  // The same; made when it is new.
+  Gate* GateFor(Run* run, Gate::Kind kind, uint32_t step, const std::string& key);
+  // What a step of the run wishes of the gate from now on; a count of 0: nothing.
+  void SetWish(Gate* gate, Run* run, uint32_t step, Gate::Wish wish);
+  // A lease of a task of the line has begun, or ended. `starts`: its attempt begins with it.
+  void Pass(Line* line, bool starts);
+  void Return(const Line& line);
+  // A loop waits until the gate, a queue's, has room.
+  void WaitForRoom(Gate* gate, Gate::Loop loop) { gate->loops.push_back(loop); }
+  // The gate may have room.
+  void MayHaveRoom(Gate* gate);
+  // Lets lines go on, and calls `resume` for loops, where there is room. False: nothing changed.
+  bool OpenGates(const std::function<void(const Gate::Loop&)>& resume);
+  // When a gate may have room again by itself.
+  absl::Time NextOpening() const {
+    return timers_.empty() ? absl::InfiniteFuture() : timers_.begin()->first.first;
+  }
+  bool HasRoom(const Gate& gate) const {
+    return (!blind_ || gate.kind == Gate::Kind::kRate) && gate.HasRoom(now_);
+  }
+  // What keeps the line from going on; null: nothing.
+  Gate* Shut(const Line& line) const;
+  void VisitGates(const std::function<void(const Gate&)>& visit) const;
+
+  // Dies if HasAny would be wrong, or a line was forgotten at a gate.
   void CheckInvariants() const;
 
  private:
@@ -88,14 +166,32 @@ class ReadyQueue {
   Levels& LevelsOf(Pool pool, uint32_t scope) { return levels_[static_cast<size_t>(pool)][scope]; }
   Levels::iterator Top(Levels* levels, bool reverse);
 
+  // ready_lines.cc
+  bool List(Line* line);  // False: it has nothing, or waits.
+  void Unlist(Line* line);
+  void LeaveGates(const Line& line);  // Others may go on in its place.
+  void CheckLines() const;
+  void Wait(Line* line, Gate* gate);
+  void StopWaiting(Line* line);
+  bool LetGoOn(Gate* gate, const std::function<void(const Gate::Loop&)>& resume);
+  void EndTurn(RunQueue* queue);
+  void SetTimer(Gate* gate, absl::Time at);
+  void WishesChanged(Gate* gate);
+  void DropGates(Run* run);
+  void DropIfUnused(Gate* gate);
+  void Forget(Gate* gate);  // It is about to go.
+
   struct Scope {
     std::string name;
     uint64_t users = 0;  // 0: the number is free.
   };
   // A script can have a queue for each of its steps: they are found by what they are for.
   struct RunQueues {
-    std::vector<std::unique_ptr<RunQueue>> all;
+    std::vector<std::unique_ptr<RunQueue>> all;  // Never one less while the run is under way.
     absl::flat_hash_map<std::tuple<Pool, uint32_t, int32_t>, RunQueue*> by_place;
+    absl::btree_map<std::pair<Gate::Kind, uint32_t>, std::unique_ptr<Gate>> gates;  // By step.
+    // What its steps wish, of its own gates and of shared ones.
+    absl::btree_map<std::pair<Gate*, uint32_t>, Gate::Wish> wishes;
   };
 
   absl::flat_hash_map<std::string, uint32_t> scope_numbers_;
@@ -104,6 +200,14 @@ class ReadyQueue {
   std::vector<Levels> levels_[kPools];           // By scope.
   uint64_t in_rings_[kPools] = {};               // Queues in levels_.
   absl::btree_map<uint64_t, RunQueues> queues_;  // By run.
+
+  absl::Time now_ = absl::InfinitePast();
+  absl::Time known_since_ = absl::InfinitePast();
+  bool blind_ = false;
+  uint64_t next_gate_ = 1;
+  absl::btree_map<std::pair<Gate::Kind, std::string>, std::unique_ptr<Gate>> shared_;  // By key.
+  std::vector<Gate*> opened_;
+  absl::btree_map<std::pair<absl::Time, uint64_t>, Gate*> timers_;  // By gate's number.
 };
 
 }  // namespace bue::hub

@@ -104,6 +104,7 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   lease->vertex = v;
   lease->pool = held.pool;
   run->Lease(item, v, lease->slot);
+  ready_.Pass(LineOf(run, held.node), /*starts=*/false);
   WorkerTable::Link(worker, lease);
   Renew(lease, held.elapsed);
   return true;
@@ -198,6 +199,7 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
 
 void Scheduler::Impl::FreeLease(struct Lease* lease) {
   ClearOverdue(lease);
+  ready_.Return(*LineOf(lease->run, lease->run->NodeOf(*lease->item, lease->vertex)));
   lease->item->vertices[lease->vertex].lease = 0;  // Leased still, until its outcome is taken in.
   workers_.Unlink(lease);
   leases_.Free(lease);
@@ -301,6 +303,7 @@ void Scheduler::Impl::AttemptFailed(Run* run, Item* item, uint32_t v, const Task
                                                 .final = !again});
   if (!again) {
     Do(run, TaskChange(Change::Kind::kFailed, run, item, v));
+    if (step.stop_on_error) StopRun(run, options_.stop_grace, /*failed=*/true);
     return;
   }
   const uint64_t seed = options_.seed ^ (item->instance->id << 40) ^ (item->index << 8) ^ attempts;
@@ -377,9 +380,7 @@ void Scheduler::Impl::HandleLearned(const LearnedMode& learned) {
   const Step& step = run->graph().program().steps[learned.step];
   if (step.language != Language::kPython || step.mode != Mode::kAuto) return;
   // Once, and from the one pool to the other: moving looks at every lease.
-  RunQueue* queue = QueueOf(run, learned.step);
-  if (queue->pool != Pool::kThread || learned.pool != Pool::kAsync) return;
-  run->queue_of_step[learned.step] = ready_.QueueFor(run, learned.pool, step.scope, step.priority);
+  if (learned.pool != Pool::kAsync || !run->async_steps.insert(learned.step).second) return;
   for (const auto& [id, worker] : workers_.all()) {
     for (struct Lease* lease = worker->first_lease; lease != nullptr; lease = lease->next) {
       const Program& program = lease->run->graph().program();
@@ -391,22 +392,7 @@ void Scheduler::Impl::HandleLearned(const LearnedMode& learned) {
       ++worker->held[static_cast<size_t>(lease->pool)];
     }
   }
-  TaskFifo tasks = std::exchange(queue->tasks, {});
-  while (!tasks.empty()) {
-    const TaskRef task = tasks.PopFront();
-    if (!IsReady(task)) continue;
-    const uint32_t node = run->NodeOf(*task.item, task.vertex);
-    ready_.Push(QueueOf(run, run->graph().program().nodes[node].step), task, /*front=*/false);
-  }
-  for (std::deque<uint64_t>* cursors : {&queue->inner_cursors, &queue->cursors}) {
-    for (const uint64_t cursor : std::exchange(*cursors, {})) {
-      Instance* instance = run->FindInstance(cursor);
-      if (instance == nullptr) continue;
-      instance->queued = 0;
-      OnCursor(run, instance);
-    }
-  }
-  ready_.Took(queue, 0);
+  Rearrange(run);
 }
 
 }  // namespace bue::hub

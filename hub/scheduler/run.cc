@@ -13,6 +13,7 @@ Run::Run(RunAdded added, std::shared_ptr<const Program> program)
     : added_(std::move(added)), graph_(std::move(program)) {
   steps_.resize(graph_.program().steps.size());
   regions_.resize(graph_.region_count());
+  for (const Step& step : graph_.program().steps) limits_queues_ |= step.queue > 0;
   free_.resize(graph_.region_count());
 }
 
@@ -56,6 +57,8 @@ bool Run::Apply(const Change& change) {
       return ApplyState(change);
     case Change::Kind::kExpired:
       return ApplyExpired();
+    case Change::Kind::kLimit:
+      return ApplyLimit(change);
     case Change::Kind::kRetry:
       return ApplyRetry(change);
     case Change::Kind::kRecompute:
@@ -103,7 +106,7 @@ bool Run::ApplyProgress(const Change& change) {
   if (change.c != 0) {
     yielded_[KeyOf(*item, v)] = {.elements = change.b, .hash = static_cast<uint64_t>(change.c)};
   }
-  if (source.state == VertexState::kDelayed) source.state = VertexState::kReady;  // In a replay.
+  if (source.state == VertexState::kDelayed) Become(item, v, VertexState::kReady);  // In a replay.
   source.elements = 1 + change.b;
   source.value = change.a;
   for (const uint32_t loop : graph_.loops_over(instance->region, v)) {
@@ -159,15 +162,18 @@ bool Run::ApplyToTask(const Change& change) {
 
 bool Run::ApplyState(const Change& change) {
   if (change.a > static_cast<uint64_t>(RunState::kStopping)) return false;
-  const bool was_cancelled = state_ == RunState::kCancelled;
+  const bool was_cut_off = IsCutOff();
   state_ = static_cast<RunState>(change.a);
   stop_at_ = absl::InfiniteFuture();
   if (state_ == RunState::kStopping) {
     stop_at_ = absl::FromUnixMicros(static_cast<int64_t>(change.b));
+    stopped_by_failure_ = change.item != 0;
+  } else if (active()) {
+    stopped_by_failure_ = false;
   }
   ended_ = absl::InfiniteFuture();
   if (active()) {
-    revivals_ += was_cancelled ? 1 : 0;
+    revivals_ += was_cut_off ? 1 : 0;
     return true;
   }
   ended_ = absl::FromUnixMicros(change.c);
@@ -177,8 +183,7 @@ bool Run::ApplyState(const Change& change) {
       for (uint32_t v = 0; v < item->vertices.size(); ++v) {
         if (item->vertices[v].state == VertexState::kLeased) {
           RevokeLease(item, v);
-          item->vertices[v].state = VertexState::kReady;
-          --steps_[graph_.program().nodes[NodeOf(*item, v)].step].running;
+          Become(item, v, VertexState::kReady);
         }
       }
     }
@@ -199,6 +204,7 @@ bool Run::ApplyExpired() {
   instances_.clear();
   pool_.clear();
   for (auto& list : free_) list.clear();
+  for (StepCounts& counts : steps_) counts.running = counts.ready = counts.returned = 0;
   return true;
 }
 
@@ -329,9 +335,8 @@ Yielded Run::YieldedBy(const Item& item, uint32_t v) const {
 void Run::Lease(Item* item, uint32_t v, uint32_t lease) {
   Vertex& vertex = item->vertices[v];
   CHECK(vertex.state == VertexState::kReady);
-  vertex.state = VertexState::kLeased;
+  Become(item, v, VertexState::kLeased);
   vertex.lease = lease + 1;
-  ++steps_[graph_.program().nodes[NodeOf(*item, v)].step].running;
 }
 
 // One whose outcome is just being taken in has no lease any more.
@@ -344,8 +349,7 @@ void Run::RevokeLease(Item* item, uint32_t v) {
 void Run::Unlease(Item* item, uint32_t v) {
   Vertex& vertex = item->vertices[v];
   CHECK(vertex.state == VertexState::kLeased);
-  --steps_[graph_.program().nodes[NodeOf(*item, v)].step].running;
-  vertex.state = VertexState::kReady;
+  Become(item, v, VertexState::kReady);
   vertex.lease = 0;
   if (listener_ != nullptr) listener_->OnReady(this, item, v);
 }
@@ -353,7 +357,7 @@ void Run::Unlease(Item* item, uint32_t v) {
 void Run::Wake(Item* item, uint32_t v) {
   Vertex& vertex = item->vertices[v];
   CHECK(vertex.state == VertexState::kDelayed);
-  vertex.state = VertexState::kReady;
+  Become(item, v, VertexState::kReady);
   vertex.value = 0;
   if (listener_ != nullptr) listener_->OnReady(this, item, v);
 }

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "hub/scheduler/effects.h"
@@ -34,7 +35,8 @@ namespace bue::hub {
 
 class Run;
 struct Instance;
-struct RunQueue;  // ready_queue.h
+struct Line;  // ready_queue.h
+struct RunQueue;
 
 enum class VertexState : uint8_t {
   kWaiting,
@@ -138,6 +140,8 @@ class RunListener {
   virtual void OnInstanceGone(Run* run, Instance* instance) = 0;
   // A leased task is leased no more, without an outcome.
   virtual void OnRevoke(Run* run, Item* item, uint32_t vertex) = 0;
+  // A task of the step waits no more: it was leased, or is not ready any more.
+  virtual void OnQueueShorter(Run* run, uint32_t step) = 0;
   virtual void OnDelete(uint64_t address) = 0;
   // A change that followed and must be stored with the one that caused it.
   virtual void OnFollowing(const Change& change) = 0;
@@ -154,7 +158,14 @@ class Run {
     uint64_t failed = 0;
     uint64_t filtered = 0;
     uint64_t skipped = 0;
-    uint64_t running = 0;  // Soft.
+    // Not stored:
+    uint64_t running = 0;   // Leased.
+    uint64_t ready = 0;     // Waiting for a worker.
+    uint64_t returned = 0;  // Of these: handed back (`pending`, `reset`) and due again.
+    uint64_t peak_running = 0;
+    uint64_t peak_queued = 0;
+
+    uint64_t queued() const { return ready - returned; }  // What `!queue` counts.
   };
   struct RegionCounts {
     uint64_t expected = 0;  // Items of all its instances so far.
@@ -214,18 +225,33 @@ class Run {
   bool expired() const { return expired_; }  // Its values are gone.
   bool active() const { return IsActive(state_); }
   absl::Time stop_at() const { return stop_at_; }  // kStopping: the end of the grace.
+  // A failure of a step with `!on_error stop` stops it, or has.
+  bool stopped_by_failure() const { return stopped_by_failure_; }
+  // It ended before all of it had: that can go on.
+  bool IsCutOff() const {
+    return state_ == RunState::kCancelled || (state_ == RunState::kFailed && stopped_by_failure_);
+  }
   bool AnyLeased() const;
   Instance* top() { return instances_.begin()->second.get(); }
   const absl::btree_map<uint64_t, std::unique_ptr<Instance>>& instances() const {
     return instances_;
   }
   uint64_t next_instance() const { return next_instance_; }  // No instance has had this number.
+  const StepCounts& CountsOf(uint32_t step) const { return steps_[step]; }
+  // A step's limits as they are now: what its script says, unless somebody has changed them.
+  enum class LimitKind : uint8_t { kMaxRunning, kQueue, kRate };
+  static constexpr LimitKind kLastLimit = LimitKind::kRate;
+  Limit LimitOf(uint32_t step, LimitKind kind) const;
+  bool LimitsQueues() const { return limits_queues_; }  // Some step has a `!queue`.
   const UnitState& unit(const Item& item, uint32_t vertex) const;
   RunStatus Status() const;
-  uint64_t errors = 0;                   // Final error records.
-  bool announced = false;                // Used by the scheduler: its steps went to the outbox.
-  std::vector<RunQueue*> queue_of_step;  // Used by the scheduler: where a step's ready tasks go.
-  bool dirty = true;                     // Changed since the last snapshot.
+  uint64_t errors = 0;     // Final error records.
+  bool announced = false;  // Used by the scheduler: its steps went to the outbox.
+  // Used by the scheduler: where ready tasks stand, by step; by node if a step limits its queue.
+  std::vector<Line*> lines;
+  absl::Time starts_unknown_until = absl::InfinitePast();  // Used by the scheduler: for rates.
+  absl::btree_set<uint32_t> async_steps;  // Used by the scheduler: of those that say no mode.
+  bool dirty = true;                      // Changed since the last snapshot.
 
   // The item around `item` (or itself) that belongs to `region`, an enclosing one.
   static Item* Around(Item* item, uint32_t region);
@@ -256,6 +282,7 @@ class Run {
   bool ApplyProgress(const Change& change);
   bool ApplyToTask(const Change& change);
   bool ApplyState(const Change& change);
+  bool ApplyLimit(const Change& change);
   bool ApplyExpired();
   bool ApplyRetry(const Change& change);
   bool ApplySourceFailed(const Change& change);
@@ -326,6 +353,8 @@ class Run {
   static TaskKey KeyOf(const Item& item, uint32_t v);
   bool AnyTakes(const Item& item, uint32_t source) const;
   void ForgetYielded(const Item& item, uint32_t source);
+  // Every change of a task's state: keeps the counts.
+  void Become(Item* item, uint32_t v, VertexState state);
   void CountTask(const Item& item, uint32_t v, VertexState state, int64_t by);
   std::vector<uint32_t> ResetSet(const Item& item, uint32_t v) const;
 
@@ -335,6 +364,7 @@ class Run {
   RunState state_ = RunState::kRunning;
   absl::Time ended_ = absl::InfiniteFuture();
   absl::Time stop_at_ = absl::InfiniteFuture();
+  bool stopped_by_failure_ = false;
   bool expired_ = false;
   uint32_t revivals_ = 0;  // How often it went on after a cancel.
   uint64_t next_instance_ = 0;
@@ -346,6 +376,12 @@ class Run {
   absl::btree_map<uint64_t, std::unique_ptr<Instance>> instances_;
   // Of streaming sources that have not succeeded. Few.
   absl::btree_map<TaskKey, Yielded> yielded_;
+  struct ChangedLimit {
+    uint64_t count = 0;  // 0: none.
+    double per_seconds = 0;
+  };
+  absl::btree_map<std::pair<uint32_t, LimitKind>, ChangedLimit> changed_limits_;  // By step.
+  bool limits_queues_ = false;
   std::vector<StepCounts> steps_;
   std::vector<RegionCounts> regions_;
   std::vector<std::unique_ptr<Item>> pool_;

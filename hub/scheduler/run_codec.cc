@@ -5,7 +5,7 @@
 //
 //   state   := version, run state (with bits: expired, revivals), when it ended or is to stop, next
 //   instance, failed units, errors, units, steps' counts, regions' counts, instances by id, what
-//   sources have yielded
+//   sources have yielded, limits that were changed, whether a failure stopped it
 //   block   := instance, number, the packed block of KeptValues
 #include <algorithm>
 #include <utility>
@@ -18,9 +18,10 @@
 namespace bue::hub {
 namespace {
 
-constexpr uint64_t kVersion = 2;
-// Without what streaming sources have yielded.
-constexpr uint64_t kVersionBeforeYielded = 1;
+constexpr uint64_t kVersion = 3;
+// Earlier ones lack what came later.
+constexpr uint64_t kVersionOfYielded = 2;
+constexpr uint64_t kVersionOfLimits = 3;
 constexpr uint64_t kReservedMax = 1 << 20;  // Items that a cursor reserves; more is nonsense.
 
 void PutUnit(const UnitState& unit, std::string* out) {
@@ -108,7 +109,7 @@ class RunCodec {
 
   bool Restore() {
     const uint64_t version = in_.Varint();
-    if (version != kVersion && version != kVersionBeforeYielded) return false;
+    if (version == 0 || version > kVersion) return false;
     const uint64_t state = in_.Varint();
     if ((state & 15) > static_cast<uint64_t>(RunState::kStopping)) return false;
     run_->state_ = static_cast<RunState>(state & 15);
@@ -139,7 +140,8 @@ class RunCodec {
     for (uint64_t n = in_.Count(); n > 0; --n) {
       if (!TakeInstance()) return false;
     }
-    if (version != kVersionBeforeYielded && !TakeYielded()) return false;
+    if (version >= kVersionOfYielded && !TakeYielded()) return false;
+    if (version >= kVersionOfLimits && !TakeLimits()) return false;
     return in_.ok() && in_.AtEnd() && run_->instances_.empty() == run_->expired_ && IsSound();
   }
 
@@ -193,6 +195,18 @@ class RunCodec {
     return in_.ok();
   }
 
+  bool TakeLimits() {
+    for (uint64_t n = in_.Count(); n > 0; --n) {
+      Change change{.kind = Change::Kind::kLimit, .node = static_cast<uint32_t>(in_.Varint())};
+      change.a = in_.Varint();
+      change.b = in_.Varint();
+      change.c = in_.Signed();
+      if (!in_.ok() || !run_->ApplyLimit(change)) return false;
+    }
+    run_->stopped_by_failure_ = in_.Varint() != 0;
+    return in_.ok();
+  }
+
   // The instance's place: ids grow, so the parent has been read.
   bool Link(Instance* instance, uint64_t parent) {
     instance->parent = run_->FindInstance(parent);
@@ -216,7 +230,12 @@ class RunCodec {
       --run_->regions_[instance->region].live;
     }
     item->unit = TakeUnit(&in_);
-    for (Vertex& vertex : item->vertices) vertex = TakeVertex(&in_);
+    for (uint32_t v = 0; v < item->vertices.size(); ++v) {
+      item->vertices[v] = TakeVertex(&in_);
+      // Terminal ones are in the counts that were stored.
+      const VertexState state = item->vertices[v].state;
+      if (state == VertexState::kReady) run_->CountTask(*item, v, state, 1);
+    }
     return in_.ok();
   }
 
@@ -368,6 +387,14 @@ RunSnapshot Run::Snapshot() {
       PutVarint(n, &out);
     }
   }
+  PutVarint(changed_limits_.size(), &out);
+  for (const auto& [place, limit] : changed_limits_) {
+    PutVarint(place.first, &out);
+    PutVarint(static_cast<uint64_t>(place.second), &out);
+    PutVarint(limit.count, &out);
+    PutVarint(ZigZag(absl::ToInt64Microseconds(absl::Seconds(limit.per_seconds))), &out);
+  }
+  PutVarint(stopped_by_failure_ ? 1 : 0, &out);
   return snapshot;
 }
 

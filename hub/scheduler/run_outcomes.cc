@@ -29,10 +29,7 @@ void Run::Fail(Item* item, uint32_t v) {
 
 void Run::Delay(Item* item, uint32_t v, uint32_t attempts, uint32_t handbacks, uint64_t micros) {
   Vertex& vertex = item->vertices[v];
-  if (vertex.state == VertexState::kLeased) {
-    --steps_[graph_.program().nodes[NodeOf(*item, v)].step].running;
-  }
-  vertex.state = VertexState::kDelayed;
+  Become(item, v, VertexState::kDelayed);
   vertex.attempts = attempts;
   vertex.handbacks = handbacks;
   vertex.losses = 0;
@@ -52,14 +49,12 @@ void Run::Filter(Item* item, uint32_t v) {
     Vertex& vertex = item->vertices[w];
     if (IsTerminal(vertex.state)) continue;
     RevokeLease(item, w);
-    CountTask(*item, w, vertex.state, -1);
     if (vertex.state == VertexState::kOpen) Destroy(FindInstance(vertex.value));
     if (graph_.vertex(region, w).is_loop) {
       Settle(item, w);
       vertex.value = 0;
     }
-    vertex.state = VertexState::kFiltered;
-    CountTask(*item, w, vertex.state, 1);
+    Become(item, w, VertexState::kFiltered);
   }
   state.open = 0;
   EndUnit(item, unit);
@@ -133,11 +128,8 @@ void Run::Reset(Item* item, uint32_t v) {
 // --------------------------------------------------------------------------------- what follows
 
 void Run::EndVertex(Item* item, uint32_t v, VertexState state) {
-  Vertex& vertex = item->vertices[v];
-  CHECK(!IsTerminal(vertex.state));
-  CountTask(*item, v, vertex.state, -1);
-  vertex.state = state;
-  CountTask(*item, v, state, 1);
+  CHECK(!IsTerminal(item->vertices[v].state));
+  Become(item, v, state);
   const uint32_t region = item->instance->region;
   const uint32_t unit = graph_.vertex(region, v).unit;
   if (state == VertexState::kSucceeded) {
@@ -174,7 +166,7 @@ void Run::Activate(Item* item, uint32_t v) {
     TryOpen(item, v);
     return;
   }
-  item->vertices[v].state = VertexState::kReady;
+  Become(item, v, VertexState::kReady);
   if (listener_ != nullptr) listener_->OnReady(this, item, v);
 }
 
@@ -284,8 +276,7 @@ void Run::SkipDependents(Item* item, uint32_t v) {
   const auto skip = [&](uint32_t d) {
     Vertex& vertex = item->vertices[d];
     if (vertex.state != VertexState::kWaiting) return;
-    vertex.state = VertexState::kSkipped;
-    CountTask(*item, d, vertex.state, 1);
+    Become(item, d, VertexState::kSkipped);
     --UnitOf(item, d).open;
     stack.push_back(d);
     const RunGraph::Vertex& info = graph_.vertex(region, d);

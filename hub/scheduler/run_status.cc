@@ -7,6 +7,13 @@
 
 namespace bue::hub {
 
+void Run::Become(Item* item, uint32_t v, VertexState state) {
+  Vertex& vertex = item->vertices[v];
+  CountTask(*item, v, vertex.state, -1);
+  vertex.state = state;
+  CountTask(*item, v, state, 1);
+}
+
 void Run::CountTask(const Item& item, uint32_t v, VertexState state, int64_t by) {
   if (graph_.vertex(item.instance->region, v).is_loop) return;
   StepCounts& counts = steps_[graph_.program().nodes[NodeOf(item, v)].step];
@@ -25,9 +32,17 @@ void Run::CountTask(const Item& item, uint32_t v, VertexState state, int64_t by)
       return;
     case VertexState::kLeased:
       counts.running += by;
+      counts.peak_running = std::max(counts.peak_running, counts.running);
+      return;
+    case VertexState::kReady:
+      counts.ready += by;
+      if (item.vertices[v].handbacks > 0) counts.returned += by;
+      counts.peak_queued = std::max(counts.peak_queued, counts.queued());
+      if (by < 0 && limits_queues_ && listener_ != nullptr) {
+        listener_->OnQueueShorter(this, graph_.program().nodes[NodeOf(item, v)].step);
+      }
       return;
     case VertexState::kWaiting:
-    case VertexState::kReady:
     case VertexState::kDelayed:
     case VertexState::kOpen:
       return;
@@ -74,6 +89,19 @@ RunStatus Run::Status() const {
     counts.filtered += steps_[s].filtered;
     counts.skipped += steps_[s].skipped;
     counts.running += steps_[s].running;
+    StepStatus& step = status.steps[found->second];
+    step.queued += steps_[s].ready;
+    step.peak_running += steps_[s].peak_running;
+    step.peak_queued += steps_[s].peak_queued;
+    step.scope = program.steps[s].scope;
+    const Limit running = LimitOf(s, LimitKind::kMaxRunning);
+    const Limit rate = LimitOf(s, LimitKind::kRate);
+    step.limits = {.max_running = running.count,
+                   .queue = LimitOf(s, LimitKind::kQueue).count,
+                   .rate = rate.count,
+                   .rate_seconds = rate.per_seconds,
+                   .max_running_key = running.key,
+                   .rate_key = rate.key};
   }
   const auto finish = [&](Counts* counts) {
     const uint64_t over =
@@ -106,6 +134,31 @@ RunStatus Run::Status() const {
   return status;
 }
 
+Limit Run::LimitOf(uint32_t step, LimitKind kind) const {
+  const Step& stated = graph_.program().steps[step];
+  Limit limit = kind == LimitKind::kMaxRunning ? stated.max_running
+                : kind == LimitKind::kRate     ? stated.rate
+                                               : Limit{.count = stated.queue};
+  const auto changed = changed_limits_.find({step, kind});
+  if (changed == changed_limits_.end()) return limit;
+  limit.count = changed->second.count;
+  limit.per_seconds = changed->second.per_seconds;
+  return limit;
+}
+
+bool Run::ApplyLimit(const Change& change) {
+  if (change.node >= steps_.size() || change.a > static_cast<uint64_t>(kLastLimit) ||
+      change.c < 0) {
+    return false;
+  }
+  const auto kind = static_cast<LimitKind>(change.a);
+  if ((kind == LimitKind::kRate && change.b > 0) != (change.c > 0)) return false;
+  changed_limits_[{change.node, kind}] = {
+      .count = change.b, .per_seconds = absl::ToDoubleSeconds(absl::Microseconds(change.c))};
+  limits_queues_ = limits_queues_ || (kind == LimitKind::kQueue && change.b > 0);
+  return true;
+}
+
 void Run::VisitAddresses(const std::function<void(uint64_t)>& visit) const {
   for (const auto& entry : instances_) {
     const Instance* const instance = entry.second.get();
@@ -131,11 +184,20 @@ void Run::VisitAddresses(const std::function<void(uint64_t)>& visit) const {
 }
 
 void Run::CheckInvariants() const {
+  std::vector<StepCounts> found(steps_.size());
   for (const auto& [id, instance] : instances_) {
     CHECK(instance->next <= instance->available);
     uint64_t live = 0;
     for (const Item* item = instance->first_item; item != nullptr; item = item->next) {
       CHECK(item->serial != 0 && item->instance == instance.get());
+      for (uint32_t v = 0; v < item->vertices.size(); ++v) {
+        if (graph_.vertex(instance->region, v).is_loop) continue;
+        StepCounts& counts = found[graph_.program().nodes[NodeOf(*item, v)].step];
+        const Vertex& vertex = item->vertices[v];
+        counts.running += vertex.state == VertexState::kLeased;
+        counts.ready += vertex.state == VertexState::kReady;
+        counts.returned += vertex.state == VertexState::kReady && vertex.handbacks > 0;
+      }
       if (item->ended) continue;
       ++live;
       if (instance->region == 0) continue;
@@ -144,6 +206,11 @@ void Run::CheckInvariants() const {
       CHECK(open == item->unit.open && open > 0);
     }
     CHECK(live == instance->live);
+  }
+  for (uint32_t step = 0; step < steps_.size() && !expired_; ++step) {
+    CHECK(found[step].running == steps_[step].running);
+    CHECK(found[step].ready == steps_[step].ready);
+    CHECK(found[step].returned == steps_[step].returned);
   }
 }
 

@@ -60,7 +60,9 @@ absl::Status Scheduler::Impl::Load(HubSnapshot snapshot, absl::Time now) {
 }
 
 void Scheduler::Impl::StartGrace(std::vector<std::string> workers) {
+  ready_.ForgetStarts(now_);
   if (workers.empty()) return;  // Nobody can be running anything.
+  ready_.SetBlind(true);
   awaited_.insert(workers.begin(), workers.end());
   for (std::string& worker : workers) recorded_workers_.emplace(std::move(worker), 0);
   in_grace_ = true;
@@ -72,6 +74,7 @@ void Scheduler::Impl::EndGrace() {
   grace_end_ = absl::InfiniteFuture();
   awaited_.clear();
   ready_.ReleaseHeld();
+  ready_.SetBlind(false);
   workers_changed_ = true;
 }
 
@@ -239,7 +242,7 @@ void Scheduler::Impl::TakeSynced() {
 }
 
 absl::Time Scheduler::Impl::NextDeadline() const {
-  absl::Time next = std::min(timers_.Next(), grace_end_);
+  absl::Time next = std::min({timers_.Next(), grace_end_, ready_.NextOpening()});
   if (!overdue_.empty()) next = std::min(next, overdue_.begin()->first);
   for (const uint64_t run : stopping_) {
     const auto found = runs_.find(run);
@@ -264,7 +267,7 @@ RunSnapshot Scheduler::Impl::SnapshotRun(uint64_t run) {
   return found->Snapshot();
 }
 
-void Scheduler::Impl::CheckInvariants() const {
+void Scheduler::Impl::CheckInvariants() {
   uint64_t held = 0;
   for (const auto& [id, worker] : workers_.all()) {
     uint64_t listed = 0;
@@ -281,6 +284,7 @@ void Scheduler::Impl::CheckInvariants() const {
   CHECK(held == leases_.held());
   workers_.CheckInvariants();
   ready_.CheckInvariants();
+  CheckGates();
   for (const auto& [number, run] : runs_) run->CheckInvariants();
 }
 

@@ -39,7 +39,9 @@ struct SchedulerOptions {
   absl::Duration timeout_backstop = absl::Seconds(5);
   uint32_t recomputes_max = 3;  // How often a task's lost value is made again, until it fails.
   absl::Duration keep_results = absl::Hours(7 * 24);  // An ended run's values; then they go.
-  uint64_t runs_max = 100000;                         // That have not ended.
+  // What still runs when a failure stops its run (`!on_error stop`) may end within this.
+  absl::Duration stop_grace = absl::Seconds(30);
+  uint64_t runs_max = 100000;  // That have not ended.
   // At once, of all workers. At most 2^24: that many slots a lease's id can name.
   uint64_t leases_max = 1 << 22;
 };

@@ -43,7 +43,7 @@ class Scheduler::Impl final : public RunListener {
   void Synced(uint64_t turn);
   std::vector<uint64_t> DirtyRuns() const;
   RunSnapshot SnapshotRun(uint64_t run);
-  void CheckInvariants() const;
+  void CheckInvariants();
 
   // matcher.cc
   void Match(absl::Time now, Effects* effects);
@@ -55,6 +55,7 @@ class Scheduler::Impl final : public RunListener {
   void OnUnread(Run* run, Item* item, uint32_t source) override;
   void OnInstanceGone(Run* run, Instance* instance) override;
   void OnRevoke(Run* run, Item* item, uint32_t vertex) override;
+  void OnQueueShorter(Run* run, uint32_t step) override;
   void OnDelete(uint64_t address) override;
   void OnFollowing(const Change& change) override;
   void OnEnded(Run* run) override;
@@ -87,6 +88,7 @@ class Scheduler::Impl final : public RunListener {
   // controls.cc
   void Handle(ControlRun& command);
   void RefuseControl(const ControlRun& command, absl::string_view why);
+  void StopRun(Run* run, absl::Duration grace, bool failed);
   void RetryRun(Run* run, const ControlRun& command);
   void ReviveRun(Run* run);
   void DeleteRun(Run* run);
@@ -132,7 +134,6 @@ class Scheduler::Impl final : public RunListener {
   void StopRuns();
 
   // matcher.cc
-  RunQueue* QueueOf(Run* run, uint32_t step);
   void WakeDelayed();
   void RemoveLostWorkers();
   void BeginLoopsOfLoops();
@@ -141,21 +142,44 @@ class Scheduler::Impl final : public RunListener {
   uint32_t RoomOf(const Worker& worker, Pool pool, bool ahead) const;
   uint32_t GrantSome(Worker* worker, Pool pool, uint32_t most);
   uint32_t TakeFrom(RunQueue* queue, Worker* worker, uint32_t most);
-  bool TakeTask(RunQueue* queue, TaskRef* task);
-  bool BeginFromCursor(RunQueue* queue);
+  bool TakeTask(Line* line, TaskRef* task);
+  bool BeginFromCursor(Line* line);
   bool MayBegin(Run* run, Instance* instance);
   void Reserve(Run* run, Instance* instance);
   uint64_t CreditOf(Run* run, Item* item, uint32_t source);
   void GiveSourceCredit(Run* run, Item* item, uint32_t source);
   void ReadOn(Run* run, Instance* instance);
-  uint64_t CursorBits(Run* run, const Instance& instance, RunQueue* queue);
+  uint64_t CursorBits(Run* run, const Instance& instance, const Line* line);
 
   // grants.cc
-  void Grant(RunQueue* queue, Worker* worker, const TaskRef& task);
+  void Grant(Line* line, Worker* worker, const TaskRef& task);
   GrantGroup* GroupFor(Worker* worker, Run* run, const Item& item, uint32_t v, Pool pool,
                        uint64_t credit, const Yielded& yielded);
   void AddInputs(Run* run, Item* item, uint32_t v, GrantGroup* group);
   void AddElement(Run* run, Item* item, uint32_t region, InputColumn* column);
+
+  // limits.cc
+  Line* LineOf(Run* run, uint32_t node);
+  void Rearrange(Run* run);
+  std::vector<Gate*> GatesOf(Run* run, uint32_t node);
+  Gate* GateOf(Run* run, Gate::Kind kind, uint32_t step);
+  bool IsHeldByQueue(Run* run, const Instance* instance);
+  bool OpenGates();
+  void CheckGates();
+
+  void Handle(SetLimits& command);
+
+  // explain.cc
+  void Handle(QueryReasons& command);
+  absl::StatusOr<Reasons> ReasonsOfTask(Run* run, const std::string& step, const std::string& item);
+  absl::StatusOr<Reasons> ReasonsOfAll(Run* run);
+  bool Explain(Run* run, uint32_t node, const std::string& name, Reasons::Entry* entry);
+  std::vector<std::string> ReasonsOf(Run* run, const Item& item, uint32_t v);
+  std::vector<std::string> ReasonsOfWaiting(Run* run, const Item& item, uint32_t v);
+  std::vector<std::string> ReasonsOfRun(Run* run);
+  std::vector<std::string> ReasonsOfLine(Run* run, uint32_t node);
+  std::vector<std::string> ReasonsOfLoop(Run* run, const Instance& instance, uint64_t index);
+  std::string ReasonOfGate(const Gate& gate);
 
   // queries.cc
   void Handle(QueryRun& command);

@@ -1,0 +1,358 @@
+// Why a task does not run now: every task that waits has a reason that can be told.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "hub/scheduler/scheduler_impl.h"
+
+namespace bue::hub {
+namespace {
+
+constexpr size_t kFew = 5;  // That are named one by one.
+
+absl::string_view NameOf(Pool pool) {
+  constexpr absl::string_view kNames[] = {"async", "thread", "process", "sql"};
+  return kNames[static_cast<size_t>(pool)];
+}
+
+absl::string_view NameOf(VertexState state) {
+  constexpr absl::string_view kNames[] = {"waiting",   "ready",  "running", "delayed", "open",
+                                          "succeeded", "failed", "skipped", "filtered"};
+  return kNames[static_cast<size_t>(state)];
+}
+
+std::string Seconds(absl::Duration duration) {
+  return absl::StrFormat("%.*f s", duration < absl::Seconds(10) ? 2 : 0,
+                         absl::ToDoubleSeconds(std::max(duration, absl::ZeroDuration())));
+}
+
+std::string PerUnit(absl::Duration per) {
+  if (per == absl::Seconds(1)) return "s";
+  if (per == absl::Minutes(1)) return "m";
+  if (per == absl::Hours(1)) return "h";
+  return Seconds(per);
+}
+
+std::string Quoted(absl::string_view name) { return absl::StrCat("`", name, "`"); }
+
+}  // namespace
+
+void Scheduler::Impl::Handle(QueryReasons& command) {
+  Run* run = FindRun(command.run);
+  if (run == nullptr) {
+    return Answer(command.request, absl::NotFoundError(absl::StrCat("no run r", command.run)),
+                  Done{});
+  }
+  absl::StatusOr<Reasons> reasons =
+      command.step.empty() ? ReasonsOfAll(run) : ReasonsOfTask(run, command.step, command.item);
+  if (!reasons.ok()) return Answer(command.request, reasons.status(), Done{});
+  Answer(command.request, absl::OkStatus(), *std::move(reasons));
+}
+
+// ------------------------------------------------------------------------------------ one task
+
+absl::StatusOr<Reasons> Scheduler::Impl::ReasonsOfTask(Run* run, const std::string& step,
+                                                       const std::string& item) {
+  const Program& program = run->graph().program();
+  Reasons reasons;
+  bool known = false;
+  for (uint32_t node = 0; node < program.nodes.size(); ++node) {
+    if (program.steps[program.nodes[node].step].name != step) continue;
+    known = true;
+    Reasons::Entry entry{.step = step, .item = item};
+    if (Explain(run, node, item, &entry)) reasons.entries.push_back(std::move(entry));
+    if (reasons.entries.size() == kFew) break;
+  }
+  if (!known) {
+    return absl::NotFoundError(absl::StrCat("run r", run->number(), " has no step '", step, "'"));
+  }
+  if (reasons.entries.empty()) {
+    return absl::NotFoundError(
+        absl::StrCat("step '", step, "' has no item '", item, "'; one looks like 4 or 4.17"));
+  }
+  return reasons;
+}
+
+// Goes from the top level down to the item. False: there is no such item.
+bool Scheduler::Impl::Explain(Run* run, uint32_t node, const std::string& name,
+                              Reasons::Entry* entry) {
+  const RunGraph& graph = run->graph();
+  const uint32_t region = graph.program().nodes[node].region;
+  std::vector<std::string> indices;
+  if (!name.empty()) indices = absl::StrSplit(name, '.');
+  if (indices.size() != graph.region(region).depth) return false;
+  Instance* instance = run->top();
+  uint64_t index = 0;
+  for (size_t depth = 0;; ++depth) {
+    Item* item = run->FindItem(instance->id, index);
+    const bool own = instance->region == region;
+    if (item == nullptr) {
+      if (index >= instance->available && instance->source_done) return false;
+      if (index >= instance->next) {
+        entry->state = "waiting";
+        entry->reasons = ReasonsOfLoop(run, *instance, index);
+        return true;
+      }
+      entry->state = "succeeded";  // Nothing but that is left of it; it may have been filtered.
+      entry->reasons = {"its item has ended"};
+      return true;
+    }
+    const uint32_t v =
+        own ? graph.vertex_of_node(node) : graph.loop_towards(instance->region, region);
+    if (own || item->vertices[v].state != VertexState::kOpen) {
+      entry->state = std::string(NameOf(item->vertices[v].state));
+      entry->reasons = ReasonsOf(run, *item, v);
+      if (own) return true;
+      if (IsTerminal(item->vertices[v].state)) {
+        const Instance* ended = run->FindInstance(item->vertices[v].value);
+        if (ended != nullptr) {
+          instance = run->FindInstance(ended->id);
+          if (!absl::SimpleAtoi(indices[depth], &index)) return false;
+          continue;
+        }
+      }
+      entry->state = item->vertices[v].state == VertexState::kWaiting ? "waiting" : entry->state;
+      return true;
+    }
+    instance = run->FindInstance(item->vertices[v].value);
+    if (instance == nullptr || !absl::SimpleAtoi(indices[depth], &index)) return false;
+  }
+}
+
+std::vector<std::string> Scheduler::Impl::ReasonsOf(Run* run, const Item& item, uint32_t v) {
+  const Vertex& vertex = item.vertices[v];
+  std::vector<std::string> reasons;
+  if (IsTerminal(vertex.state)) {
+    if (vertex.state == VertexState::kSkipped) reasons.push_back("what it waited for has failed");
+    return reasons;
+  }
+  switch (vertex.state) {
+    case VertexState::kWaiting:
+      return ReasonsOfWaiting(run, item, v);
+    case VertexState::kReady:
+      reasons = ReasonsOfRun(run);
+      for (std::string& reason : ReasonsOfLine(run, run->NodeOf(item, v))) {
+        reasons.push_back(std::move(reason));
+      }
+      return reasons;
+    case VertexState::kDelayed: {
+      const absl::Time due = absl::FromUnixMicros(static_cast<int64_t>(vertex.value));
+      reasons.push_back(
+          vertex.attempts > 0 && vertex.handbacks == 0
+              ? absl::StrCat("attempt ", vertex.attempts, " failed; the next one is due in ",
+                             Seconds(due - now_), " (!backoff)")
+              : absl::StrCat("it was handed back (pending) ", vertex.handbacks,
+                             vertex.handbacks == 1 ? " time" : " times", " and is asked again in ",
+                             Seconds(due - now_), " (!poll)"));
+      for (std::string& reason : ReasonsOfRun(run)) reasons.push_back(std::move(reason));
+      return reasons;
+    }
+    case VertexState::kLeased: {
+      if (vertex.lease == 0) return reasons;
+      const struct Lease* lease = leases_.at(vertex.lease - 1);
+      reasons.push_back(
+          absl::StrCat("given to worker ", lease->worker->name,
+                       lease->started == absl::InfiniteFuture()
+                           ? ""
+                           : absl::StrCat(", running there for ", Seconds(now_ - lease->started)),
+                       lease->worker->connected ? "" : ", whose connection has just broken"));
+      return reasons;
+    }
+    default:
+      break;
+  }
+  if (const Instance* instance = run->FindInstance(vertex.value)) {
+    reasons.push_back(absl::StrCat(
+        "its loop goes on: ", instance->done, " of ",
+        instance->source_done ? absl::StrCat(instance->available) : "an unknown number of",
+        " items are done"));
+  }
+  return reasons;
+}
+
+// Which values are not there yet.
+std::vector<std::string> Scheduler::Impl::ReasonsOfWaiting(Run* run, const Item& item, uint32_t v) {
+  const RunGraph& graph = run->graph();
+  const uint32_t region = item.instance->region;
+  std::vector<std::string> missing;
+  for (uint32_t w = 0; w < item.vertices.size() && missing.size() <= kFew; ++w) {
+    const VertexState state = item.vertices[w].state;
+    if (state == VertexState::kSucceeded) continue;
+    const auto dependents = graph.dependents(region, w);
+    const auto loops = graph.loops_over(region, w);
+    if (std::find(dependents.begin(), dependents.end(), v) == dependents.end() &&
+        std::find(loops.begin(), loops.end(), v) == loops.end()) {
+      continue;
+    }
+    const RunGraph::Vertex& info = graph.vertex(region, w);
+    missing.push_back(
+        info.is_loop ? absl::StrCat("the loop over `", graph.program().regions[info.index].variable,
+                                    "`, line ", graph.program().regions[info.index].line)
+                     : absl::StrCat(Quoted(run->StepOf(item, w).name), " (", NameOf(state), ")"));
+  }
+  if (missing.size() > kFew) missing.back() = "more";
+  std::vector<std::string> reasons;
+  if (!missing.empty()) {
+    reasons.push_back(absl::StrCat("waits for ", absl::StrJoin(missing, ", ")));
+  }
+  return reasons;
+}
+
+// ----------------------------------------------------------------------- what holds many tasks
+
+std::vector<std::string> Scheduler::Impl::ReasonsOfRun(Run* run) {
+  switch (run->state()) {
+    case RunState::kPaused:
+      return {absl::StrCat("the run is paused: bue resume r", run->number())};
+    case RunState::kStopping:
+      return {run->stopped_by_failure()
+                  ? "the run is stopping, because a step with !on_error stop has failed"
+                  : "the run is being stopped"};
+    case RunState::kRunning:
+      return {};
+    default:
+      return {absl::StrCat("the run has ended; bue retry r", run->number(),
+                           " goes on with what is left")};
+  }
+}
+
+std::string Scheduler::Impl::ReasonOfGate(const Gate& gate) {
+  if (!gate.HasRoom(now_) || !in_grace_) {
+    const std::string shared = gate.key.empty() ? "" : absl::StrCat(" key ", gate.key);
+    switch (gate.kind) {
+      case Gate::Kind::kRunning:
+        return absl::StrCat("!max_running ", gate.limit(), shared, ": ", gate.count(), " run");
+      case Gate::Kind::kQueue:
+        return absl::StrCat("!queue ", gate.limit(), " of ",
+                            Quoted(gate.run->graph().program().steps[gate.step].name),
+                            ", which comes next: ", gate.count() - gate.held, " wait there, ",
+                            gate.held, " are on the way");
+      case Gate::Kind::kRate:
+        return absl::StrCat("!rate ", gate.limit(), "/", PerUnit(gate.wishes.begin()->per), shared,
+                            ": the next one starts in ", Seconds(gate.pace.next() - now_));
+    }
+  }
+  return absl::StrCat("the hub has just started and waits for ", awaited_.size(),
+                      " workers that may be running tasks under the same limit");
+}
+
+// What keeps ready tasks of a node from running; never nothing.
+std::vector<std::string> Scheduler::Impl::ReasonsOfLine(Run* run, uint32_t node) {
+  const Line* line = LineOf(run, node);
+  std::vector<std::string> reasons;
+  for (const Gate* gate : line->gates) {
+    if (!ready_.HasRoom(*gate)) reasons.push_back(ReasonOfGate(*gate));
+  }
+  const Step& step = run->graph().program().steps[run->graph().program().nodes[node].step];
+  const auto pool = static_cast<size_t>(line->queue->pool);
+  uint64_t serve = 0, slots = 0, held = 0;
+  absl::btree_set<std::string> scopes;
+  for (const auto& [id, worker] : workers_.all()) {
+    if (!worker->connected) continue;
+    scopes.insert(worker->scope_names.begin(), worker->scope_names.end());
+    if (!worker->scopes.empty() && std::find(worker->scopes.begin(), worker->scopes.end(),
+                                             line->queue->scope) == worker->scopes.end()) {
+      continue;
+    }
+    ++serve;
+    slots += worker->room[pool].slots;
+    held += worker->held[pool];
+  }
+  if (workers_.all().empty()) {
+    reasons.push_back("no worker is connected");
+  } else if (serve == 0) {
+    reasons.push_back(absl::StrCat("no worker serves its scope, ", Quoted(step.scope),
+                                   "; those that are connected serve ",
+                                   scopes.empty() ? "others" : absl::StrJoin(scopes, ", ")));
+  } else if (held >= slots) {
+    reasons.push_back(absl::StrCat("all ", slots, " ", NameOf(line->queue->pool), " slots of the ",
+                                   serve == 1 ? "worker" : absl::StrCat(serve, " workers"),
+                                   " for its scope are taken"));
+  }
+  if (reasons.empty() && in_grace_) {
+    reasons.push_back(absl::StrCat("the hub has just started and waits for ", awaited_.size(),
+                                   " workers that may be running it"));
+  }
+  if (reasons.empty()) reasons.push_back("its turn comes next");
+  return reasons;
+}
+
+std::vector<std::string> Scheduler::Impl::ReasonsOfLoop(Run* run, const Instance& instance,
+                                                        uint64_t index) {
+  std::vector<std::string> reasons = ReasonsOfRun(run);
+  const RunGraph& graph = run->graph();
+  if (index >= instance.available) {
+    reasons.push_back("the loop's source has not yielded its element yet");
+    return reasons;
+  }
+  if (index > instance.next) {
+    reasons.push_back(absl::StrCat(index - instance.next, " items of its loop come before it"));
+  }
+  if (instance.live >= options_.begun_items_max) {
+    reasons.push_back(absl::StrCat(instance.live, " items of the loop have begun, the most that ",
+                                   "may be under way at once"));
+  }
+  for (const uint32_t root : graph.region(instance.region).roots) {
+    const RunGraph::Vertex& vertex = graph.vertex(instance.region, root);
+    if (vertex.is_loop) continue;
+    const uint32_t step = graph.program().nodes[vertex.index].step;
+    const Gate* full = ready_.FindGate(run, Gate::Kind::kQueue, step, /*key=*/"");
+    if (full != nullptr && !ready_.HasRoom(*full)) {
+      reasons.push_back(absl::StrCat("!queue ", full->limit(), " of ",
+                                     Quoted(graph.program().steps[step].name), ": ", full->count(),
+                                     " wait there"));
+    }
+    for (std::string& reason : ReasonsOfLine(run, vertex.index)) {
+      if (std::find(reasons.begin(), reasons.end(), reason) == reasons.end()) {
+        reasons.push_back(std::move(reason));
+      }
+    }
+    break;  // Whichever root is taken first begins the item.
+  }
+  return reasons;
+}
+
+// One entry for each step of which something could run now: how many, and what they wait for.
+absl::StatusOr<Reasons> Scheduler::Impl::ReasonsOfAll(Run* run) {
+  Reasons reasons;
+  const std::vector<std::string> of_run = ReasonsOfRun(run);
+  if (!run->active()) {
+    reasons.entries.push_back({.tasks = 0, .state = "ended", .reasons = of_run});
+    return reasons;
+  }
+  const RunGraph& graph = run->graph();
+  const Program& program = graph.program();
+  absl::btree_set<uint32_t> seen;
+  for (uint32_t node = 0; node < program.nodes.size() && reasons.entries.size() < 100; ++node) {
+    const uint32_t step = program.nodes[node].step;
+    if (run->CountsOf(step).ready == 0 || !seen.insert(step).second) continue;
+    Reasons::Entry entry{.step = program.steps[step].name,
+                         .tasks = run->CountsOf(step).ready,
+                         .state = "ready",
+                         .reasons = of_run};
+    for (std::string& reason : ReasonsOfLine(run, node)) {
+      entry.reasons.push_back(std::move(reason));
+    }
+    reasons.entries.push_back(std::move(entry));
+  }
+  absl::btree_set<uint32_t> loops;
+  for (const auto& [id, instance] : run->instances()) {
+    if (instance->closed || !Run::HasMore(*instance) || reasons.entries.size() >= 100 ||
+        !loops.insert(instance->region).second) {
+      continue;
+    }
+    const Region& region = program.regions[instance->region];
+    reasons.entries.push_back(
+        {.step = absl::StrCat("for ", region.variable, ", line ", region.line),
+         .tasks = instance->available - instance->next,
+         .state = "not begun",
+         .reasons = ReasonsOfLoop(run, *instance, instance->next)});
+  }
+  return reasons;
+}
+
+}  // namespace bue::hub

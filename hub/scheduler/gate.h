@@ -1,0 +1,113 @@
+// Gate holds tasks back, as a limit in a script asks for: so many of a step run at once
+// (`!max_running`), wait in front of it (`!queue`), start in a time (`!rate`). A gate is of one
+// run, or shared by all runs that name its key.
+//
+// What a gate counts is derived from live leases and from states of tasks: nothing is counted
+// apart, so nothing can leak.
+//
+// Not thread-safe.
+#ifndef BUE_HUB_SCHEDULER_GATE_H_
+#define BUE_HUB_SCHEDULER_GATE_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/time/time.h"
+#include "hub/scheduler/run.h"
+
+namespace bue::hub {
+
+struct Line;
+
+// Starts spread evenly over a time: in no stretch of `per` are there more than `count`.
+//
+// What comes faster than a turn of the hub goes in bursts of 20 ms' worth; the pace between them is
+// that much lower.
+class Pace {
+ public:
+  // REQUIRES: count > 0, per > 0.
+  void Set(uint64_t count, absl::Duration per) {
+    const double a_second = static_cast<double>(count) / absl::ToDoubleSeconds(per);
+    burst_ = 1 + static_cast<int64_t>(std::min(a_second * kBurstSeconds, count * kBurstShare));
+    const double spread = static_cast<double>(count) + 1 - static_cast<double>(burst_);
+    spacing_ = std::max(absl::Nanoseconds(1), per / std::max(spread, 1.0));
+    // Never shorter than it has to be.
+    if (spacing_ * spread < per) spacing_ += absl::Nanoseconds(1);
+  }
+
+  // When the next one may start.
+  absl::Time next() const { return full_ - spacing_ * (burst_ - 1); }
+  void Start(absl::Time now) { full_ = std::max(full_, now) + spacing_; }
+  // Nobody knows what has started until now: as if all that may had.
+  void Forget(absl::Time now) { full_ = std::max(full_, now + spacing_ * burst_); }
+  // From then on it is as if nothing had ever started.
+  absl::Time rested() const { return full_; }
+
+ private:
+  static constexpr double kBurstSeconds = 0.02;
+  static constexpr double kBurstShare = 0.02;
+
+  int64_t burst_ = 1;
+  absl::Duration spacing_ = absl::ZeroDuration();
+  absl::Time full_ = absl::InfinitePast();
+};
+
+struct Gate {
+  enum class Kind : uint8_t { kRunning, kQueue, kRate };
+
+  // One step's wish. The least of all that name a key holds for all.
+  struct Wish {
+    uint64_t count = 0;
+    absl::Duration per;  // kRate only.
+
+    double rate() const { return static_cast<double>(count) / absl::ToDoubleSeconds(per); }
+    friend bool operator<(const Wish& a, const Wish& b) {
+      if (a.per == b.per) return a.count < b.count;
+      return a.rate() < b.rate();
+    }
+  };
+
+  // Which workers can take a line's tasks, and when: lines of one place stand in for each other.
+  using Place = std::tuple<Pool, uint32_t, int32_t>;  // Pool, scope, priority.
+  struct Loop {
+    uint64_t run = 0;
+    uint64_t instance = 0;
+  };
+
+  const uint64_t number;  // Gates are told apart, and put in order, by it.
+  const Kind kind;
+  const std::string key;           // Empty: of one run.
+  Run* const run;                  // Its run; null: shared.
+  const uint32_t step;             // kQueue: whose tasks wait.
+  const absl::Time unknown_until;  // What started before that is not known. kRate
+  absl::btree_multiset<Wish> wishes = {};
+  uint64_t users = 0;   // Steps of runs that have it, with or without a wish.
+  Pace pace = {};       // kRate
+  uint64_t held = 0;    // Leases that count here: running, or about to fill a queue's place.
+  bool is_new = true;   // It has had no wish yet.
+  bool opened = false;  // On the list of those to look at.
+  absl::Time timer = absl::InfiniteFuture();  // When it is looked at again. kRate
+  // Who waits here, in order.
+  absl::btree_map<Place, std::deque<Line*>> waiting = {};
+  std::vector<Loop> loops = {};  // kQueue: that could begin items.
+
+  // UINT64_MAX: none.
+  uint64_t limit() const { return wishes.empty() ? UINT64_MAX : wishes.begin()->count; }
+  uint64_t count() const {
+    return kind == Kind::kQueue ? held + run->CountsOf(step).queued() : held;
+  }
+  bool HasRoom(absl::Time now) const {
+    if (wishes.empty()) return true;
+    return kind == Kind::kRate ? pace.next() <= now : count() < limit();
+  }
+};
+
+}  // namespace bue::hub
+
+#endif  // BUE_HUB_SCHEDULER_GATE_H_

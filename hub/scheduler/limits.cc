@@ -1,0 +1,202 @@
+// Limits: which gates a task has to pass, and what people change about them.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "hub/scheduler/scheduler_impl.h"
+
+namespace bue::hub {
+namespace {
+
+Pool PoolOf(const Step& step) {
+  if (step.language != Language::kPython) return Pool::kSql;
+  switch (step.mode) {
+    case Mode::kAsync:
+      return Pool::kAsync;
+    case Mode::kProcess:
+      return Pool::kProcess;
+    case Mode::kAuto:
+    case Mode::kThread:
+      return Pool::kThread;
+  }
+  return Pool::kThread;
+}
+
+Run::LimitKind LimitOf(Gate::Kind kind) {
+  switch (kind) {
+    case Gate::Kind::kRunning:
+      return Run::LimitKind::kMaxRunning;
+    case Gate::Kind::kQueue:
+      return Run::LimitKind::kQueue;
+    case Gate::Kind::kRate:
+      return Run::LimitKind::kRate;
+  }
+  return Run::LimitKind::kMaxRunning;
+}
+
+}  // namespace
+
+// Null: the step has no such limit, and never had.
+Gate* Scheduler::Impl::GateOf(Run* run, Gate::Kind kind, uint32_t step) {
+  const Limit limit = run->LimitOf(step, LimitOf(kind));
+  Gate* gate = ready_.FindGate(run, kind, step, limit.key);
+  if (gate != nullptr || limit.count == 0) return gate;
+  gate = ready_.GateFor(run, kind, step, limit.key);
+  ready_.SetWish(gate, run, step, {.count = limit.count, .per = absl::Seconds(limit.per_seconds)});
+  return gate;
+}
+
+// What a task has to pass: its step's own limits, and the queues in front of what comes after it.
+std::vector<Gate*> Scheduler::Impl::GatesOf(Run* run, uint32_t node) {
+  const RunGraph& graph = run->graph();
+  const std::vector<Node>& nodes = graph.program().nodes;
+  std::vector<Gate*> gates;
+  const auto add = [&](Gate* gate) {
+    if (gate != nullptr && std::find(gates.begin(), gates.end(), gate) == gates.end()) {
+      gates.push_back(gate);
+    }
+  };
+  add(GateOf(run, Gate::Kind::kRunning, nodes[node].step));
+  add(GateOf(run, Gate::Kind::kRate, nodes[node].step));
+  if (!run->LimitsQueues()) return gates;
+  const uint32_t region = nodes[node].region;
+  for (const uint32_t d : graph.dependents(region, graph.vertex_of_node(node))) {
+    const RunGraph::Vertex& after = graph.vertex(region, d);
+    if (!after.is_loop) add(GateOf(run, Gate::Kind::kQueue, nodes[after.index].step));
+  }
+  return gates;
+}
+
+Line* Scheduler::Impl::LineOf(Run* run, uint32_t node) {
+  const Program& program = run->graph().program();
+  const uint32_t step = program.nodes[node].step;
+  const bool by_node = run->LimitsQueues();
+  if (run->lines.empty()) run->lines.resize(by_node ? program.nodes.size() : program.steps.size());
+  Line*& line = run->lines[by_node ? node : step];
+  if (line == nullptr) {
+    const Step& info = program.steps[step];
+    const Pool pool = run->async_steps.contains(step) ? Pool::kAsync : PoolOf(info);
+    line = ready_.LineFor(run, pool, info.scope, info.priority, GatesOf(run, node));
+  }
+  return line;
+}
+
+// Where tasks stand has changed: what stands somewhere finds its place anew.
+void Scheduler::Impl::Rearrange(Run* run) {
+  ReadyQueue::Standing standing = ready_.TakeAll(run);
+  run->lines.clear();
+  while (!standing.tasks.empty()) {
+    const TaskRef task = standing.tasks.PopFront();
+    if (IsReady(task)) {
+      ready_.Push(LineOf(run, run->NodeOf(*task.item, task.vertex)), task, /*front=*/false);
+    }
+  }
+  while (!standing.held.empty()) {
+    const TaskRef task = standing.held.PopFront();
+    if (IsReady(task)) ready_.Hold(LineOf(run, run->NodeOf(*task.item, task.vertex)), task);
+  }
+  for (const uint64_t cursor : standing.cursors) {
+    if (Instance* instance = run->FindInstance(cursor)) instance->queued = 0;
+  }
+  for (const uint64_t cursor : standing.cursors) {
+    if (Instance* instance = run->FindInstance(cursor)) OnCursor(run, instance);
+  }
+}
+
+// Whether an item that begins now would wait in a full queue. It waits for room there.
+bool Scheduler::Impl::IsHeldByQueue(Run* run, const Instance* instance) {
+  if (!run->LimitsQueues()) return false;
+  const RunGraph& graph = run->graph();
+  for (const uint32_t root : graph.region(instance->region).roots) {
+    const RunGraph::Vertex& vertex = graph.vertex(instance->region, root);
+    if (vertex.is_loop) continue;
+    Gate* gate = GateOf(run, Gate::Kind::kQueue, graph.program().nodes[vertex.index].step);
+    if (gate == nullptr || ready_.HasRoom(*gate)) continue;
+    ready_.WaitForRoom(gate, {.run = run->number(), .instance = instance->id});
+    return true;
+  }
+  return false;
+}
+
+bool Scheduler::Impl::OpenGates() {
+  return ready_.OpenGates([this](const Gate::Loop& loop) {
+    Run* run = FindRun(loop.run);
+    Instance* instance =
+        run == nullptr || !run->active() ? nullptr : run->FindInstance(loop.instance);
+    if (instance != nullptr) OnCursor(run, instance);
+  });
+}
+
+void Scheduler::Impl::OnQueueShorter(Run* run, uint32_t step) {
+  if (Gate* gate = ready_.FindGate(run, Gate::Kind::kQueue, step, /*key=*/"")) {
+    ready_.MayHaveRoom(gate);
+  }
+}
+
+// A change of a number is felt at its gate. A limit where there was none makes a gate, which counts
+// what runs already; where tasks stand may be another place then.
+void Scheduler::Impl::Handle(SetLimits& command) {
+  Run* run = FindRun(command.run);
+  const auto refuse = [&](absl::Status status) {
+    Promise(command.request, std::move(status), Done{});
+  };
+  if (run == nullptr) return refuse(absl::NotFoundError(absl::StrCat("no run r", command.run)));
+  if (!run->active()) {
+    return refuse(absl::FailedPreconditionError(
+        absl::StrCat("run r", command.run, " has ended; its limits hold nothing any more")));
+  }
+  const std::vector<Step>& steps = run->graph().program().steps;
+  std::vector<uint32_t> changed;
+  for (uint32_t step = 0; step < steps.size(); ++step) {
+    if (steps[step].name == command.step) changed.push_back(step);
+  }
+  if (changed.empty()) {
+    return refuse(absl::NotFoundError(
+        absl::StrCat("run r", command.run, " has no step '", command.step, "'")));
+  }
+  std::vector<struct Lease*> leases;
+  for (const auto& [id, worker] : workers_.all()) {
+    for (struct Lease* lease = worker->first_lease; lease != nullptr; lease = lease->next) {
+      if (lease->run == run) leases.push_back(lease);
+    }
+  }
+  const auto line_of = [&](const struct Lease* lease) {
+    return LineOf(run, run->NodeOf(*lease->item, lease->vertex));
+  };
+  for (const struct Lease* lease : leases) ready_.Return(*line_of(lease));
+  for (const uint32_t step : changed) {
+    const auto change = [&](Gate::Kind kind, uint64_t count, absl::Duration per) {
+      Do(run, Change{.kind = Change::Kind::kLimit,
+                     .node = step,
+                     .a = static_cast<uint64_t>(LimitOf(kind)),
+                     .b = count,
+                     .c = count == 0 ? 0 : absl::ToInt64Microseconds(per)});
+      if (Gate* gate = GateOf(run, kind, step)) {
+        ready_.SetWish(gate, run, step, {.count = count, .per = per});
+      }
+    };
+    if (command.max_running) change(Gate::Kind::kRunning, *command.max_running, {});
+    if (command.queue) change(Gate::Kind::kQueue, *command.queue, {});
+    if (command.rate) change(Gate::Kind::kRate, command.rate->count, command.rate->per);
+  }
+  Rearrange(run);
+  for (const struct Lease* lease : leases) ready_.Pass(line_of(lease), /*starts=*/false);
+  Promise(command.request, absl::OkStatus(), Done{});
+}
+
+// Every gate counts the leases that have to pass it, neither more nor fewer.
+void Scheduler::Impl::CheckGates() {
+  absl::btree_map<const Gate*, uint64_t> held;
+  for (const auto& [id, worker] : workers_.all()) {
+    for (const struct Lease* lease = worker->first_lease; lease != nullptr; lease = lease->next) {
+      const Line* line = LineOf(lease->run, lease->run->NodeOf(*lease->item, lease->vertex));
+      for (const Gate* gate : line->gates) ++held[gate];
+    }
+  }
+  ready_.VisitGates([&](const Gate& gate) {
+    CHECK(gate.held == (gate.kind == Gate::Kind::kRate ? 0 : held[&gate]));
+  });
+}
+
+}  // namespace bue::hub

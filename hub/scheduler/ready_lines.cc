@@ -1,0 +1,285 @@
+// ReadyQueue's lines and gates: who waits where, and who goes on when there is room.
+//
+// At an open gate of whose line somebody waits, one line of that place is in its queue's lists, so
+// that a worker that can take any of them finds one. Whenever it leaves, the next is let go on.
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+#include "hub/scheduler/ready_queue.h"
+
+namespace bue::hub {
+
+// ---------------------------------------------------------------------------------------- lines
+
+bool ReadyQueue::List(Line* line) {
+  const Line::Rank rank = line->rank();
+  if (line->waits_at != nullptr || rank == Line::kNothing ||
+      line->queue->run->state() != RunState::kRunning) {
+    return false;
+  }
+  Gate* shut = line->listed() ? nullptr : Shut(*line);
+  if (shut != nullptr) {
+    Wait(line, shut);
+    return false;
+  }
+  if (!line->in_list[rank]) {
+    line->in_list[rank] = true;
+    line->queue->lists[rank].push_back(line);
+  }
+  Enter(line->queue);
+  return true;
+}
+
+void ReadyQueue::Unlist(Line* line) {
+  if (!line->listed()) return;
+  for (int rank = 0; rank < Line::kNothing; ++rank) {
+    if (!std::exchange(line->in_list[rank], false)) continue;
+    std::deque<Line*>& list = line->queue->lists[rank];
+    list.erase(std::find(list.begin(), list.end(), line));
+  }
+  LeaveGates(*line);
+}
+
+void ReadyQueue::LeaveGates(const Line& line) {
+  for (Gate* gate : line.gates) MayHaveRoom(gate);
+}
+
+// Who was let go on and found the gate shut before he had his turn keeps his place.
+void ReadyQueue::Wait(Line* line, Gate* gate) {
+  Unlist(line);
+  line->waits_at = gate;
+  std::deque<Line*>& waiting = gate->waiting[line->queue->place()];
+  if (std::exchange(line->called_by, nullptr) == gate) {
+    waiting.push_front(line);
+  } else {
+    waiting.push_back(line);
+  }
+  if (gate->kind == Gate::Kind::kRate) SetTimer(gate, gate->pace.next());
+}
+
+void ReadyQueue::StopWaiting(Line* line) {
+  Gate* gate = std::exchange(line->waits_at, nullptr);
+  if (gate == nullptr) return;
+  const auto waiting = gate->waiting.find(line->queue->place());
+  std::deque<Line*>& lines = waiting->second;
+  lines.erase(std::find(lines.begin(), lines.end(), line));
+  if (lines.empty()) gate->waiting.erase(waiting);
+}
+
+Gate* ReadyQueue::Shut(const Line& line) const {
+  for (Gate* gate : line.gates) {
+    if (!HasRoom(*gate)) return gate;
+  }
+  return nullptr;
+}
+
+// Lines of the run take turns, and so do those of all runs that wait at the same gate.
+void ReadyQueue::EndTurn(RunQueue* queue) {
+  for (std::deque<Line*>& list : queue->lists) {
+    if (list.size() < 2) continue;
+    list.push_back(list.front());
+    list.pop_front();
+  }
+  Line* line = std::exchange(queue->next, nullptr);
+  if (line == nullptr || !line->listed()) return;
+  for (Gate* gate : line->gates) {
+    if (!gate->waiting.contains(queue->place())) continue;
+    Wait(line, gate);
+    MayHaveRoom(gate);
+    return;
+  }
+}
+
+// ---------------------------------------------------------------------------------------- gates
+
+Gate* ReadyQueue::FindGate(Run* run, Gate::Kind kind, uint32_t step, const std::string& key) {
+  RunQueues& queues = queues_[run->number()];
+  if (key.empty()) {
+    const auto found = queues.gates.find({kind, step});
+    return found == queues.gates.end() ? nullptr : found->second.get();
+  }
+  const auto found = shared_.find({kind, key});
+  if (found == shared_.end() || !queues.wishes.contains({found->second.get(), step}))
+    return nullptr;
+  return found->second.get();
+}
+
+Gate* ReadyQueue::GateFor(Run* run, Gate::Kind kind, uint32_t step, const std::string& key) {
+  std::unique_ptr<Gate>& gate =
+      key.empty() ? queues_[run->number()].gates[{kind, step}] : shared_[{kind, key}];
+  if (gate == nullptr) {
+    gate.reset(new Gate{.number = next_gate_++,
+                        .kind = kind,
+                        .key = key,
+                        .run = key.empty() ? run : nullptr,
+                        .step = step,
+                        .unknown_until = std::max(known_since_, run->starts_unknown_until)});
+  }
+  return gate.get();
+}
+
+void ReadyQueue::SetWish(Gate* gate, Run* run, uint32_t step, Gate::Wish wish) {
+  const auto [known, added] = queues_[run->number()].wishes.try_emplace({gate, step}, Gate::Wish());
+  if (added) ++gate->users;
+  if (known->second.count > 0) gate->wishes.erase(gate->wishes.find(known->second));
+  known->second = wish;
+  if (wish.count > 0) gate->wishes.insert(wish);
+  WishesChanged(gate);
+}
+
+void ReadyQueue::WishesChanged(Gate* gate) {
+  if (gate->kind == Gate::Kind::kRate && !gate->wishes.empty()) {
+    gate->pace.Set(gate->wishes.begin()->count, gate->wishes.begin()->per);
+    if (std::exchange(gate->is_new, false) && gate->unknown_until != absl::InfinitePast()) {
+      gate->pace.Forget(gate->unknown_until);
+    }
+  }
+  MayHaveRoom(gate);
+}
+
+void ReadyQueue::Pass(Line* line, bool starts) {
+  line->called_by = nullptr;
+  for (Gate* gate : line->gates) {
+    if (gate->kind != Gate::Kind::kRate) {
+      ++gate->held;
+    } else if (starts) {
+      gate->pace.Start(now_);
+    }
+  }
+}
+
+void ReadyQueue::Return(const Line& line) {
+  for (Gate* gate : line.gates) {
+    if (gate->kind == Gate::Kind::kRate) continue;
+    CHECK(gate->held > 0);
+    --gate->held;
+    MayHaveRoom(gate);
+  }
+}
+
+void ReadyQueue::MayHaveRoom(Gate* gate) {
+  if (gate->opened || (gate->waiting.empty() && gate->loops.empty())) return;
+  gate->opened = true;
+  opened_.push_back(gate);
+}
+
+bool ReadyQueue::OpenGates(const std::function<void(const Gate::Loop&)>& resume) {
+  while (!timers_.empty() && timers_.begin()->first.first <= now_) {
+    Gate* gate = timers_.begin()->second;
+    timers_.erase(timers_.begin());
+    gate->timer = absl::InfiniteFuture();
+    MayHaveRoom(gate);
+    DropIfUnused(gate);
+  }
+  bool changed = false;
+  // Lines that go on may be found to wait elsewhere, which opens a gate for others.
+  for (size_t i = 0; i < opened_.size(); ++i) {
+    Gate* gate = opened_[i];
+    gate->opened = false;
+    changed = LetGoOn(gate, resume) || changed;
+  }
+  opened_.clear();
+  return changed;
+}
+
+bool ReadyQueue::LetGoOn(Gate* gate, const std::function<void(const Gate::Loop&)>& resume) {
+  bool changed = false;
+  for (auto place = gate->waiting.begin(); place != gate->waiting.end();) {
+    std::deque<Line*>& lines = place->second;
+    while (!lines.empty() && HasRoom(*gate)) {
+      Line* line = lines.front();
+      lines.pop_front();
+      line->waits_at = nullptr;
+      line->called_by = gate;
+      if (!List(line)) continue;  // It waits elsewhere.
+      changed = true;
+      break;
+    }
+    place = lines.empty() ? gate->waiting.erase(place) : std::next(place);
+  }
+  if (gate->kind == Gate::Kind::kRate && !gate->waiting.empty() && !HasRoom(*gate)) {
+    SetTimer(gate, gate->pace.next());
+  }
+  if (gate->loops.empty() || !HasRoom(*gate)) return changed;
+  for (const Gate::Loop& loop : std::exchange(gate->loops, {})) resume(loop);
+  return true;
+}
+
+void ReadyQueue::SetTimer(Gate* gate, absl::Time at) {
+  if (gate->timer == at) return;
+  if (gate->timer != absl::InfiniteFuture()) timers_.erase({gate->timer, gate->number});
+  gate->timer = at;
+  timers_.emplace(std::pair(at, gate->number), gate);
+}
+
+void ReadyQueue::SetBlind(bool blind) {
+  if (std::exchange(blind_, blind) == blind || blind) return;
+  for (const auto& [run, queues] : queues_) {
+    for (const auto& [place, gate] : queues.gates) MayHaveRoom(gate.get());
+  }
+  for (const auto& [key, gate] : shared_) MayHaveRoom(gate.get());
+}
+
+void ReadyQueue::DropGates(Run* run) {
+  RunQueues& queues = queues_[run->number()];
+  for (const auto& [place, wish] : queues.wishes) {
+    Gate* gate = place.first;
+    --gate->users;
+    if (gate->run != nullptr) continue;
+    if (wish.count > 0) gate->wishes.erase(gate->wishes.find(wish));
+    WishesChanged(gate);
+    DropIfUnused(gate);
+  }
+  for (const auto& [place, gate] : queues.gates) Forget(gate.get());
+}
+
+// A pace outlives its runs: who uploads the script again starts no faster.
+void ReadyQueue::DropIfUnused(Gate* gate) {
+  if (gate->run != nullptr || gate->users > 0) return;
+  CHECK(gate->waiting.empty() && gate->held == 0);
+  if (gate->kind == Gate::Kind::kRate && gate->pace.rested() > now_) {
+    SetTimer(gate, gate->pace.rested());
+    return;
+  }
+  Forget(gate);
+  shared_.erase({gate->kind, std::string(gate->key)});
+}
+
+void ReadyQueue::Forget(Gate* gate) {
+  if (gate->opened) opened_.erase(std::find(opened_.begin(), opened_.end(), gate));
+  if (gate->timer != absl::InfiniteFuture()) timers_.erase({gate->timer, gate->number});
+}
+
+void ReadyQueue::VisitGates(const std::function<void(const Gate&)>& visit) const {
+  for (const auto& [run, queues] : queues_) {
+    for (const auto& [place, gate] : queues.gates) visit(*gate);
+  }
+  for (const auto& [key, gate] : shared_) visit(*gate);
+}
+
+void ReadyQueue::CheckLines() const {
+  absl::btree_set<std::pair<uint64_t, Gate::Place>> on_the_way;  // Gates' numbers, and places.
+  for (const auto& [run, queues] : queues_) {
+    for (const auto& queue : queues.all) {
+      for (const auto& line : queue->lines) {
+        if (line->listed()) {
+          CHECK(line->waits_at == nullptr && queue->in_ring);
+          for (const Gate* gate : line->gates) on_the_way.emplace(gate->number, queue->place());
+        } else if (line->waits_at == nullptr && queue->run->state() == RunState::kRunning) {
+          CHECK(line->rank() == Line::kNothing);
+        }
+      }
+    }
+  }
+  VisitGates([&](const Gate& gate) {
+    for (const auto& [place, lines] : gate.waiting) {
+      CHECK(!lines.empty());
+      for (const Line* line : lines) CHECK(line->waits_at == &gate);
+      CHECK(gate.opened || !HasRoom(gate) || on_the_way.contains({gate.number, place}) ||
+            (gate.kind == Gate::Kind::kRate && gate.timer <= now_));
+    }
+  });
+}
+
+}  // namespace bue::hub
