@@ -15,6 +15,12 @@
 #include "common/rpc.h"
 
 namespace bue::worker {
+namespace {
+
+// A message of up to this is worked off by the thread that brings it, if the loop rests.
+constexpr size_t kSmallMessageBytes = 2 << 10;
+
+}  // namespace
 
 // One call. The loop thread holds it open (AddHold) until it learns that reads have ended, so that
 // it may start reads and writes without asking whether the call is still there.
@@ -85,9 +91,11 @@ class HubStream::Connection final : public grpc::ClientBidiReactor<v1::FromWorke
       next = reading_;
       // Before the lock goes: with it Recycle may start a read, which another thread may finish and
       // post before this one.
-      inbox_->Post([this, keep = self_, arrived] { owner_->OnRead(this, arrived); });
+      inbox_->Leave([this, keep = self_, arrived] { owner_->OnRead(this, arrived); },
+                    arrived->ByteSizeLong() <= kSmallMessageBytes);
     }
     if (next != nullptr) StartRead(next);
+    inbox_->Serve();
   }
   void OnWriteDone(bool ok) override {
     if (!ok) return;

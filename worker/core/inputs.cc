@@ -10,6 +10,9 @@
 namespace bue::worker {
 namespace {
 
+// Values that the thread which brings them hands on, if the loop rests.
+constexpr size_t kSmallGets = 16;
+
 CallInput InMemory(ObjectKind kind, std::string data, uint64_t elements) {
   CallInput input{.kind = kind, .elements = elements, .total_bytes = data.size()};
   input.data = std::make_shared<const std::string>(std::move(data));
@@ -160,9 +163,12 @@ void Inputs::GetValues(std::vector<uint64_t> addresses) {
   bucket_->Get(std::move(items), kSmallValueBytes,
                [this, inbox = inbox_,
                 addresses = std::move(addresses)](std::vector<absl::StatusOr<Fetched>> got) {
-                 inbox->Post([this, addresses, got = std::move(got)]() mutable {
-                   OnValues(addresses, std::move(got));
-                 });
+                 const bool small = got.size() <= kSmallGets;
+                 inbox->Post(
+                     [this, addresses, got = std::move(got)]() mutable {
+                       OnValues(addresses, std::move(got));
+                     },
+                     small);
                });
 }
 

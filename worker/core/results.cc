@@ -13,6 +13,8 @@ namespace {
 // One put carries at most this; a value alone is smaller.
 constexpr size_t kPutItems = 4096;
 constexpr size_t kPutBytes = 4 << 20;
+// What the bucket's answer to is worked off by the thread that brings it, if the loop rests.
+constexpr size_t kSmallPuts = 16;
 // Texts of errors beyond this lose their middle.
 constexpr size_t kMessageBytes = 16 << 10;
 constexpr size_t kTracebackBytes = 64 << 10;
@@ -119,9 +121,12 @@ void Results::Flush() {
   auto jobs = std::make_shared<std::vector<Job>>(std::move(batch.jobs));
   bucket_->Put(std::move(batch.puts), [this, inbox = inbox_, jobs, bytes = batch.bytes](
                                           std::vector<absl::StatusOr<uint64_t>> stored) {
-    inbox->Post([this, jobs, bytes, stored = std::move(stored)]() mutable {
-      OnStored(std::move(*jobs), bytes, std::move(stored));
-    });
+    const bool small = stored.size() <= kSmallPuts;
+    inbox->Post(
+        [this, jobs, bytes, stored = std::move(stored)]() mutable {
+          OnStored(std::move(*jobs), bytes, std::move(stored));
+        },
+        small);
   });
 }
 

@@ -26,6 +26,20 @@ constexpr absl::Duration kLookEvery = absl::Seconds(1);
 constexpr size_t kLogsBytesMax = 4 << 20;  // What steps printed so far, in one message.
 constexpr size_t kFailedHooksMax = 100;    // Waiting to be said.
 
+// What an executor's thread may do at once itself. Output may be for a terminal that stands still.
+constexpr size_t kSmallResults = 8;
+constexpr size_t kSmallResultBytes = 256 << 10;
+
+bool IsSmall(const std::vector<CallResult>& results) {
+  if (results.size() > kSmallResults) return false;
+  size_t bytes = 0;
+  for (const CallResult& result : results) {
+    if (!result.output.empty()) return false;
+    bytes += result.data.size();
+  }
+  return bytes <= kSmallResultBytes;
+}
+
 void WriteToStandardError(absl::string_view text) {
   while (!text.empty()) {
     const ssize_t wrote = write(STDERR_FILENO, text.data(), text.size());
@@ -44,9 +58,12 @@ void Echo(const std::string& output) {
 }  // namespace
 
 void ExecutorPost::OnDone(std::vector<CallResult> results) {
-  inbox_->Post([receiver = receiver_, results = std::move(results)]() mutable {
-    receiver->OnResults(std::move(results));
-  });
+  const bool small = IsSmall(results);
+  inbox_->Post(
+      [receiver = receiver_, results = std::move(results)]() mutable {
+        receiver->OnResults(std::move(results));
+      },
+      small);
 }
 
 void ExecutorPost::OnProgress(uint64_t lease, uint64_t address, const Yielded& yielded) {
@@ -125,13 +142,18 @@ void Role::Stop() {
 // ------------------------------------------------------------------------------------- the loop
 
 void Role::Loop() {
-  std::vector<Inbox::Task> tasks;
+  inbox_->SetTurn([this](std::vector<Inbox::Task> tasks) { return TakeTurn(std::move(tasks)); });
   while (phase_ != Phase::kDone) {
-    inbox_->Take(NextWait(Clock::Real()->Now()), &tasks);
-    for (Inbox::Task& task : tasks) task();
-    tasks.clear();
-    Advance(Clock::Real()->Now());
+    TakeTurn(inbox_->Take(NextWait(Clock::Real()->Now())));
   }
+}
+
+absl::Time Role::TakeTurn(std::vector<Inbox::Task> tasks) {
+  for (Inbox::Task& task : tasks) task();
+  tasks.clear();
+  const absl::Time now = Clock::Real()->Now();
+  Advance(now);
+  return phase_ == Phase::kDone ? now : now + NextWait(now);
 }
 
 absl::Duration Role::NextWait(absl::Time now) const {

@@ -1,11 +1,11 @@
-// Role is the worker at work: one loop thread that owns the session and everything around it. What
-// happens elsewhere (messages from the hub, results of executors, answers of the bucket) is posted
-// to its inbox; after each batch of that it does what follows: starts calls, stores results, sends
-// one message.
+// Role is the worker at work: one loop that owns the session and everything around it. What happens
+// elsewhere (messages from the hub, results of executors, answers of the bucket) is posted to its
+// inbox; after each batch of that it does what follows: starts calls, stores results, sends one
+// message. Turns of the loop are taken by its own thread or by a poster's, one at a time: inbox.h.
 //
 //   hub stream -> Session -> Runs (step, files) -> Inputs -> Executor -> Results -> Session -> hub
 //
-// Threading: the public methods are for the owner's thread; everything private runs on the loop.
+// Threading: the public methods are for the owner's thread; everything private runs in turns.
 #ifndef BUE_WORKER_CORE_ROLE_H_
 #define BUE_WORKER_CORE_ROLE_H_
 
@@ -105,7 +105,9 @@ class Role final : public HubStreamListener,
   // kStopping: what runs may end. kLeaving: the hub shall acknowledge. kEnding: the stream ends.
   enum class Phase : uint8_t { kRunning, kStopping, kLeaving, kEnding, kDone };
 
-  void Loop();
+  void Loop();  // The loop's own thread.
+  // Does the tasks and what follows from them; when to do so again at the latest.
+  absl::Time TakeTurn(std::vector<Inbox::Task> tasks);
   absl::Duration NextWait(absl::Time now) const;
   void Advance(absl::Time now);
   void SendNews(absl::Time now);
@@ -149,7 +151,7 @@ class Role final : public HubStreamListener,
   HubCalls hub_calls_;  // Thread-safe.
   ExecutorPost events_;
 
-  // Used by the loop thread only.
+  // Used in turns only.
   Session session_;
   StepFiles files_;
   Runs runs_;

@@ -43,10 +43,8 @@ class HubStreamTest : public testing::Test, public HubStreamListener {
     const absl::Time deadline = absl::Now() + FakeHub::kPatience;
     while (!done()) {
       if (absl::Now() > deadline) return false;
-      std::vector<Inbox::Task> tasks;
       const absl::Duration wait = stream_->NextDeadline() - absl::Now();
-      inbox_->Take(std::min(wait, absl::Milliseconds(20)), &tasks);
-      for (Inbox::Task& task : tasks) task();
+      for (Inbox::Task& task : inbox_->Take(std::min(wait, absl::Milliseconds(20)))) task();
       stream_->Tick(absl::Now());
     }
     return true;

@@ -77,9 +77,7 @@ class InputsTest : public testing::Test, public InputsListener {
     inputs_.Resolve(batch, step_);
     const absl::Time deadline = absl::Now() + Patience(absl::Seconds(60));
     while (ready_.size() + gone_.size() + failed_.size() < tasks && absl::Now() < deadline) {
-      std::vector<Inbox::Task> work;
-      inbox_->Take(absl::Milliseconds(100), &work);
-      for (Inbox::Task& one : work) one();
+      for (Inbox::Task& one : inbox_->Take(absl::Milliseconds(100))) one();
     }
     ASSERT_EQ(ready_.size() + gone_.size() + failed_.size(), tasks);
   }
@@ -234,9 +232,7 @@ TEST_F(InputsTest, TasksThatComeWhileTheirChunkIsReadDoNotReadItAgain) {
   EXPECT_EQ(bucket_.gets(), 1);
   const absl::Time deadline = absl::Now() + Patience(absl::Seconds(60));
   while (ready_.size() < 5 && absl::Now() < deadline) {
-    std::vector<Inbox::Task> work;
-    inbox_->Take(absl::Milliseconds(100), &work);
-    for (Inbox::Task& one : work) one();
+    for (Inbox::Task& one : inbox_->Take(absl::Milliseconds(100))) one();
   }
   ASSERT_EQ(ready_.size(), 5u);
   for (const Call& call : ready_) EXPECT_EQ(*call.inputs[0].data, std::string(1, call.lease));
