@@ -382,14 +382,16 @@ uint32_t Session::Ahead(int pool) const {
   return std::max<uint32_t>(1, static_cast<uint32_t>(std::min(in_time, cap)));
 }
 
-// Room alone is worth a message when the pool is about to run dry; else it travels with the next
-// outcomes. Less room is told at once: it keeps grants away.
+// Room alone is worth a message when the pool is about to run dry, with what waits and what the hub
+// may still grant; else it travels with the next outcomes. Less room is told at once: it keeps
+// grants away.
 bool Session::RoomIsUrgent(int pool) const {
   const PoolState& state = pools_[pool];
   if (!state.room_sent) return true;
   const uint32_t wanted = WantedRoom(static_cast<Pool>(pool)).leases;
   if (wanted == 0) return state.sent.leases != 0;
-  return wanted > state.sent.leases && state.waiting <= Ahead(pool) / 2;
+  const uint32_t busy = state.running + state.held_beside;
+  return wanted > state.sent.leases && state.sent.leases <= busy + Ahead(pool) / 2;
 }
 
 bool Session::GoodbyeIsDue() const {

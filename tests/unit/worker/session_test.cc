@@ -99,6 +99,24 @@ TEST_F(SessionTest, StoringATaskTakesNoSlot) {
   EXPECT_TRUE(session_.Holds(1));
 }
 
+TEST_F(SessionTest, RoomAloneIsWorthNoMessageWhileTheHubMayGrantMore) {
+  session_.OnGrant(Group({1, 2}));
+  Starts();
+  Succeed(1);
+  session_.TakeMessage();  // 2 + 20 ahead.
+  ASSERT_TRUE(session_.OnExecuted(2, absl::Milliseconds(1)).has_value());
+  EXPECT_FALSE(session_.HasNews());
+  // Not half of what it asks ahead can still come.
+  session_.OnGrant(Group({3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}));
+  Starts();
+  for (uint64_t lease = 3; lease < 12; ++lease) {
+    EXPECT_FALSE(session_.HasNews());
+    ASSERT_TRUE(session_.OnExecuted(lease, absl::Milliseconds(1)).has_value());
+    Starts();
+  }
+  EXPECT_TRUE(session_.HasNews());
+}
+
 TEST_F(SessionTest, FirstMessageStatesAllRoom) {
   ASSERT_TRUE(session_.HasNews());
   const Session::Message message = session_.TakeMessage();
