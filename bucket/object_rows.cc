@@ -27,9 +27,11 @@ constexpr size_t kChunkTrailerBytes = 2 * 8 + 1;
 
 template <typename Number>
 void AppendBigEndian(Number number, std::string* out) {
-  for (int shift = 8 * (sizeof(Number) - 1); shift >= 0; shift -= 8) {
-    out->push_back(static_cast<char>(number >> shift));
+  char bytes[sizeof(Number)];
+  for (size_t i = 0; i < sizeof(Number); ++i) {
+    bytes[i] = static_cast<char>(number >> (8 * (sizeof(Number) - 1 - i)));
   }
+  out->append(bytes, sizeof(Number));
 }
 
 template <typename Number>
@@ -43,9 +45,11 @@ Number ReadBigEndian(const char* bytes) {
 
 template <typename Number>
 void AppendLittleEndian(Number number, std::string* out) {
+  char bytes[sizeof(Number)];
   for (size_t i = 0; i < sizeof(Number); ++i) {
-    out->push_back(static_cast<char>(static_cast<uint64_t>(number) >> (8 * i)));
+    bytes[i] = static_cast<char>(static_cast<uint64_t>(number) >> (8 * i));
   }
+  out->append(bytes, sizeof(Number));
 }
 
 // Reads fixed fields one after the other. The caller has checked the length.
@@ -66,9 +70,10 @@ class FieldReader {
   const char* next_;
 };
 
+// Short enough for a string without memory of its own, unless more is appended than a chunk's
+// number.
 std::string KeyOf(uint64_t sequence, char row) {
   std::string key;
-  key.reserve(kPageKeyBytes);
   AppendBigEndian(sequence, &key);
   key.push_back(row);
   return key;

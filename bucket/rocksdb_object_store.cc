@@ -36,11 +36,15 @@ class Store final : public ObjectStore {
   }
 
   absl::StatusOr<std::vector<uint64_t>> Put(absl::Span<const NewObject> objects) override {
-    for (const NewObject& object : objects) RETURN_IF_ERROR(CheckChunkSize(object.data.size()));
+    size_t bytes = 0;
+    for (const NewObject& object : objects) {
+      RETURN_IF_ERROR(CheckChunkSize(object.data.size()));
+      bytes += object.data.size() + kRowsBytes;
+    }
     ASSIGN_OR_RETURN(const uint64_t counter, engine_.TakeCounters(objects.size()));
     std::vector<uint64_t> addresses;
     addresses.reserve(objects.size());
-    rocksdb::WriteBatch batch;
+    rocksdb::WriteBatch batch(bytes);
     for (const NewObject& object : objects) {
       const bool chunked = object.data.size() > kInlineBytesMax;
       const uint64_t sequence = MakeSequence(counter + addresses.size(), chunked);

@@ -38,11 +38,13 @@ class ChunkWriter final : public ObjectWriter {
   }
 
   absl::Status Append(absl::Span<const NewChunk> chunks) override {
+    size_t bytes = kRowsBytes;
     for (const NewChunk& chunk : chunks) {
       RETURN_IF_ERROR(CheckChunkSize(chunk.data.size()));
       RETURN_IF_ERROR(CheckContinued(chunk.continued, chunk.elements));
+      bytes += chunk.data.size() + kRowsBytes;
     }
-    rocksdb::WriteBatch batch;
+    rocksdb::WriteBatch batch(bytes);
     // With the first chunks goes the marker, so that whatever happens a sweep finds them.
     if (!marked_) batch.Put(MarkerKey(sequence_), EncodeHeadTrailer(written_));
     for (const NewChunk& chunk : chunks) AddChunk(chunk, &batch);

@@ -15,6 +15,9 @@ namespace bue::bucket {
 // InvalidArgument if a chunk, or an object put whole, is larger than allowed.
 absl::Status CheckChunkSize(size_t bytes);
 
+// What an object put whole takes up in a batch beside its data, at most.
+inline constexpr size_t kRowsBytes = 320;
+
 // Adds all rows of `object` to `batch`. `sequence` says whether it is a small one.
 void AddWhole(RocksDbEngine* engine, uint64_t sequence, const NewObject& object,
               rocksdb::WriteBatch* batch);
