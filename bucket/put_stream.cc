@@ -14,6 +14,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "bue/v1/bucket.pb.h"
 #include "common/bucket_client/object_wire.h"
 #include "common/status_macros.h"
@@ -27,6 +29,9 @@ constexpr uint64_t kInboxBytesMax = 8 << 20;
 constexpr size_t kWritersMax = 16384;
 // And while less than this many puts wait for the client to take their reply.
 constexpr int kRepliesMax = 1 << 17;
+// A message that was awaited for longer than this came alone: the next one is read once its reply
+// is on its way, so that what gRPC has to say about it goes with the reply.
+constexpr absl::Duration kAlone = absl::Microseconds(100);
 
 v1::PutReply::Done FailedPut(uint64_t tag, const absl::Status& status) {
   v1::PutReply::Done done;
@@ -216,6 +221,7 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
       if (ok) {
         const uint64_t bytes = incoming_->ByteSizeLong();
         context_.put_budget->Take(bytes);
+        replies_first_ = !working_ && syncs_ == 0 && absl::Now() - read_began_ > kAlone;
         inbox_bytes_ += bytes;
         inbox_.push_back(std::move(incoming_));
         StartJob();
@@ -273,7 +279,9 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
         replies_.done_size() >= kRepliesMax) {
       return false;
     }
+    if (replies_first_ && (working_ || syncs_ > 0)) return false;
     reading_ = true;
+    read_began_ = absl::Now();
     return true;
   }
 
@@ -390,10 +398,15 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
       if (!status.ok()) {
         for (v1::PutReply::Done& done : dones) done = FailedPut(done.tag(), status);
       }
-      absl::MutexLock lock(&stream->mutex_);
-      --stream->syncs_;
-      stream->Reply(&dones, 0);
-      stream->FinishIfDone();
+      bool read_on = false;
+      {
+        absl::MutexLock lock(&stream->mutex_);
+        --stream->syncs_;
+        stream->Reply(&dones, 0);
+        read_on = stream->TakeTurnToRead();
+        stream->FinishIfDone();
+      }
+      if (read_on) stream->ReadWhenThereIsRoom();
     });
   }
 
@@ -434,6 +447,8 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
   v1::PutReply replies_ ABSL_GUARDED_BY(mutex_);
   int syncs_ ABSL_GUARDED_BY(mutex_) = 0;        // Batches written and not synced.
   bool reading_ ABSL_GUARDED_BY(mutex_) = true;  // Reading, or waiting for room to.
+  absl::Time read_began_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  bool replies_first_ ABSL_GUARDED_BY(mutex_) = false;  // Then it reads on.
   bool waiting_for_room_ ABSL_GUARDED_BY(mutex_) = false;
   bool working_ ABSL_GUARDED_BY(mutex_) = false;  // A job is posted or runs.
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;

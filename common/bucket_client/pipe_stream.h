@@ -1,6 +1,9 @@
 // PipeStream keeps one bidirectional stream to a bucket going: starts it when there is something to
 // say, has one write in flight, and starts it anew when it breaks. What is said and what the
 // answers mean is its owner's business.
+// While no answer is awaited it does not read: gRPC tells the other side about a message it took as
+// soon as the next one is asked for, with a message of its own; asked for after the next request,
+// this goes with it. An end of the stream in between shows then, which is soon enough.
 //
 // Everything runs under the owner's lock, which gRPC's Start… functions allow: they never call back
 // from within. What the owner wants called without the lock, it does in Deliver().
@@ -39,6 +42,8 @@ class PipeOwner {
   // Fills the next message; false: there is nothing to say.
   virtual bool BuildRequest(Request* request) = 0;
   virtual void TakeReply(Reply* reply) = 0;
+  // False: nothing that was said will be answered any more.
+  virtual bool AwaitsReply() const { return true; }
   // The stream is gone, with what was said and not answered.
   virtual void StreamBroke() = 0;
   // Fails everything that waits.
@@ -66,7 +71,9 @@ class PipeStream {
     } else if (connected_ && !writing_ && !call_->ended()) {
       call_->request()->Clear();
       writing_ = owner_->BuildRequest(call_->request());
-      if (writing_) call_->StartWrite(call_->request());
+      if (!writing_) return;
+      call_->StartWrite(call_->request());
+      call_->ReadOn();
     }
   }
 
@@ -88,7 +95,10 @@ class PipeStream {
       absl::MutexLock lock(mutex_);
       closed_ = true;
       owner_->GiveUp(ClosedError());
-      if (call_ != nullptr) call_->Cancel();
+      if (call_ != nullptr) {
+        call_->Cancel();
+        call_->ReadOn();  // Its end is read.
+      }
       while (calls_ > 0) ended_.Wait(mutex_);
     }
     owner_->Deliver();
@@ -113,6 +123,10 @@ class PipeStream {
     void Cancel() { context_.TryCancel(); }
     Request* request() { return &request_; }
     bool ended() const { return ended_; }
+    // With the lock held.
+    void ReadOn() {
+      if (!std::exchange(reading_, true)) this->StartRead(&reply_);
+    }
 
     void OnReadInitialMetadataDone(bool ok) override {
       if (ok) pipe_->OnConnected();
@@ -120,7 +134,9 @@ class PipeStream {
     void OnReadDone(bool ok) override {
       if (ok) {
         pipe_->OnReply(&reply_);
-        this->StartRead(&reply_);
+        absl::MutexLock lock(pipe_->mutex_);
+        reading_ = pipe_->closed_ || pipe_->owner_->AwaitsReply();
+        if (reading_) this->StartRead(&reply_);
         return;
       }
       {
@@ -144,9 +160,11 @@ class PipeStream {
     const std::shared_ptr<void> owner_;
     PipeStream* const pipe_;
     grpc::ClientContext context_;
-    Request request_;     // Used by the write under way only.
-    Reply reply_;         // Used by the read under way only.
-    bool ended_ = false;  // Guarded by the lock: nothing can be written any more.
+    Request request_;  // Used by the write under way only.
+    Reply reply_;      // Used by the read under way only.
+    // Guarded by the lock.
+    bool reading_ = true;
+    bool ended_ = false;  // Nothing can be written any more.
   };
 
   void Start() {

@@ -212,6 +212,11 @@ class PutPipe::Core final : public PipeOwner<v1::PutRequest, v1::PutReply>,
     return items > 0;
   }
 
+  bool AwaitsReply() const override {
+    mutex_.AssertHeld();
+    return !puts_.empty() || !writers_.empty() || append_bytes_sent_ > 0;
+  }
+
   void TakeReply(v1::PutReply* reply) override {
     mutex_.AssertHeld();
     for (v1::PutReply::Done& done : *reply->mutable_done()) TakeDone(done);

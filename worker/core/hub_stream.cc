@@ -94,8 +94,10 @@ class HubStream::Connection final : public grpc::ClientBidiReactor<v1::FromWorke
       inbox_->Leave([this, keep = self_, arrived] { owner_->OnRead(this, arrived); },
                     arrived->ByteSizeLong() <= kSmallMessageBytes);
     }
-    if (next != nullptr) StartRead(next);
+    // First what it leads to: if that is a message to the hub, what gRPC has to say about this one
+    // goes with it.
     inbox_->Serve();
+    if (next != nullptr) StartRead(next);
   }
   void OnWriteDone(bool ok) override {
     if (!ok) return;
