@@ -42,24 +42,6 @@ size_t Units(const Command& command) {
       command);
 }
 
-const char* Name(RunState state) {
-  switch (state) {
-    case RunState::kRunning:
-      return "running";
-    case RunState::kPaused:
-      return "paused";
-    case RunState::kSucceeded:
-      return "succeeded";
-    case RunState::kFailed:
-      return "failed";
-    case RunState::kCancelled:
-      return "cancelled";
-    case RunState::kStopping:
-      return "stopping";
-  }
-  CHECK(false);
-}
-
 size_t Bytes(const RunSnapshot& snapshot) {
   size_t bytes = snapshot.state.size();
   for (const RunSnapshot::Block& block : snapshot.blocks) bytes += block.bytes.size();
@@ -180,7 +162,7 @@ void TurnLoop::LogEndedRuns() const {
   for (const Change& change : effects_.record.changes) {
     const RunState state = static_cast<RunState>(change.a);
     if (change.kind != Change::Kind::kState || IsActive(state)) continue;
-    log::info("run ended run=r{} state={}", change.run, Name(state));
+    log::info("run ended run=r{} state={}", change.run, NameOf(state));
   }
 }
 

@@ -93,6 +93,11 @@ struct QueryRunning {
   uint64_t request = 0;
   uint64_t run = 0;
 };
+// Runs whose numbers changed since this was last asked, so that there should be one who asks.
+struct QueryStatistics {
+  uint64_t request = 0;
+  size_t runs_max = 20;  // To be told of in full.
+};
 // Which of these objects are still wanted. Cheapest in the order of their addresses.
 struct QueryOwnership {
   struct Object {
@@ -212,9 +217,10 @@ struct WorkerGone {
   uint64_t worker = 0;
 };
 
-using Command = std::variant<SubmitRun, ControlRun, SetLimits, QueryReasons, QueryRun, QueryRuns,
-                             QueryWorkers, QueryValues, QueryResults, QueryPlace, QueryRunning,
-                             QueryOwnership, WorkerJoined, WorkerReported, WorkerGone>;
+using Command =
+    std::variant<SubmitRun, ControlRun, SetLimits, QueryReasons, QueryRun, QueryRuns, QueryWorkers,
+                 QueryValues, QueryResults, QueryPlace, QueryRunning, QueryStatistics,
+                 QueryOwnership, WorkerJoined, WorkerReported, WorkerGone>;
 
 }  // namespace bue::hub
 

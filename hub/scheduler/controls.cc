@@ -39,6 +39,7 @@ void Scheduler::Impl::Handle(ControlRun& command) {
       if (run->state() != RunState::kPaused) return refuse("is not paused");
       set(RunState::kRunning);
       ready_.Resume(run);
+      run->stats.headway.Restart();
       break;
     case ControlRun::Action::kDelete:
       if (run->active()) return refuse("is still under way; cancel it first");

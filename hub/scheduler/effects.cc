@@ -1,8 +1,27 @@
 #include "hub/scheduler/effects.h"
 
 #include "common/append.h"
+#include "common/check.h"
 
 namespace bue::hub {
+
+const char* NameOf(RunState state) {
+  switch (state) {
+    case RunState::kRunning:
+      return "running";
+    case RunState::kPaused:
+      return "paused";
+    case RunState::kSucceeded:
+      return "succeeded";
+    case RunState::kFailed:
+      return "failed";
+    case RunState::kCancelled:
+      return "cancelled";
+    case RunState::kStopping:
+      return "stopping";
+  }
+  CHECK(false);
+}
 
 void TurnRecord::Clear() {
   runs.clear();

@@ -31,6 +31,8 @@ inline bool IsActive(RunState state) {
   return state == RunState::kRunning || state == RunState::kPaused || state == RunState::kStopping;
 }
 
+const char* NameOf(RunState state);  // As people read it: "running".
+
 // ---------------------------------------------------------------------------- the turn's record
 
 // One thing that happened to a run, small and absolute: applying a record's changes in order to
@@ -219,6 +221,19 @@ struct StepLimits {
   std::string rate_key;
 };
 
+// What attempts took that came to an end. Run time is what a worker spent in the step's code; the
+// total, never less, is what lay between grant and outcome at the hub. The rest is overhead.
+struct Timing {
+  uint64_t attempts = 0;  // 0: nothing else means anything.
+  uint64_t run_us = 0;    // Of all attempts together.
+  uint64_t total_us = 0;
+  uint64_t run_min_us = 0;
+  uint64_t run_max_us = 0;
+  uint64_t run_p50_us = 0;  // These two within a tenth.
+  uint64_t run_p95_us = 0;
+  absl::Time last_result = absl::InfinitePast();
+};
+
 struct StepStatus {
   std::string name;
   Counts counts;
@@ -228,6 +243,7 @@ struct StepStatus {
   uint64_t peak_queued = 0;
   StepLimits limits;
   std::string scope;
+  Timing timing;
 };
 
 struct ResultEntry {
@@ -246,6 +262,11 @@ struct RunStatus {
   Counts items;
   std::vector<StepStatus> steps;  // In order of first appearance; implicit ones included.
   uint64_t errors = 0;            // Final ones.
+  Timing timing;                  // Of all steps.
+  // At the pace of the last minute. Absent or 0: it does not run, or nothing came to an end; `eta`
+  // also while the total is unknown.
+  std::optional<absl::Duration> eta;
+  double tasks_per_s = 0;
   // All it ended in, when it has ended and they are few: a client need not ask for them.
   std::optional<std::vector<ResultEntry>> results;
 };
@@ -328,6 +349,11 @@ struct Reasons {
   };
   std::vector<Entry> entries;
 };
+// Of active runs whose numbers changed.
+struct RunStatistics {
+  std::vector<RunStatus> busiest;  // First those with the most grants and outcomes.
+  uint64_t others = 0;
+};
 struct Done {};
 struct Retried {
   uint64_t tasks = 0;
@@ -335,7 +361,7 @@ struct Retried {
 
 using ReplyBody =
     std::variant<Done, RunAccepted, RunStatus, RunList, WorkerList, ValuePage, ResultPage,
-                 ValuePlace, RunningList, Retried, OwnershipList, Reasons>;
+                 ValuePlace, RunningList, Retried, OwnershipList, Reasons, RunStatistics>;
 
 struct Reply {
   uint64_t request = 0;  // The command's.

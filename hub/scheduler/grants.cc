@@ -17,6 +17,7 @@ void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
   lease->item = item;
   lease->vertex = v;
   lease->pool = queue->pool;
+  NoteGrant(lease);
   run->Lease(item, v, lease->slot);
   ready_.Pass(line, /*starts=*/true);
   WorkerTable::Link(worker, lease);

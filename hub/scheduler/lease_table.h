@@ -28,13 +28,14 @@ struct Lease {
   Item* item = nullptr;
   uint32_t vertex = 0;
   Pool pool = Pool::kThread;
+  bool paused = false;     // A streaming source that has used its credit up: its time stands still.
+  int64_t granted_us = 0;  // Unix time.
   Worker* worker = nullptr;
   Lease* previous = nullptr;  // Of the worker's leases.
   Lease* next = nullptr;
   // When its worker said that it had started; for a streaming source, when it last moved.
   absl::Time started = absl::InfiniteFuture();
   absl::Time overdue_at = absl::InfiniteFuture();  // Its entry among the scheduler's deadlines.
-  bool paused = false;  // A streaming source that has used its credit up: its time stands still.
   uint64_t credit = 0;  // Elements that a streaming source was last allowed.
 };
 

@@ -21,6 +21,7 @@ constexpr uint64_t kLoopOfLoopsLive = 64;
 void Scheduler::Impl::Match(absl::Time now, Effects* effects) {
   now_ = now;
   ready_.SetNow(now);
+  now_us_ = absl::ToUnixMicros(now);
   effects_ = effects;
   open_group_.clear();
   if (!after_load_.record.changes.empty()) {

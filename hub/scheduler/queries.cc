@@ -49,7 +49,7 @@ void Scheduler::Impl::Handle(QueryRun& command) {
 }
 
 RunStatus Scheduler::Impl::StatusOf(Run* run) {
-  RunStatus status = run->Status();
+  RunStatus status = ProgressOf(*run);
   if (run->active() || run->expired() || run->graph().program().nodes.size() > kFewCalls ||
       run->instances().size() > kFewCalls) {
     return status;
@@ -63,7 +63,7 @@ RunStatus Scheduler::Impl::StatusOf(Run* run) {
 
 void Scheduler::Impl::Handle(QueryRuns& command) {
   RunList list;
-  for (const auto& [number, run] : runs_) list.runs.push_back(run->Status());
+  for (const auto& [number, run] : runs_) list.runs.push_back(ProgressOf(*run));
   Answer(command.request, absl::OkStatus(), std::move(list));
 }
 

@@ -103,6 +103,7 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   lease->item = item;
   lease->vertex = v;
   lease->pool = held.pool;
+  lease->granted_us = now_us_ - absl::ToInt64Microseconds(held.elapsed);
   run->Lease(item, v, lease->slot);
   ready_.Pass(LineOf(run, held.node), /*starts=*/false);
   WorkerTable::Link(worker, lease);
@@ -222,6 +223,7 @@ void Scheduler::Impl::HandleOutcome(Worker* worker, Outcome& outcome) {
                                              .attempt = item->vertices[v].attempts + 1,
                                              .worker = worker->name});
   }
+  NoteOutcome(*lease, outcome);
   FreeLease(lease);
   switch (outcome.kind) {
     case Outcome::Kind::kSucceeded:

@@ -30,6 +30,7 @@
 #include "hub/scheduler/kept_values.h"
 #include "hub/scheduler/run_graph.h"
 #include "hub/scheduler/snapshot.h"
+#include "hub/scheduler/step_stats.h"
 
 namespace bue::hub {
 
@@ -244,9 +245,11 @@ class Run {
   Limit LimitOf(uint32_t step, LimitKind kind) const;
   bool LimitsQueues() const { return limits_queues_; }  // Some step has a `!queue`.
   const UnitState& unit(const Item& item, uint32_t vertex) const;
-  RunStatus Status() const;
-  uint64_t errors = 0;     // Final error records.
-  bool announced = false;  // Used by the scheduler: its steps went to the outbox.
+  RunStatus Status() const;   // Without its pace.
+  uint64_t Finished() const;  // Tasks that are over, however they ended.
+  uint64_t errors = 0;        // Final error records.
+  RunStats stats;             // Taken by the scheduler, stored by snapshots.
+  bool announced = false;     // Used by the scheduler: its steps went to the outbox.
   // Used by the scheduler: where ready tasks stand, by step; by node if a step limits its queue.
   std::vector<Line*> lines;
   absl::Time starts_unknown_until = absl::InfinitePast();  // Used by the scheduler: for rates.
@@ -355,6 +358,7 @@ class Run {
   void ForgetYielded(const Item& item, uint32_t source);
   // Every change of a task's state: keeps the counts.
   void Become(Item* item, uint32_t v, VertexState state);
+  void AddTimings(const std::vector<size_t>& shown_as, RunStatus* status) const;
   void CountTask(const Item& item, uint32_t v, VertexState state, int64_t by);
   std::vector<uint32_t> ResetSet(const Item& item, uint32_t v) const;
 

@@ -5,7 +5,8 @@
 //
 //   state   := version, run state (with bits: expired, revivals), when it ended or is to stop, next
 //   instance, failed units, errors, units, steps' counts, regions' counts, instances by id, what
-//   sources have yielded, limits that were changed, whether a failure stopped it
+//   sources have yielded, limits that were changed, whether a failure stopped it,
+//   steps' statistics
 //   block   := instance, number, the packed block of KeptValues
 #include <algorithm>
 #include <utility>
@@ -18,10 +19,11 @@
 namespace bue::hub {
 namespace {
 
-constexpr uint64_t kVersion = 3;
+constexpr uint64_t kVersion = 4;
 // Earlier ones lack what came later.
 constexpr uint64_t kVersionOfYielded = 2;
 constexpr uint64_t kVersionOfLimits = 3;
+constexpr uint64_t kVersionOfStatistics = 4;
 constexpr uint64_t kReservedMax = 1 << 20;  // Items that a cursor reserves; more is nonsense.
 
 void PutUnit(const UnitState& unit, std::string* out) {
@@ -142,6 +144,7 @@ class RunCodec {
     }
     if (version >= kVersionOfYielded && !TakeYielded()) return false;
     if (version >= kVersionOfLimits && !TakeLimits()) return false;
+    if (version >= kVersionOfStatistics && !TakeStatistics()) return false;
     return in_.ok() && in_.AtEnd() && run_->instances_.empty() == run_->expired_ && IsSound();
   }
 
@@ -204,6 +207,17 @@ class RunCodec {
       if (!in_.ok() || !run_->ApplyLimit(change)) return false;
     }
     run_->stopped_by_failure_ = in_.Varint() != 0;
+    return in_.ok();
+  }
+
+  bool TakeStatistics() {
+    const size_t steps = run_->steps_.size();
+    for (uint64_t n = in_.Count(); n > 0; --n) {
+      const uint64_t step = in_.Varint();
+      if (!in_.ok() || step >= steps) return false;
+      StepStats& stats = run_->stats.Of(static_cast<uint32_t>(step), steps);
+      if (stats.attempts() != 0 || !stats.Take(&in_)) return false;
+    }
     return in_.ok();
   }
 
@@ -395,6 +409,13 @@ RunSnapshot Run::Snapshot() {
     PutVarint(ZigZag(absl::ToInt64Microseconds(absl::Seconds(limit.per_seconds))), &out);
   }
   PutVarint(stopped_by_failure_ ? 1 : 0, &out);
+  const auto known = [](const std::unique_ptr<StepStats>& step) { return step != nullptr; };
+  PutVarint(std::count_if(stats.steps.begin(), stats.steps.end(), known), &out);
+  for (size_t step = 0; step < stats.steps.size(); ++step) {
+    if (!known(stats.steps[step])) continue;
+    PutVarint(step, &out);
+    stats.steps[step]->Put(&out);
+  }
   return snapshot;
 }
 

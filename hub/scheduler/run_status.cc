@@ -80,9 +80,11 @@ RunStatus Run::Status() const {
           count.nodes * (regions_[count.region].failed + regions_[count.region].filtered);
     }
   }
+  std::vector<size_t> shown_as(steps_.size(), status.steps.size());
   for (uint32_t s = 0; s < steps_.size(); ++s) {
     const auto found = by_name.find(program.steps[s].name);
     if (found == by_name.end()) continue;
+    shown_as[s] = found->second;
     Counts& counts = status.steps[found->second].counts;
     counts.done += steps_[s].done;
     counts.failed += steps_[s].failed;
@@ -103,6 +105,7 @@ RunStatus Run::Status() const {
                    .max_running_key = running.key,
                    .rate_key = rate.key};
   }
+  AddTimings(shown_as, &status);
   const auto finish = [&](Counts* counts) {
     const uint64_t over =
         counts->done + counts->failed + counts->filtered + counts->skipped + counts->running;
@@ -157,6 +160,33 @@ bool Run::ApplyLimit(const Change& change) {
       .count = change.b, .per_seconds = absl::ToDoubleSeconds(absl::Microseconds(change.c))};
   limits_queues_ = limits_queues_ || (kind == LimitKind::kQueue && change.b > 0);
   return true;
+}
+
+// Steps of one name are shown as one.
+void Run::AddTimings(const std::vector<size_t>& shown_as, RunStatus* status) const {
+  StepStats all;
+  std::vector<const StepStats*> first(status->steps.size());
+  absl::btree_map<size_t, StepStats> together;
+  for (size_t s = 0; s < stats.steps.size(); ++s) {
+    const StepStats* step = stats.steps[s].get();
+    const size_t shown = shown_as[s];
+    if (step == nullptr || shown == first.size()) continue;
+    all.Merge(*step);
+    if (first[shown] == nullptr) {
+      first[shown] = step;
+      status->steps[shown].timing = step->ToTiming();
+    } else {
+      together.try_emplace(shown, *first[shown]).first->second.Merge(*step);
+    }
+  }
+  for (const auto& [shown, step] : together) status->steps[shown].timing = step.ToTiming();
+  if (all.attempts() > 0) status->timing = all.ToTiming();
+}
+
+uint64_t Run::Finished() const {
+  uint64_t finished = 0;
+  for (const StepCounts& c : steps_) finished += c.done + c.failed + c.filtered + c.skipped;
+  return finished;
 }
 
 void Run::VisitAddresses(const std::function<void(uint64_t)>& visit) const {

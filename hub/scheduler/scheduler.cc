@@ -16,6 +16,7 @@ Scheduler::Impl::Impl(const SchedulerOptions& options)
 
 absl::Status Scheduler::Impl::Load(HubSnapshot snapshot, absl::Time now) {
   now_ = now;
+  now_us_ = absl::ToUnixMicros(now);
   next_run_ = snapshot.next_run;
   for (StoredRun& stored : snapshot.runs) {
     const uint64_t number = stored.added.run;
@@ -82,6 +83,7 @@ void Scheduler::Impl::EndGrace() {
 
 void Scheduler::Impl::Apply(Command& command, absl::Time now, Effects* effects) {
   now_ = now;
+  now_us_ = absl::ToUnixMicros(now);
   effects_ = effects;
   std::visit([this](auto& c) { Handle(c); }, command);
   effects_ = nullptr;
@@ -207,6 +209,9 @@ void Scheduler::Impl::OnEnded(Run* run) {
   CHECK(active_runs_ > 0);
   --active_runs_;
   ready_.Drop(run);
+  noted_runs_.erase(run->number());
+  run->stats.recent = 0;
+  run->stats.headway.Restart();
   effects_->outgoing.ended_runs.push_back(run->number());
   ended_.push_back(run->number());
   ExpireLater(run);

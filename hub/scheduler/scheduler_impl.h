@@ -1,6 +1,6 @@
 // The Scheduler's inside: what scheduler.cc (life, uploads), controls.cc (people's commands),
 // reports.cc (workers' commands), lost_inputs.cc, deadlines.cc, matcher.cc (granting) and
-// queries.cc (answers) share.
+// queries.cc and statistics.cc (answers) share.
 //
 // Not thread-safe.
 #ifndef BUE_HUB_SCHEDULER_SCHEDULER_IMPL_H_
@@ -194,6 +194,13 @@ class Scheduler::Impl final : public RunListener {
   ResultPage Results(Run* run, const ResultCursor& start, size_t limit);
   absl::StatusOr<ValuePlace> Locate(Run* run, const std::string& name, const std::string& item);
 
+  // statistics.cc
+  void NoteActivity(Run* run);
+  void NoteGrant(struct Lease* lease);
+  void NoteOutcome(const struct Lease& lease, const Outcome& outcome);
+  RunStatus ProgressOf(const Run& run) const;
+  void Handle(QueryStatistics& command);
+
   // ownership.cc
   void Handle(QueryOwnership& command);
 
@@ -223,12 +230,14 @@ class Scheduler::Impl final : public RunListener {
   absl::btree_map<std::string, uint64_t> recorded_workers_;
   bool workers_changed_ = false;  // Since they were recorded.
 
-  std::vector<uint64_t> ended_;  // Runs that ended this turn.
+  std::vector<uint64_t> ended_;           // Runs that ended this turn.
+  absl::btree_set<uint64_t> noted_runs_;  // Active ones whose numbers changed since asked for.
 
   // Of the turn under way.
   uint64_t turn_ = 0;
   uint64_t synced_ = 0;
   absl::Time now_;
+  int64_t now_us_ = 0;  // The same, since 1970.
   Effects* effects_ = nullptr;
   Effects after_load_;  // What followed from loading: joins the first turn's.
   absl::btree_map<uint64_t, size_t> open_group_;  // Worker to its last grant group, this turn.
