@@ -31,7 +31,7 @@ Progress::Progress(absl::Time now)
 void Progress::Show(const v1::RunStatus& status, absl::Time now) {
   if (now < next_) return;
   next_ = now + (terminal_ ? kOnTerminal : kElsewhere);
-  std::string line = ProgressLine(status, now);
+  std::string line = ProgressLine(status);
   if (terminal_ && line.size() > TerminalWidth()) line.resize(TerminalWidth());
   absl::FPrintF(stderr, "%s%s%s", terminal_ ? kEraseLine : "", line, terminal_ ? "" : "\n");
   std::fflush(stderr);

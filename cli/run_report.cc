@@ -1,5 +1,8 @@
 #include "cli/run_report.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "cli/text.h"
@@ -8,11 +11,6 @@ namespace bue::cli {
 namespace {
 
 absl::Time FromUnix(double seconds) { return absl::UnixEpoch() + absl::Seconds(seconds); }
-
-Json TimeJson(double unix_s) {
-  if (unix_s == 0) return nullptr;
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", FromUnix(unix_s), absl::UTCTimeZone());
-}
 
 // In seconds, without digits that mean nothing.
 double Milliseconds(absl::Duration duration) {
@@ -39,6 +37,7 @@ Json StepJson(const v1::StepStatus& step) {
   Json json{{"name", step.name()}};
   json.update(CountsJson(step.counts()));
   json["left_out"] = step.left_out();
+  json.update(TimingJson(step.timing()));
   return json;
 }
 
@@ -97,20 +96,25 @@ absl::Duration Elapsed(const v1::RunStatus& status, absl::Time now) {
   return std::max(absl::ZeroDuration(), end - FromUnix(status.started_unix_s()));
 }
 
-std::optional<absl::Duration> Remaining(const v1::RunStatus& status, absl::Time now) {
-  const uint64_t finished = Finished(status.tasks());
-  if (status.state() != v1::RUNNING || status.tasks().total_unknown() || finished == 0) {
-    return std::nullopt;
-  }
-  const uint64_t left = status.tasks().total() - std::min(status.tasks().total(), finished);
-  return Elapsed(status, now) * (static_cast<double>(left) / static_cast<double>(finished));
+std::optional<absl::Duration> Remaining(const v1::RunStatus& status) {
+  if (!status.has_eta_s()) return std::nullopt;
+  return absl::Seconds(status.eta_s());
+}
+
+std::optional<double> Percent(const v1::RunStatus& status) {
+  const v1::Counts& tasks = status.tasks();
+  if (tasks.total_unknown()) return std::nullopt;
+  if (tasks.total() == 0) return HasEnded(status) ? 100 : 0;
+  const uint64_t finished = std::min(tasks.total(), Finished(tasks));
+  return 100 * static_cast<double>(finished) / static_cast<double>(tasks.total());
 }
 
 Json StatusJson(const v1::RunStatus& status, absl::Time now) {
-  const std::optional<absl::Duration> remaining = Remaining(status, now);
+  const std::optional<absl::Duration> remaining = Remaining(status);
+  const std::optional<double> percent = Percent(status);
   Json steps = Json::array();
   for (const v1::StepStatus& step : status.steps()) steps.push_back(StepJson(step));
-  return Json{
+  Json json{
       {"run", RunName(status.run())},
       {"name", status.name()},
       {"state", std::string(StateName(status.state()))},
@@ -118,11 +122,16 @@ Json StatusJson(const v1::RunStatus& status, absl::Time now) {
       {"ended", TimeJson(status.ended_unix_s())},
       {"elapsed_s", Milliseconds(Elapsed(status, now))},
       {"eta_s", remaining.has_value() ? Json(Milliseconds(*remaining)) : Json(nullptr)},
+      {"progress_percent",
+       percent.has_value() ? Json(std::round(*percent * 100) / 100) : Json(nullptr)},
+      {"tasks_per_s", status.tasks_per_s()},
       {"tasks", CountsJson(status.tasks())},
       {"items", CountsJson(status.items())},
       {"errors", status.errors()},
-      {"steps", std::move(steps)},
   };
+  json.update(TimingJson(status.timing()));
+  json["steps"] = std::move(steps);
+  return json;
 }
 
 Json ErrorJson(const v1::ErrorRecord& error) {
@@ -158,18 +167,18 @@ std::string ToLine(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::string ProgressLine(const v1::RunStatus& status, absl::Time now) {
+std::string ProgressLine(const v1::RunStatus& status) {
   const v1::Counts& tasks = status.tasks();
-  std::string line =
-      absl::StrCat(RunName(status.run()), " ", StateName(status.state()), "  done ", tasks.done());
+  std::string line = absl::StrCat(RunName(status.run()), " ", StateName(status.state()));
+  if (const std::optional<double> percent = Percent(status)) {
+    absl::StrAppendFormat(&line, "  %.0f%%", std::floor(*percent));
+  }
+  absl::StrAppend(&line, "  done ", tasks.done());
   if (!tasks.total_unknown()) absl::StrAppend(&line, "/", tasks.total());
   absl::StrAppend(&line, "  failed ", tasks.failed(), "  running ", tasks.running(), "  waiting ",
                   tasks.waiting());
-  const double seconds = absl::ToDoubleSeconds(Elapsed(status, now));
-  if (seconds > 0.5) {
-    absl::StrAppendFormat(&line, "  %.1f/s", static_cast<double>(Finished(tasks)) / seconds);
-  }
-  if (const std::optional<absl::Duration> remaining = Remaining(status, now)) {
+  if (status.tasks_per_s() > 0) absl::StrAppendFormat(&line, "  %.1f/s", status.tasks_per_s());
+  if (const std::optional<absl::Duration> remaining = Remaining(status)) {
     absl::StrAppend(&line, "  eta ", HumanDuration(*remaining));
   }
   return line;
@@ -192,7 +201,11 @@ std::string RunTable(const v1::RunStatus& status, absl::Time now) {
                    ": ", Paint(StateColour(status.state()), StateName(status.state())),
                    ", started ", HumanTime(FromUnix(status.started_unix_s())), ", elapsed ",
                    HumanDuration(Elapsed(status, now)));
-  if (const std::optional<absl::Duration> remaining = Remaining(status, now)) {
+  if (const std::optional<double> percent = Percent(status)) {
+    absl::StrAppendFormat(&text, ", %.0f%%", std::floor(*percent));
+  }
+  if (status.tasks_per_s() > 0) absl::StrAppendFormat(&text, ", %.1f/s", status.tasks_per_s());
+  if (const std::optional<absl::Duration> remaining = Remaining(status)) {
     absl::StrAppend(&text, ", eta ", HumanDuration(*remaining));
   }
   if (status.errors() > 0) {
@@ -206,7 +219,7 @@ std::string RunTable(const v1::RunStatus& status, absl::Time now) {
   for (const v1::StepStatus& step : status.steps()) {
     AddCounts(absl::StrCat("  ", step.name()), step.counts(), step.left_out(), &table);
   }
-  return absl::StrCat(text, "\n", table.ToString());
+  return absl::StrCat(text, "\n", table.ToString(), TimesTable(status, now));
 }
 
 }  // namespace bue::cli

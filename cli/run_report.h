@@ -9,11 +9,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "bue/v1/hub.pb.h"
-#include "nlohmann/json.hpp"
+#include "cli/run_times.h"
 
 namespace bue::cli {
-
-using Json = nlohmann::ordered_json;
 
 bool HasEnded(const v1::RunStatus& status);
 
@@ -23,8 +21,10 @@ absl::string_view StateName(v1::RunState state);
 // Seconds since the run started, until now or until it ended.
 absl::Duration Elapsed(const v1::RunStatus& status, absl::Time now);
 
-// What is left at the pace so far; nothing while the total or the pace is unknown.
-std::optional<absl::Duration> Remaining(const v1::RunStatus& status, absl::Time now);
+// What is left, as the hub reckons; nothing while the total or the pace is unknown.
+std::optional<absl::Duration> Remaining(const v1::RunStatus& status);
+// How much of the tasks is over; nothing while the total is unknown.
+std::optional<double> Percent(const v1::RunStatus& status);
 
 Json StatusJson(const v1::RunStatus& status, absl::Time now);
 Json ErrorJson(const v1::ErrorRecord& error);
@@ -33,8 +33,8 @@ Json WorkerJson(const v1::WorkerStatus& worker, absl::Time now);
 // One line, without a line end; bytes that are not UTF-8 become U+FFFD.
 std::string ToLine(const Json& json);
 
-// "r1 running  done 12/100  failed 0  running 4  waiting 84  8.1/s  eta 12.0 s"
-std::string ProgressLine(const v1::RunStatus& status, absl::Time now);
+// "r1 running  12%  done 12/100  failed 0  running 4  waiting 84  8.1/s  eta 12.0 s"
+std::string ProgressLine(const v1::RunStatus& status);
 
 // "r1 succeeded in 0.42 s: 5 tasks done"
 std::string EndLine(const v1::RunStatus& status, absl::Time now);

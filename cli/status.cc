@@ -41,14 +41,16 @@ std::string AllRuns(const std::vector<v1::RunStatus>& runs, bool json) {
     return absl::StrCat(ToLine(list), "\n");
   }
   if (runs.empty()) return "No runs yet; start one with bue upload -f FILE\n";
-  Table table({"RUN", "STATE", "ELAPSED", "DONE", "TOTAL", "FAILED", "RUNNING", "WAITING", "NAME"});
+  Table table(
+      {"RUN", "STATE", "ELAPSED", "ETA", "DONE", "TOTAL", "FAILED", "RUNNING", "WAITING", "NAME"});
   for (const v1::RunStatus& run : runs) {
     const v1::Counts& tasks = run.tasks();
-    table.Add({RunName(run.run()), std::string(StateName(run.state())),
-               HumanDuration(Elapsed(run, now)), absl::StrCat(tasks.done()),
-               tasks.total_unknown() ? "?" : absl::StrCat(tasks.total()),
-               absl::StrCat(tasks.failed()), absl::StrCat(tasks.running()),
-               absl::StrCat(tasks.waiting()), OneLine(run.name(), 60)});
+    table.Add(
+        {RunName(run.run()), std::string(StateName(run.state())), HumanDuration(Elapsed(run, now)),
+         run.has_eta_s() ? HumanDuration(absl::Seconds(run.eta_s())) : "-",
+         absl::StrCat(tasks.done()), tasks.total_unknown() ? "?" : absl::StrCat(tasks.total()),
+         absl::StrCat(tasks.failed()), absl::StrCat(tasks.running()), absl::StrCat(tasks.waiting()),
+         OneLine(run.name(), 60)});
   }
   return table.ToString();
 }
@@ -106,14 +108,17 @@ void AddStatus(CLI::App* app, Action* action) {
       "OUT\n"
       "are items missing from lists that gather a step's values, because they failed or were\n"
       "filtered.\n"
+      "RUN TIME is what an attempt took in the step's code; OVERHEAD what else went by between\n"
+      "grant and result. The eta is what is left at the pace of the last minute.\n"
       "  bue status\n"
       "  bue status r17 --watch\n"
       "  bue status r17 --json | jq .tasks.done\n"
       "JSON: run, name, state (running, paused, stopping, succeeded, failed, cancelled),\n"
       "started, ended,\n"
-      "elapsed_s, eta_s, tasks and items {total, done, failed, filtered, skipped, running, "
-      "waiting},\n"
-      "errors, steps [{name, …the same…, left_out}]. What is not known is null.");
+      "elapsed_s, eta_s, progress_percent, tasks_per_s, tasks and items {total, done, failed,\n"
+      "filtered, skipped, running, waiting}, errors, attempts, run_s {mean, min, max, p50, p95},\n"
+      "overhead_ms, overhead_percent, total_s, last_result, steps [{name, …the counts…, left_out,\n"
+      "…the times…}]. What is not known is null.");
   command->callback([flags, action] { *action = [flags] { return PrintStatus(*flags); }; });
 }
 

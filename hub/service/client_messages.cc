@@ -43,6 +43,17 @@ void ToProto(const Counts& counts, v1::Counts* out) {
   out->set_waiting(counts.waiting);
 }
 
+void ToProto(const Timing& timing, v1::Timing* out) {
+  out->set_attempts(timing.attempts);
+  out->set_run_us(timing.run_us);
+  out->set_total_us(timing.total_us);
+  out->set_run_min_us(timing.run_min_us);
+  out->set_run_max_us(timing.run_max_us);
+  out->set_run_p50_us(timing.run_p50_us);
+  out->set_run_p95_us(timing.run_p95_us);
+  out->set_last_result_unix_s(ToSeconds(timing.last_result));
+}
+
 }  // namespace
 
 void ToProto(const RunStatus& status, v1::RunStatus* out) {
@@ -58,7 +69,11 @@ void ToProto(const RunStatus& status, v1::RunStatus* out) {
     to->set_name(step.name);
     ToProto(step.counts, to->mutable_counts());
     to->set_left_out(step.left_out);
+    if (step.timing.attempts > 0) ToProto(step.timing, to->mutable_timing());
   }
+  if (status.timing.attempts > 0) ToProto(status.timing, out->mutable_timing());
+  if (status.eta.has_value()) out->set_eta_s(absl::ToDoubleSeconds(*status.eta));
+  out->set_tasks_per_s(status.tasks_per_s);
   out->set_errors(status.errors);
   if (!status.results.has_value()) return;
   out->set_has_results(true);

@@ -82,10 +82,19 @@ class Watches::Watch final : public grpc::ServerWriteReactor<v1::RunStatus> {
     if (interval_ == absl::InfiniteDuration()) return Rest();
     message_.Clear();
     ToProto(status, &message_);
-    std::string bytes = message_.SerializeAsString();
-    if (bytes == last_) return Rest();
-    last_ = std::move(bytes);
+    if (!Changed()) return Rest();
     StartWrite(&message_);
+  }
+
+  // Whether `message_` says anything new. That time goes by, and so the pace changes, is not.
+  bool Changed() {
+    v1::RunStatus compared = message_;
+    compared.clear_eta_s();
+    compared.clear_tasks_per_s();
+    std::string bytes = compared.SerializeAsString();
+    if (bytes == last_) return false;
+    last_ = std::move(bytes);
+    return true;
   }
 
   // Neither asks, writes nor rests: ends the call if there is a reason to. False: there is none.
@@ -139,7 +148,7 @@ class Watches::Watch final : public grpc::ServerWriteReactor<v1::RunStatus> {
 
   // Used by whatever is under way.
   v1::RunStatus message_;
-  std::string last_;  // What was sent last.
+  std::string last_;  // What was sent last, but the pace.
 
   absl::Mutex mutex_;
   bool resting_ ABSL_GUARDED_BY(mutex_) = false;

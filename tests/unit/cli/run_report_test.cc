@@ -23,6 +23,8 @@ v1::RunStatus Running() {
   step->set_name("download");
   step->mutable_counts()->set_done(3);
   step->set_left_out(2);
+  status.set_eta_s(30);
+  status.set_tasks_per_s(2.5);
   return status;
 }
 
@@ -38,6 +40,10 @@ TEST(StatusJson, HasTheDocumentedFields) {
   EXPECT_TRUE(json["ended"].is_null());
   EXPECT_DOUBLE_EQ(json["elapsed_s"], 10);
   EXPECT_DOUBLE_EQ(json["eta_s"], 30);
+  EXPECT_DOUBLE_EQ(json["progress_percent"], 25);
+  EXPECT_DOUBLE_EQ(json["tasks_per_s"], 2.5);
+  EXPECT_EQ(json["attempts"], 0);
+  EXPECT_TRUE(json["run_s"].is_null());
   EXPECT_EQ(json["tasks"]["total"], 100);
   EXPECT_TRUE(json["items"]["total"].is_null());
   EXPECT_EQ(json["steps"][0]["name"], "download");
@@ -48,7 +54,9 @@ TEST(StatusJson, HasTheDocumentedFields) {
 TEST(StatusJson, EtaIsNullWhileTheTotalIsUnknown) {
   v1::RunStatus status = Running();
   status.mutable_tasks()->set_total_unknown(true);
+  status.clear_eta_s();
   EXPECT_TRUE(StatusJson(status, After(10))["eta_s"].is_null());
+  EXPECT_TRUE(StatusJson(status, After(10))["progress_percent"].is_null());
 }
 
 TEST(StatusJson, ElapsedStopsWhenTheRunEnds) {
@@ -70,8 +78,8 @@ TEST(EndLine, CountsWhatHappened) {
 }
 
 TEST(ProgressLine, ShowsPaceAndRest) {
-  EXPECT_EQ(ProgressLine(Running(), After(10)),
-            "r17 running  done 20/100  failed 5  running 0  waiting 75  2.5/s  eta 30.0 s");
+  EXPECT_EQ(ProgressLine(Running()),
+            "r17 running  25%  done 20/100  failed 5  running 0  waiting 75  2.5/s  eta 30.0 s");
 }
 
 TEST(HasEnded, IsFalseForPausedRuns) {
