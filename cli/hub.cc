@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "cli/command.h"
 #include "cli/environment.h"
@@ -25,12 +26,25 @@ struct Flags {
   std::string keep_results = "168h";
   std::string sweep = "10m";
   std::string sweep_grace = "10m";
+  std::string stats_interval = "10";
 };
 
 absl::Status ReadTime(const char* option, const std::string& text, absl::Duration* time) {
   if (absl::ParseDuration(text, time) && *time >= absl::ZeroDuration()) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(option, " takes a time such as 168h, 30m or 0, not '", text, "'"));
+}
+
+// A number alone means seconds.
+absl::Status ReadInterval(const char* option, const std::string& text, absl::Duration* time) {
+  double seconds = 0;
+  if (!absl::SimpleAtod(text, &seconds)) return ReadTime(option, text, time);
+  if (!(seconds >= 0 && seconds <= 1e9)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(option, " takes seconds from 0 to 1e9, not '", text, "'"));
+  }
+  *time = absl::Seconds(seconds);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<int> ServeHub(const Flags& flags) {
@@ -46,6 +60,8 @@ absl::StatusOr<int> ServeHub(const Flags& flags) {
   RETURN_IF_ERROR(ReadTime("--keep-results", flags.keep_results, &options.keep_results));
   RETURN_IF_ERROR(ReadTime("--sweep", flags.sweep, &options.sweep_interval));
   RETURN_IF_ERROR(ReadTime("--sweep-grace", flags.sweep_grace, &options.sweep_grace));
+  RETURN_IF_ERROR(
+      ReadInterval("--stats-interval", flags.stats_interval, &options.statistics_interval));
   return Serve<hub::Hub>(options);
 }
 
@@ -82,6 +98,11 @@ void AddHub(CLI::App* app, Action* action) {
       ->capture_default_str();
   command->add_option("--sweep-grace", flags->sweep_grace, "What is younger is left alone")
       ->type_name("TIME")
+      ->capture_default_str();
+  command
+      ->add_option("--stats-interval", flags->stats_interval,
+                   "How often the log says how active runs get on; 0: only when one has ended")
+      ->type_name("SECONDS")
       ->capture_default_str();
   command->footer(
       "Prints `listening on HOST:PORT` when ready. SIGTERM or Ctrl-C stop it; started again with "

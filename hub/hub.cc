@@ -17,6 +17,7 @@
 #include "hub/service/client_service.h"
 #include "hub/service/object_deleter.h"
 #include "hub/service/requests.h"
+#include "hub/service/statistics_log.h"
 #include "hub/service/sweeper.h"
 #include "hub/service/worker_service.h"
 #include "hub/storage/rocksdb_hub_store.h"
@@ -123,6 +124,7 @@ class HubOutbox final : public Outbox {
     clients_->RunsEnded(promises.ended);  // Before the reply to who made them go on.
     requests_->Deliver(&promises.replies);
     deleter_->Add(std::move(promises.deletions));
+    for (const RunStatus& run : promises.ended) log::info("{}", StatisticsLine(run));
   }
 
  private:
@@ -146,7 +148,9 @@ class Hub::Impl {
  private:
   absl::Status LoadScheduler();
   void MakeSweeper();
-  absl::StatusOr<OwnershipList> AskOwnership(QueryOwnership query);
+  // The scheduler's answer to a query; waits for it.
+  template <typename Body>
+  absl::StatusOr<Body> Ask(Command query);
   void MakeServices();
 
   absl::Status Post(Command command) { return loop_->Post(std::move(command)); }
@@ -167,6 +171,7 @@ class Hub::Impl {
   std::unique_ptr<TurnLoop> loop_;
   std::unique_ptr<LazyBuckets> swept_buckets_;
   std::unique_ptr<Sweeper> sweeper_;
+  std::unique_ptr<StatisticsLog> statistics_;
   std::unique_ptr<RpcServer> server_;
 
   absl::Mutex mutex_;  // Lets one caller shut down.
@@ -182,6 +187,10 @@ absl::Status Hub::Impl::Start() {
   MakeServices();
   loop_->Start();
   MakeSweeper();
+  statistics_ = std::make_unique<StatisticsLog>(
+      options_.statistics_interval,
+      [this](QueryStatistics query) { return Ask<RunStatistics>(std::move(query)); });
+  statistics_->Start();
   ASSIGN_OR_RETURN(server_, RpcServer::Start({.binding = options_.binding,
                                               .token = options_.token,
                                               .insecure = options_.insecure,
@@ -253,7 +262,7 @@ void Hub::Impl::MakeSweeper() {
               [buckets](std::vector<uint64_t> addresses) {
                 return buckets->Delete(std::move(addresses));
               },
-          .ask = [this](QueryOwnership query) { return AskOwnership(std::move(query)); },
+          .ask = [this](QueryOwnership query) { return Ask<OwnershipList>(std::move(query)); },
           .outputs =
               [this](uint64_t run, const std::function<void(uint64_t)>& visit) {
                 std::string cursor;
@@ -266,7 +275,8 @@ void Hub::Impl::MakeSweeper() {
   sweeper_->Start();
 }
 
-absl::StatusOr<OwnershipList> Hub::Impl::AskOwnership(QueryOwnership query) {
+template <typename Body>
+absl::StatusOr<Body> Hub::Impl::Ask(Command query) {
   absl::Notification answered;
   Reply answer;
   requests_->Ask(std::move(query), [&](Reply reply) {
@@ -275,7 +285,7 @@ absl::StatusOr<OwnershipList> Hub::Impl::AskOwnership(QueryOwnership query) {
   });
   answered.WaitForNotification();
   RETURN_IF_ERROR(answer.status);
-  return std::get<OwnershipList>(std::move(answer.body));
+  return std::get<Body>(std::move(answer.body));
 }
 
 // The last turn comes before the streams end: the store must go on naming the workers that were
@@ -291,6 +301,7 @@ void Hub::Impl::Shutdown() {
   }
   if (server_ != nullptr) server_->Shutdown(absl::Seconds(1));
   sweeper_.reset();
+  statistics_.reset();
   if (pool_ != nullptr) pool_->Finish();
   deleter_.reset();
   if (server_ != nullptr) log::info("hub stopped");

@@ -44,6 +44,8 @@ struct HubOptions {
   // How often the buckets are swept of what nobody wants (zero: never), and how old that must be.
   absl::Duration sweep_interval = absl::Minutes(10);
   absl::Duration sweep_grace = absl::Minutes(10);
+  // How often the log says how active runs get on; zero: only when one has ended.
+  absl::Duration statistics_interval = absl::Seconds(10);
 };
 
 class Hub {

@@ -14,6 +14,7 @@ add_library(bue_hub_store STATIC
   service/object_deleter.cc
   service/program_cache.cc
   service/requests.cc
+  service/statistics_log.cc
   service/sweeper.cc
   service/upload_budget.cc
   storage/data_directory.cc
