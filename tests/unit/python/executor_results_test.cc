@@ -232,6 +232,32 @@ TEST_F(ResultsTest, ABlockingCallHoldsUpNoneOfItsBatch) {
   std::filesystem::remove(gate);
 }
 
+// The thread that reads runs it; others read meanwhile.
+TEST_F(ResultsTest, BlockingCallsThatCameAloneHoldUpNobody) {
+  PythonOptions options;
+  options.general_runners = 1;
+  PythonHarness harness(options);
+  const std::string gate = absl::StrCat(testing::TempDir(), "/bue-gate-c-", getpid());
+  const auto blocking = CodeStep(kSteps, "says_and_waits");
+  const CallInput wait_for_gate = JsonInput(absl::StrCat("\"", gate, "\""));
+  std::ofstream(gate) << "open";
+  EXPECT_EQ(Show(harness.Run(blocking, {wait_for_gate})), "null");  // It is loaded now.
+  std::filesystem::remove(gate);
+  std::vector<uint64_t> blocked;
+  for (int i = 0; i < 3; ++i) {
+    const uint64_t lease = harness.Start(blocking, {wait_for_gate});
+    WaitUntil([&] { return harness.executor->Output(lease) == "waiting\n"; });
+    blocked.push_back(lease);
+    for (int n = 0; n < 3; ++n) {
+      EXPECT_EQ(harness.RunAndShow(CodeStep(kSteps, "one"), {JsonInput("1")}), "1");
+      EXPECT_EQ(harness.RunAndShow(CodeStep(kSteps, "later"), {JsonInput("2")}), "2");
+    }
+  }
+  std::ofstream(gate) << "go";
+  for (const uint64_t lease : blocked) EXPECT_EQ(Show(harness.events.Wait(lease)), "null");
+  std::filesystem::remove(gate);
+}
+
 // --- Modules
 
 class ModulesTest : public testing::Test {

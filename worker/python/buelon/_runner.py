@@ -3,12 +3,17 @@
 The main thread runs the event loop (in a process-mode runner: the steps themselves); one thread
 reads the socket; the pool's threads run plain functions, import modules and move large values. The
 process ends at once when the socket closes, whatever its threads are doing.
+
+A plain call that comes alone is run by the thread that read it, which saves waking another one. It
+leaves reading to a second such thread, which waits for just that; while it has no second, it runs
+nothing, so that the socket is always read.
 """
 import contextvars
 import faulthandler
 import functools
 import gc
 import os
+import select
 import signal
 import socket
 import sys
@@ -35,6 +40,7 @@ from buelon._task import ARGS, FLAGS, LEASE, STEP, current_call
 SOCKET_FD = 3
 TETHER_FD = 4
 _HEADER_FIELDS = 8
+_READABLE = select.EPOLLIN | select.EPOLLONESHOT
 
 
 class Runner:
@@ -53,9 +59,14 @@ class Runner:
                                         self._lane and self._lane.run_for, self._steps)
         if self._lane:
             self._lane.returns = self.returns
+        self._frames = _wire.Frames(sock, self._on_frame)
         # Calls of the frames being read, by where they run.
         self._for_pool = []
         self._for_loop = []
+        # Whoever gets the one event that this is armed for is the reader, until it arms it again.
+        self._reading = _guards.with_high_descriptors(select.epoll)
+        self._reading.register(sock, _READABLE)
+        self._waiting = []  # An entry for each thread that waits to be the reader.
 
     def run(self):
         faulthandler.enable(file=2, all_threads=False)  # A crash's last words.
@@ -66,20 +77,56 @@ class Runner:
         self._outbox.put(_wire.message(_wire.READY, os.getpid(), sys.version.split()[0], 0))
         self._outbox.flush()
         gc.freeze()
-        threading.Thread(target=self._read, name='bue-read', daemon=True).start()
+        for _ in range(1 if self._in_process else 2):
+            threading.Thread(target=self._read, name='bue-read', daemon=True).start()
         if self._in_process:
             self._pool.run_here()
         else:
             self._lane.run_forever()
 
-    # --- The reading thread
+    # --- The reading threads
 
     def _read(self):
+        worker = _Worker(self)
         try:
-            _wire.read_frames(self._sock, self._on_frame, self._on_idle)
+            while True:
+                self._become_reader()
+                call = self._read_until_alone()
+                if call is None:
+                    break
+                self._leave_reading()
+                self._pool.jobs.append(call)
+                worker.run()
+                self._outbox.flush()
+                current_call.set(None)
         except BaseException:
             _wire.give_up(traceback.format_exc())
         _end()
+
+    def _become_reader(self):
+        self._waiting.append(None)
+        try:
+            self._reading.poll()
+        except OSError as error:
+            _wire.lost(error)
+        self._waiting.pop()
+
+    def _leave_reading(self):
+        try:
+            self._reading.modify(self._sock, _READABLE)
+        except OSError as error:
+            _wire.lost(error)
+
+    def _read_until_alone(self):
+        """Reads until a plain call comes alone while somebody else can read: that call. None: the
+        socket has closed."""
+        while self._frames.read():
+            if (len(self._for_pool) == 1 and not self._for_loop and not self._pool.jobs
+                    and self._waiting and not self._frames.partial()
+                    and type(self._for_pool[0]) is list):
+                return self._for_pool.pop()
+            self._on_idle()
+        return None
 
     def _on_frame(self, kind, frame):
         if kind == _wire.CALLS:

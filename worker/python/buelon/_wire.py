@@ -44,8 +44,8 @@ def give_up(words):
         os._exit(70)
 
 
-def _lost(error):
-    """The socket does not work."""
+def lost(error):
+    """The socket does not work, or what waits for it."""
     if error.errno in _GONE:
         os._exit(0)  # The worker is gone.
     give_up(f'a step closed the descriptor that leads to the worker: {error}\n')
@@ -83,7 +83,7 @@ class Outbox:
         try:
             self._sock.sendall(b''.join([head, *batch]))
         except OSError as error:
-            _lost(error)
+            lost(error)
 
     def abandon(self):
         """In a forked child: it has nothing to say, and ends where a runner would send."""
@@ -95,38 +95,46 @@ class Outbox:
         self.messages.append(b'')  # So that the next flush, which ends it, has something to send.
 
 
-def read_frames(sock, on_frame, on_idle):
-    """Calls on_frame(type, memoryview) for each frame until the socket closes; on_idle() after
-    those that one read brought."""
-    buffer = bytearray(_READ_BYTES)
-    view = memoryview(buffer)
-    have = 0
-    while True:
+class Frames:
+    """Frames from the worker. For one thread at a time."""
+
+    def __init__(self, sock, on_frame):
+        self._sock = sock
+        self._on_frame = on_frame
+        self._buffer = bytearray(_READ_BYTES)
+        self._view = memoryview(self._buffer)
+        self._have = 0
+
+    def read(self):
+        """Waits for bytes, and calls on_frame(type, memoryview) for each frame that is whole. False:
+        the socket has closed."""
         try:
-            got = sock.recv_into(view[have:])
+            got = self._sock.recv_into(self._view[self._have:])
         except OSError as error:
             if error.errno in _GONE:
-                return
-            _lost(error)
+                return False
+            lost(error)
         if got == 0:
-            return
-        have += got
+            return False
+        have = self._have + got
         at = 0
         need = 0
         while have - at >= 5:
-            size, kind = struct.unpack_from('<IB', buffer, at)
+            size, kind = struct.unpack_from('<IB', self._buffer, at)
             if have - at < 4 + size:
                 need = 4 + size
                 break
-            on_frame(kind, view[at + 5:at + 4 + size])
+            self._on_frame(kind, self._view[at + 5:at + 4 + size])
             at += 4 + size
-        on_idle()
-        if at == have:
-            have = 0
-        elif at or need > len(buffer):
-            rest = bytes(view[at:have])
-            if need > len(buffer):
-                buffer = bytearray(need + _READ_BYTES)
-                view = memoryview(buffer)
-            view[:len(rest)] = rest
-            have = len(rest)
+        self._have = have - at
+        if self._have and (at or need > len(self._buffer)):
+            rest = bytes(self._view[at:have])
+            if need > len(self._buffer):
+                self._buffer = bytearray(need + _READ_BYTES)
+                self._view = memoryview(self._buffer)
+            self._view[:len(rest)] = rest
+        return True
+
+    def partial(self):
+        """The rest of a frame is on its way."""
+        return self._have > 0
