@@ -215,8 +215,8 @@ class RunCodec {
     for (uint64_t n = in_.Count(); n > 0; --n) {
       const uint64_t step = in_.Varint();
       if (!in_.ok() || step >= steps) return false;
-      StepStats& stats = run_->stats.Of(static_cast<uint32_t>(step), steps);
-      if (stats.attempts() != 0 || !stats.Take(&in_)) return false;
+      run_->stats.Begin(static_cast<uint32_t>(step), steps);
+      if (!run_->stats.steps[step]->Take(&in_)) return false;
     }
     return in_.ok();
   }

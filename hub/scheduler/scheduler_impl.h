@@ -195,7 +195,7 @@ class Scheduler::Impl final : public RunListener {
   absl::StatusOr<ValuePlace> Locate(Run* run, const std::string& name, const std::string& item);
 
   // statistics.cc
-  void NoteActivity(Run* run);
+  void NoteRun(Run* run);
   void NoteGrant(struct Lease* lease);
   void NoteOutcome(const struct Lease& lease, const Outcome& outcome);
   RunStatus ProgressOf(const Run& run) const;

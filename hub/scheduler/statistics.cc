@@ -29,32 +29,41 @@ uint64_t Since(int64_t then_us, int64_t now_us) {
   return static_cast<uint64_t>(std::max<int64_t>(0, now_us - then_us));
 }
 
-}  // namespace
-
-inline void Scheduler::Impl::NoteActivity(Run* run) {
-  if (run->stats.recent++ == 0) noted_runs_.insert(run->number());
-  if (now_us_ >= run->stats.headway.due_us()) run->stats.headway.Note(now_us_, run->Finished());
+// Workers' figures end at 71 minutes, but they say when what runs for long had started.
+uint64_t RunTime_us(const struct Lease& lease, const Outcome& outcome, int64_t now_us) {
+  if (outcome.run_us < std::numeric_limits<uint32_t>::max()) return outcome.run_us;
+  if (lease.started == absl::InfiniteFuture()) return outcome.run_us;
+  return std::max<uint64_t>(outcome.run_us, Since(absl::ToUnixMicros(lease.started), now_us));
 }
+
+}  // namespace
 
 void Scheduler::Impl::NoteGrant(struct Lease* lease) {
   lease->granted_us = now_us_;
-  NoteActivity(lease->run);
+  RunStats& stats = lease->run->stats;
+  if (stats.recent == 0 || now_us_ >= stats.headway.due_us()) NoteRun(lease->run);
+  ++stats.recent;
+}
+
+// Now and then, for many grants and outcomes.
+void Scheduler::Impl::NoteRun(Run* run) {
+  if (run->stats.recent == 0) noted_runs_.insert(run->number());
+  if (now_us_ >= run->stats.headway.due_us()) run->stats.headway.Note(now_us_, run->Finished());
 }
 
 // Before the outcome is taken in: the lease ends with that.
 void Scheduler::Impl::NoteOutcome(const struct Lease& lease, const Outcome& outcome) {
   Run* run = lease.run;
-  NoteActivity(run);
+  if (run->stats.recent == 0 || now_us_ >= run->stats.headway.due_us()) NoteRun(run);
+  ++run->stats.recent;
   if (!SaysItsTime(outcome)) return;
-  uint64_t run_us = outcome.run_us;
-  // Workers' figures end at 71 minutes, but they say when what runs for long had started.
-  if (outcome.run_us == std::numeric_limits<uint32_t>::max() &&
-      lease.started != absl::InfiniteFuture()) {
-    run_us = std::max(run_us, Since(absl::ToUnixMicros(lease.started), now_us_));
-  }
   const Program& program = run->graph().program();
   const uint32_t step = program.nodes[run->NodeOf(*lease.item, lease.vertex)].step;
-  run->stats.Of(step, program.steps.size()).Add(run_us, Since(lease.granted_us, now_us_), now_us_);
+  if (step >= run->stats.steps.size() || run->stats.steps[step] == nullptr) {
+    run->stats.Begin(step, program.steps.size());
+  }
+  run->stats.steps[step]->Add(RunTime_us(lease, outcome, now_us_), Since(lease.granted_us, now_us_),
+                              now_us_);
 }
 
 RunStatus Scheduler::Impl::ProgressOf(const Run& run) const {

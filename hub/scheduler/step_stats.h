@@ -78,10 +78,9 @@ class Headway {
 };
 
 struct RunStats {
-  StepStats& Of(uint32_t step, size_t steps_in_all) {
-    if (steps.empty()) steps.resize(steps_in_all);
-    if (steps[step] == nullptr) steps[step] = std::make_unique<StepStats>();
-    return *steps[step];
+  void Begin(uint32_t step, size_t steps_in_all) {
+    steps.resize(steps_in_all);
+    steps[step] = std::make_unique<StepStats>();
   }
 
   std::vector<std::unique_ptr<StepStats>> steps;  // Empty, or one for each; null: no outcome yet.
