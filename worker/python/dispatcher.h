@@ -4,7 +4,9 @@
 // A call is queued (process mode: no runner is free; large inputs: too many are under way), or it
 // is with a runner, or its value is being finished in the bucket. It leaves by Complete, once.
 //
-// Everything runs on the thread that calls Run, except where it says otherwise.
+// Everything runs in turns, on the thread that calls Run, except where it says otherwise. A call
+// that comes alone while that thread waits, and an idle runner is there, is given to the runner by
+// the thread that starts it: waking the other one would take longer.
 #ifndef BUE_WORKER_PYTHON_DISPATCHER_H_
 #define BUE_WORKER_PYTHON_DISPATCHER_H_
 
@@ -41,7 +43,7 @@ class Dispatcher final : public TransferEvents {
   ~Dispatcher() override;
 
   // Until Stop has done its work.
-  void Run();
+  void Run() ABSL_LOCKS_EXCLUDED(turn_);
 
   // By any thread; they return at once.
   void Start(std::vector<Call> calls);
@@ -122,10 +124,13 @@ class Dispatcher final : public TransferEvents {
   };
 
   // --- dispatcher.cc: turns, and calls on their way to runners.
-  void Post(std::function<void()> action);  // By any thread.
-  void WaitForEvents();
+  void Post(std::function<void()> action);     // By any thread.
+  bool StartAtOnce(std::vector<Call>* calls);  // By any thread. False: it is to wake ours.
+  bool MayStartAtOnce(const Call& call);
+  void WaitForEvents() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   void DrainInbox();
   void EndTurn();
+  void SendToRunners();
   void Wake();  // By any thread.
   int MillisecondsToWait() const;
   void Place(std::vector<Call> calls);
@@ -208,7 +213,9 @@ class Dispatcher final : public TransferEvents {
   OutputLog output_;
   std::atomic<uint32_t> ghosts_ = 0;
 
-  // Used by the dispatcher's thread only.
+  absl::Mutex turn_;  // Held in turns; not while the thread waits.
+
+  // Used in turns only.
   absl::Time now_;
   absl::Time next_deadline_ = absl::InfiniteFuture();  // Not after the earliest; may be before it.
   absl::flat_hash_map<uint64_t, std::unique_ptr<InFlight>> calls_;

@@ -1,6 +1,10 @@
 // What comes back from steps: values, statuses, errors, output, modules, modes.
 #include <filesystem>
 #include <fstream>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -213,6 +217,30 @@ TEST_F(ResultsTest, ManyCallsOfABatchAllComeBack) {
     calls.push_back(harness_.MakeCall(step, {JsonInput("1"), JsonInput(absl::StrCat(i))}));
   harness_.executor->Start(std::move(calls));
   for (int i = 0; i < 5000; ++i) EXPECT_EQ(Show(harness_.events.Wait(i + 1)), absl::StrCat(i + 1));
+}
+
+TEST_F(ResultsTest, CallsThatManyThreadsStartOneByOneAllComeBack) {
+  constexpr int kThreads = 4;
+  constexpr int kCalls = 250;
+  const auto step = CodeStep(kSteps, "one");
+  std::vector<std::vector<Call>> calls(kThreads * kCalls);
+  for (size_t i = 0; i < calls.size(); ++i) {
+    calls[i].push_back(harness_.MakeCall(step, {JsonInput(absl::StrCat(i))}));
+  }
+  std::vector<std::thread> starters;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    starters.emplace_back([this, &calls, thread] {
+      for (int i = 0; i < kCalls; ++i) {
+        harness_.executor->Start(std::move(calls[thread * kCalls + i]));
+        if (i % 16 == 0) harness_.events.Wait(thread * kCalls + i + 1);  // So that runners idle.
+      }
+    });
+  }
+  for (std::thread& starter : starters) starter.join();
+  for (size_t i = 0; i < calls.size(); ++i) {
+    if (i % kCalls % 16 == 0) continue;
+    EXPECT_EQ(Show(harness_.events.Wait(i + 1)), absl::StrCat(i));
+  }
 }
 
 TEST_F(ResultsTest, ABlockingCallHoldsUpNoneOfItsBatch) {
