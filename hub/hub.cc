@@ -8,12 +8,14 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "common/bucket_client/bucket_client.h"
+#include "common/bucket_client/bucket_probe.h"
 #include "common/clock.h"
 #include "common/logging.h"
 #include "common/rpc.h"
 #include "common/status_macros.h"
 #include "hub/outbox.h"
 #include "hub/scheduler/scheduler.h"
+#include "hub/service/bucket_watch.h"
 #include "hub/service/client_service.h"
 #include "hub/service/object_deleter.h"
 #include "hub/service/requests.h"
@@ -164,6 +166,8 @@ class Hub::Impl {
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Requests> requests_;
   std::unique_ptr<WorkerService> workers_;
+  std::vector<std::unique_ptr<BucketProbe>> probes_;
+  std::unique_ptr<BucketWatch> bucket_watch_;
   std::unique_ptr<ClientService> clients_;
   std::unique_ptr<LazyBuckets> buckets_;
   std::unique_ptr<ObjectDeleter> deleter_;
@@ -196,6 +200,7 @@ absl::Status Hub::Impl::Start() {
                                               .insecure = options_.insecure,
                                               .message_bytes_max = kMessageBytesMax},
                                              {workers_->service(), clients_->service()}));
+  bucket_watch_->Start();
   log::info("hub started address={} epoch={}", server_->address(), store_->epoch());
   return absl::OkStatus();
 }
@@ -229,13 +234,20 @@ void Hub::Impl::MakeServices() {
                                                                   .heartbeat = options_.heartbeat,
                                                                   .silence = options_.silence},
                                              post, clock_);
+  for (const std::string& bucket : options_.buckets) {
+    probes_.push_back(std::make_unique<BucketProbe>(bucket, options_.token));
+  }
+  bucket_watch_ = std::make_unique<BucketWatch>(
+      BucketWatchOptions(), options_.buckets,
+      [this](size_t bucket) { return probes_[bucket]->Ask(kBucketTimeout); });
   clients_ = std::make_unique<ClientService>(
       ClientServiceOptions{
           .token = options_.token, .epoch = store_->epoch(), .buckets = options_.buckets},
       ClientParts{.requests = requests_.get(),
                   .store = store_.get(),
                   .pool = pool_.get(),
-                  .workers = workers_.get()});
+                  .workers = workers_.get(),
+                  .buckets = bucket_watch_.get()});
   buckets_ = std::make_unique<LazyBuckets>(options_.buckets, options_.token);
   deleter_ = std::make_unique<ObjectDeleter>(
       ObjectDeleterOptions{},

@@ -11,6 +11,7 @@ target_link_libraries(bue_hub_core PUBLIC hub_scheduler bue_logging bue_program
 
 # Storage, and what of the services needs no gRPC.
 add_library(bue_hub_store STATIC
+  service/bucket_watch.cc
   service/object_deleter.cc
   service/program_cache.cc
   service/requests.cc

@@ -136,11 +136,24 @@ struct Connection {
     return objects;
   }
 
+  // Says, once each, that what is to be put or got waits in vain, and that it does not any more.
+  void SayIfAway(const BucketClientOptions& options, absl::Time now) {
+    const PipeState put = puts.state();
+    const PipeState get = gets.state();
+    const absl::Time waits_since = std::min(put.waits_since, get.waits_since);
+    const bool back = (put.connected || get.connected) && waits_since == absl::InfiniteFuture();
+    const bool turned = away ? back : now - waits_since > options.say_away_after;
+    if (!turned) return;
+    away = !away;
+    if (options.on_away) options.on_away(bucket, away);
+  }
+
   const std::string bucket;
   const std::shared_ptr<grpc::Channel> channel;
   const std::unique_ptr<v1::Bucket::Stub> stub;
   PutPipe puts;
   GetPipe gets;
+  bool away = false;  // As was said last. Used by the ticker only.
 };
 
 class Client final : public BucketClient {
@@ -481,6 +494,7 @@ class Client final : public BucketClient {
       for (const auto& connection : connections_) {
         connection->puts.Tick(now);
         connection->gets.Tick(now);
+        connection->SayIfAway(options_, now);
       }
       Rehome();
       mutex_.Lock();

@@ -115,6 +115,10 @@ struct BucketClientOptions {
   // Called when a bucket's disk is nearly full, with its message, and with an empty one when there
   // is room again: what is put waits in between. Each once.
   std::function<void(const std::string& bucket, const std::string& why)> on_waiting;
+  // Called when something has waited for a bucket that is away for `say_away_after` (true), and
+  // when that bucket is back (false). Each once, by a thread of the client.
+  std::function<void(const std::string& bucket, bool away)> on_away;
+  absl::Duration say_away_after = absl::Seconds(2);
   // Whether `buckets` are all that there are; unset: yes. If not, a store that none of them is may
   // be another one: what was asked for there fails with FailedPrecondition. Asked by any thread,
   // until Shutdown has returned.

@@ -109,6 +109,11 @@ class GetPipe::Core final : public PipeOwner<v1::GetRequest, v1::GetReply>,
     Deliver();
   }
 
+  PipeState state() {
+    absl::MutexLock lock(&mutex_);
+    return {.connected = stream_.connected(), .waits_since = stream_.waits_since()};
+  }
+
   void Shutdown() {
     stream_.Close();
     // Here and not with the last reference, which may be dropped by a thread of gRPC: a channel's
@@ -334,5 +339,7 @@ absl::StatusOr<std::unique_ptr<ValueReader>> GetPipe::OpenReader(const GetItem& 
 }
 
 void GetPipe::Tick(absl::Time now) { core_->Tick(now); }
+
+PipeState GetPipe::state() const { return core_->state(); }
 
 }  // namespace bue

@@ -67,6 +67,8 @@ class GetPipe {
   // As PutPipe::Tick.
   void Tick(absl::Time now);
 
+  PipeState state() const;
+
   class Core;
 
  private:

@@ -19,6 +19,12 @@ struct PipeOptions {
   std::function<void(const std::string& bucket, const std::string& why)> on_waiting;
 };
 
+// How a stream to a bucket fares.
+struct PipeState {
+  bool connected = false;
+  absl::Time waits_since = absl::InfiniteFuture();  // Since when what is to be sent waits in vain.
+};
+
 }  // namespace bue
 
 #endif  // BUE_COMMON_BUCKET_CLIENT_PIPE_OPTIONS_H_

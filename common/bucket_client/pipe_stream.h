@@ -104,6 +104,10 @@ class PipeStream {
     owner_->Deliver();
   }
 
+  // With the lock held.
+  bool connected() const { return connected_; }
+  absl::Time waits_since() const { return connected_ ? absl::InfiniteFuture() : down_since_; }
+
   bool closed() const { return closed_; }
   static absl::Status ClosedError() { return absl::CancelledError("the bucket client was closed"); }
 

@@ -179,6 +179,11 @@ class PutPipe::Core final : public PipeOwner<v1::PutRequest, v1::PutReply>,
     Deliver();
   }
 
+  PipeState state() {
+    absl::MutexLock lock(&mutex_);
+    return {.connected = stream_.connected(), .waits_since = stream_.waits_since()};
+  }
+
   void Shutdown() {
     stream_.Close();
     // Here and not with the last reference, which may be dropped by a thread of gRPC: a channel's
@@ -553,5 +558,7 @@ std::unique_ptr<ValueWriter> PutPipe::OpenWriter(ObjectKind kind, const Origin& 
 }
 
 void PutPipe::Tick(absl::Time now) { core_->Tick(now); }
+
+PipeState PutPipe::state() const { return core_->state(); }
 
 }  // namespace bue

@@ -68,6 +68,8 @@ class PutPipe {
   // again. Call it every now and then.
   void Tick(absl::Time now);
 
+  PipeState state() const;
+
   class Core;
 
  private:

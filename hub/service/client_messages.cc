@@ -148,4 +148,9 @@ void ToProto(const ValuePlace& place, v1::LocateValueReply* out) {
   out->set_node(place.node);
 }
 
+void ToProto(const AwayBucket& bucket, v1::AwayBucket* out) {
+  out->set_bucket(bucket.bucket);
+  out->set_since_unix_s(ToSeconds(bucket.since));
+}
+
 }  // namespace bue::hub

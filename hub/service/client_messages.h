@@ -6,6 +6,7 @@
 
 #include "bue/v1/hub.pb.h"
 #include "hub/scheduler/effects.h"
+#include "hub/service/bucket_watch.h"
 
 namespace bue::hub {
 
@@ -16,6 +17,7 @@ void ToProto(const ErrorRecord& error, v1::ErrorRecord* out);
 void ToProto(const LogAdded& log, v1::LogRecord* out);
 void ToProto(const ValuePage& page, v1::ListValuesReply* out);
 void ToProto(const ValuePlace& place, v1::LocateValueReply* out);
+void ToProto(const AwayBucket& bucket, v1::AwayBucket* out);
 
 }  // namespace bue::hub
 

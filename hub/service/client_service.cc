@@ -179,6 +179,9 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
     reply->set_version(BUE_VERSION);
     reply->set_epoch(options_.epoch);
     for (const std::string& bucket : options_.buckets) reply->add_buckets(bucket);
+    if (parts_.buckets != nullptr) {
+      for (const AwayBucket& bucket : parts_.buckets->Away()) ToProto(bucket, reply->add_away());
+    }
     return Refuse(context, absl::OkStatus());
   }
 

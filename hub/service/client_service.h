@@ -13,6 +13,7 @@
 
 #include "absl/time/time.h"
 #include "common/thread_pool.h"
+#include "hub/service/bucket_watch.h"
 #include "hub/service/requests.h"
 #include "hub/service/upload_budget.h"
 #include "hub/service/worker_service.h"
@@ -55,6 +56,7 @@ struct ClientParts {
   HubStore* store = nullptr;
   ThreadPool* pool = nullptr;
   WorkerService* workers = nullptr;
+  const BucketWatch* buckets = nullptr;  // Null: nothing is known of them.
 };
 
 class ClientService {

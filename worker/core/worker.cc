@@ -62,6 +62,14 @@ void SayThatValuesWait(const std::string& bucket, const std::string& why) {
   }
 }
 
+void SayThatBucketIsAway(const std::string& bucket, bool away) {
+  if (away) {
+    log::warn("bucket away bucket={} action=wait", bucket);
+  } else {
+    log::info("bucket back bucket={}", bucket);
+  }
+}
+
 // Once for each store.
 void SayThatStoreIsGone(uint16_t store, const std::string& why) {
   log::warn("values lost store={} error={} action=make_again", store, why);
@@ -102,6 +110,7 @@ class Worker::Impl {
                                             .token = options.token,
                                             .connect_timeout = deadline - Clock::Real()->Now(),
                                             .on_waiting = SayThatValuesWait,
+                                            .on_away = SayThatBucketIsAway,
                                             .knows_all = [all] { return all->load(); },
                                             .on_store_gone = SayThatStoreIsGone}));
     ASSIGN_OR_RETURN(StartedPython python, python_.get());

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "tests/support/patience.h"
@@ -44,6 +45,36 @@ TEST_F(RestartTest, PutsAndGetsWaitForTheBucket) {
   ASSERT_TRUE(got.WaitForNotificationWithTimeout(Patience(absl::Seconds(60))));
   EXPECT_EQ(fetched[0]->data, "before");
   EXPECT_EQ(GetOne({.address = addresses[0].value()})->data, "during");
+}
+
+TEST_F(RestartTest, ThatItIsAwayAndBackIsSaidOnceEach) {
+  absl::Mutex mutex;
+  std::vector<bool> said;
+  Connect({.on_away =
+               [&](const std::string& bucket, bool away) {
+                 EXPECT_EQ(bucket, options_.binding);
+                 absl::MutexLock lock(&mutex);
+                 said.push_back(away);
+               },
+           .say_away_after = absl::Milliseconds(300)});
+  const auto said_so_far = [&](size_t count) {
+    const auto enough = [&] { return said.size() >= count; };
+    absl::MutexLock lock(&mutex);
+    EXPECT_TRUE(mutex.AwaitWithTimeout(absl::Condition(&enough), Patience(absl::Seconds(60))));
+    return said;
+  };
+  PutOne({.data = "before"});
+  for (size_t time = 0; time < 2; ++time) {
+    StopBucket();
+    absl::Notification put;
+    client_->Put({{.data = "during"}}, [&](Addresses) { put.Notify(); });
+    EXPECT_EQ(said_so_far(2 * time + 1).size(), 2 * time + 1);
+    StartBucket();
+    put.WaitForNotification();
+    EXPECT_EQ(said_so_far(2 * time + 2).size(), 2 * time + 2);
+  }
+  EXPECT_EQ(said_so_far(4), (std::vector<bool>{true, false, true, false}));
+  client_.reset();
 }
 
 TEST_F(RestartTest, NothingAcknowledgedIsLost) {
