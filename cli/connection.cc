@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "cli/environment.h"
 #include "common/status_macros.h"
@@ -37,6 +38,8 @@ absl::Status CheckAddress(absl::string_view role, const std::string& address) {
 }
 
 }  // namespace
+
+void Note(const std::string& text) { absl::FPrintF(stderr, "note: %s\n", text); }
 
 absl::Status CheckHostPort(absl::string_view role, absl::string_view address) {
   const size_t colon = address.rfind(':');
@@ -91,7 +94,8 @@ absl::StatusOr<std::unique_ptr<HubClient>> ConnectHub(const ConnectionFlags& fla
   return HubClient::Connect({.target = flags.hub,
                              .token = token,
                              .connect_timeout = absl::Seconds(flags.timeout_s),
-                             .retry_for = retry_for});
+                             .retry_for = retry_for,
+                             .notice = Note});
 }
 
 absl::StatusOr<std::unique_ptr<BucketClient>> ConnectBucket(const ConnectionFlags& flags,

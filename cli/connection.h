@@ -36,6 +36,9 @@ absl::Status CheckHostPort(absl::string_view role, absl::string_view address);
 // for a file that holds no token.
 absl::StatusOr<std::string> ReadToken(const std::string& file);
 
+// Tells the person at the screen, on standard error, what is no error.
+void Note(const std::string& text);
+
 // `retry_for`: how long calls wait for a hub that was there and went away.
 absl::StatusOr<std::unique_ptr<HubClient>> ConnectHub(const ConnectionFlags& flags,
                                                       absl::Duration retry_for = absl::Seconds(10));

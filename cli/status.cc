@@ -80,6 +80,7 @@ absl::StatusOr<int> PrintStatus(const Flags& flags) {
     RETURN_IF_ERROR(Watch(hub.get(), run, flags.json));
     return kExitOk;
   }
+  RETURN_IF_ERROR(hub->NoteBuckets());
   if (run == 0) {
     ASSIGN_OR_RETURN(const std::vector<v1::RunStatus> runs, hub->ListRuns());
     absl::PrintF("%s", AllRuns(runs, flags.json));

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "cli/command.h"
@@ -28,6 +29,9 @@ absl::StatusOr<int> WaitForRun(const Flags& flags) {
       const v1::RunStatus last,
       hub->WatchRun(run, absl::InfiniteDuration(), [](const v1::RunStatus&) { return true; }));
   absl::PrintF("%s\n", EndLine(last, absl::Now()));
+  if (last.state() == v1::RUN_FAILED) {
+    Note(absl::StrCat("what failed, and why: bue errors ", RunName(run)));
+  }
   return last.state() == v1::RUN_SUCCEEDED ? kExitOk : kExitFailed;
 }
 

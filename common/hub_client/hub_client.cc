@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "bue/v1/hub.grpc.pb.h"
+#include "common/clock.h"
 #include "common/hub_client/blocking_call.h"
 #include "common/program/program_codec.h"
 #include "common/rpc.h"
@@ -103,6 +106,55 @@ class UploadMessages {
   size_t offset_ = 0;
 };
 
+// What one call has heard of the hub, and what it told a person about it.
+class Contact {
+ public:
+  explicit Contact(const HubClientOptions& options) : options_(options) {}
+
+  // Whether anything was heard since this was asked last.
+  bool TakeHeard() { return std::exchange(heard_, false); }
+  bool said_away() const { return said_away_; }
+
+  void Heard() {
+    heard_ = true;
+    if (std::exchange(said_away_, false))
+      Say(absl::StrCat("the hub at ", options_.target, " is back"));
+  }
+
+  void Away(absl::Time give_up) {
+    if (std::exchange(said_away_, true)) return;
+    Say(absl::StrCat("no answer from the hub at ", options_.target, "; waiting for it for ",
+                     DurationText(give_up - absl::Now())));
+  }
+
+  void Heard(const v1::HubInfo& info) {
+    Heard();
+    std::set<std::string> away;
+    for (const v1::AwayBucket& bucket : info.away()) {
+      away.insert(bucket.bucket());
+      if (buckets_away_.contains(bucket.bucket())) continue;
+      const absl::Time since = absl::UnixEpoch() + absl::Seconds(bucket.since_unix_s());
+      Say(absl::StrCat("bucket ", bucket.bucket(), " has not answered the hub for ",
+                       DurationText(absl::Floor(absl::Now() - since, absl::Seconds(1))),
+                       ": what needs it waits"));
+    }
+    for (const std::string& bucket : buckets_away_) {
+      if (!away.contains(bucket)) Say(absl::StrCat("bucket ", bucket, " is back"));
+    }
+    buckets_away_ = std::move(away);
+  }
+
+ private:
+  void Say(const std::string& text) const {
+    if (options_.notice) options_.notice(text);
+  }
+
+  const HubClientOptions& options_;
+  bool heard_ = false;
+  bool said_away_ = false;
+  std::set<std::string> buckets_away_;  // As was said.
+};
+
 }  // namespace
 
 class HubClient::Impl {
@@ -119,15 +171,16 @@ class HubClient::Impl {
   v1::Hub::StubInterface::async_interface* stub() { return stub_->async(); }
 
   // Runs `attempt` until it succeeds, fails for a reason that stays, or the hub was away for
-  // `retry_for`. `attempt(progress)` sets *progress when it heard from the hub.
+  // `retry_for`. `attempt(contact)` notes when it heard from the hub.
   template <typename Attempt>
   absl::Status Retry(const Attempt& attempt) {
+    Contact contact(options_);
     absl::Time give_up = absl::Now() + options_.retry_for;
     while (true) {
-      bool heard = false;
-      const absl::Status status = attempt(&heard);
+      const absl::Status status = attempt(&contact);
       if (status.ok() || !WorthRetrying(status)) return status;
-      if (heard) give_up = absl::Now() + options_.retry_for;
+      if (contact.TakeHeard()) give_up = absl::Now() + options_.retry_for;
+      contact.Away(give_up);
       const absl::Duration left = give_up - absl::Now();
       if (left <= absl::ZeroDuration()) return Away(status);
       absl::SleepFor(std::min(kPause, left));
@@ -137,7 +190,7 @@ class HubClient::Impl {
 
   template <typename Call>
   absl::Status Unary(const Call& call) {
-    return Retry([&](bool*) {
+    return Retry([&](Contact*) {
       return CallAndWait(std::min(kAttempt, std::max(options_.retry_for, absl::Seconds(1))), call);
     });
   }
@@ -146,7 +199,7 @@ class HubClient::Impl {
   template <typename Record, typename Open, typename Each>
   absl::Status List(const Open& open, const Each& each) {
     uint64_t delivered = 0;
-    return Retry([&](bool* heard) {
+    return Retry([&](Contact* contact) {
       ReplyReader<Record> reader(open);
       Record* record;
       for (uint64_t index = 0;; ++index) {
@@ -156,7 +209,7 @@ class HubClient::Impl {
           case ReplyReader<Record>::Got::kEnd:
             return reader.Finish();
           case ReplyReader<Record>::Got::kMessage:
-            *heard = true;
+            contact->Heard();
             if (index < delivered) break;
             ++delivered;
             if (!each(*record)) return absl::OkStatus();
@@ -168,7 +221,7 @@ class HubClient::Impl {
   // One stream of WatchRun; OK when the run ended or `changed` had enough.
   absl::Status Watch(uint64_t run, absl::Duration interval,
                      const std::function<bool(const v1::RunStatus&)>& changed, v1::RunStatus* last,
-                     bool* heard) {
+                     Contact* contact) {
     v1::WatchRunRequest request;
     request.set_run(run);
     if (interval == absl::InfiniteDuration()) {
@@ -176,6 +229,7 @@ class HubClient::Impl {
     } else {
       request.set_interval_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(interval)));
     }
+    if (contact->said_away()) RETURN_IF_ERROR(Ping(contact));
     ReplyReader<v1::RunStatus> reader(
         [&](grpc::ClientContext* context, grpc::ClientReadReactor<v1::RunStatus>* reactor) {
           stub()->WatchRun(context, &request, reactor);
@@ -184,30 +238,31 @@ class HubClient::Impl {
     while (true) {
       switch (reader.Next(kWatchSilence, &status)) {
         case ReplyReader<v1::RunStatus>::Got::kNothing:
-          RETURN_IF_ERROR(Ping());
-          *heard = true;
+          RETURN_IF_ERROR(Ping(contact));
           break;
         case ReplyReader<v1::RunStatus>::Got::kEnd:
           RETURN_IF_ERROR(reader.Finish());
           if (HasEnded(*last)) return absl::OkStatus();
           return absl::UnavailableError("the hub ended the watch before the run had ended");
         case ReplyReader<v1::RunStatus>::Got::kMessage:
-          *heard = true;
+          contact->Heard();
           *last = *status;
           if (!changed(*last)) return absl::OkStatus();
       }
     }
   }
 
- private:
-  absl::Status Ping() {
+  absl::Status Ping(Contact* contact) {
     const v1::HubInfoRequest request;
     v1::HubInfo info;
-    return CallAndWait(kAttempt, [&](grpc::ClientContext* context, auto done) {
+    RETURN_IF_ERROR(CallAndWait(kAttempt, [&](grpc::ClientContext* context, auto done) {
       stub()->GetInfo(context, &request, &info, std::move(done));
-    });
+    }));
+    contact->Heard(info);
+    return absl::OkStatus();
   }
 
+ private:
   absl::Status Away(const absl::Status& last) const {
     return absl::UnavailableError(absl::StrCat("no answer from the hub at ", options_.target,
                                                " for ", absl::FormatDuration(options_.retry_for),
@@ -238,7 +293,7 @@ std::string HubClient::MakeKey() {
 
 absl::StatusOr<uint64_t> HubClient::Upload(const NewRun& run) {
   uint64_t number = 0;
-  RETURN_IF_ERROR(impl_->Retry([&](bool*) {
+  RETURN_IF_ERROR(impl_->Retry([&](Contact*) {
     UploadMessages messages(run);
     RequestWriter<v1::UploadRequest, v1::UploadReply> writer(
         [&](grpc::ClientContext* context, v1::UploadReply* reply,
@@ -277,7 +332,7 @@ absl::StatusOr<v1::RunStatus> HubClient::WatchRun(
     const std::function<bool(const v1::RunStatus&)>& changed) {
   v1::RunStatus last;
   RETURN_IF_ERROR(impl_->Retry(
-      [&](bool* heard) { return impl_->Watch(run, interval, changed, &last, heard); }));
+      [&](Contact* contact) { return impl_->Watch(run, interval, changed, &last, contact); }));
   return last;
 }
 
@@ -350,6 +405,10 @@ absl::StatusOr<v1::ListValuesReply> HubClient::ListValues(const v1::ListValuesRe
     impl_->stub()->ListValues(context, &request, &reply, std::move(done));
   }));
   return reply;
+}
+
+absl::Status HubClient::NoteBuckets() {
+  return impl_->Retry([&](Contact* contact) { return impl_->Ping(contact); });
 }
 
 absl::StatusOr<v1::HubInfo> HubClient::GetInfo() {

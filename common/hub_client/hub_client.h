@@ -29,6 +29,9 @@ struct HubClientOptions {
   absl::Duration connect_timeout = absl::Seconds(5);  // For the first contact.
   // A hub that was there and is gone is waited for this long by each call.
   absl::Duration retry_for = absl::Seconds(30);
+  // Called by calls that wait, each from its thread, with what a person who waits should know: that
+  // the hub is away, that it misses a bucket, that they are back. Each once a call. May be unset.
+  std::function<void(const std::string& text)> notice;
 };
 
 // One file of a new run; both views outlive the call.
@@ -82,6 +85,8 @@ class HubClient {
   absl::StatusOr<v1::LocateValueReply> LocateValue(const v1::LocateValueRequest& request);
   absl::StatusOr<v1::ListValuesReply> ListValues(const v1::ListValuesRequest& request);
   absl::StatusOr<v1::HubInfo> GetInfo();
+  // Says which buckets are away, with HubClientOptions::notice.
+  absl::Status NoteBuckets();
 
  private:
   class Impl;  // Keeps gRPC out of this header.

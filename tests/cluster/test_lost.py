@@ -2,8 +2,9 @@
 and is still needed is made again, whatever needs it; while a bucket is only away, nothing is."""
 import json
 import shutil
+import subprocess
 
-from cluster import ClusterTest, main, wait_for
+from cluster import BUE, ClusterTest, clean_environment, main, wait_for
 
 STEPS = '''
 import os
@@ -169,6 +170,30 @@ for x in range(300):
         with open(self.log) as log:
             self.assertEqual(sorted(log.read().split()),
                              ['one', 'one', 'three', 'three', 'two', 'two'])
+
+    def test_that_a_bucket_is_away_is_said(self):
+        self.start_cluster()
+        run = self.upload(self.write('script.bue', THREE_INPUTS))
+        self.wait_granted(run)
+        self.bucket.kill()
+        self.open_gate()  # The task's value has to wait.
+        worker, hub = self.workers[0], self.hub
+        for role in (worker, hub):
+            wait_for(lambda: 'bucket away' in role.log(), 'it is said in the log')
+        away = f'bucket {self.bucket.address} has not answered the hub for'
+        self.assertIn(away, self.bue('status').stderr)
+        self.assertIn(away, self.bue('status', run).stderr)
+        waiting = subprocess.Popen([BUE, 'wait', run, '-b', self.hub_address], cwd=self.folder,
+                                   env=clean_environment(), stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        self.addCleanup(waiting.kill)
+        self.assertIn(away, waiting.stderr.readline())
+        self.start_bucket(self.bucket.address)
+        out, _ = waiting.communicate(timeout=60)
+        self.assertIn('succeeded', out)
+        for role in (worker, hub):
+            wait_for(lambda: 'bucket back' in role.log(), 'that it is back, too')
+        wait_for(lambda: self.bue('status').stderr == '', 'nothing is left to say')
 
     def test_a_bucket_that_is_only_away_has_lost_nothing(self):
         self.start_cluster()

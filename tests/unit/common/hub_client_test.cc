@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "bue/v1/hub.grpc.pb.h"
@@ -116,6 +117,15 @@ class BreakingHub final : public v1::Hub::CallbackService {
     return reactor;
   }
 
+  grpc::ServerUnaryReactor* GetInfo(grpc::CallbackServerContext* context, const v1::HubInfoRequest*,
+                                    v1::HubInfo* reply) override {
+    if (!away_.empty()) reply->add_away()->set_bucket(away_);
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
+  std::string away_;  // A bucket; set before it is asked.
   std::atomic<int> results_calls_ = 0;
   std::atomic<int> watch_calls_ = 0;
   std::atomic<int> get_calls_ = 0;
@@ -133,9 +143,11 @@ class HubClientTest : public testing::Test {
     Connect(Patience(absl::Seconds(60)));
   }
   void Connect(absl::Duration retry_for) {
-    auto client = HubClient::Connect({.target = server_->address(),
-                                      .connect_timeout = Patience(absl::Seconds(60)),
-                                      .retry_for = retry_for});
+    auto client = HubClient::Connect(
+        {.target = server_->address(),
+         .connect_timeout = Patience(absl::Seconds(60)),
+         .retry_for = retry_for,
+         .notice = [this](const std::string& text) { notices_.push_back(text); }});
     ASSERT_TRUE(client.ok()) << client.status();
     client_ = *std::move(client);
   }
@@ -143,6 +155,7 @@ class HubClientTest : public testing::Test {
   BreakingHub hub_;
   std::unique_ptr<RpcServer> server_;
   std::unique_ptr<HubClient> client_;
+  std::vector<std::string> notices_;
 };
 
 TEST_F(HubClientTest, BrokenListingDeliversEachRecordOnce) {
@@ -172,6 +185,24 @@ TEST_F(HubClientTest, WatchGoesOnAfterTheHubWasAway) {
   ASSERT_TRUE(last.ok()) << last.status();
   EXPECT_EQ(last->state(), v1::RUN_SUCCEEDED);
   EXPECT_EQ(states, (std::vector<v1::RunState>{v1::RUNNING, v1::RUN_SUCCEEDED}));
+}
+
+TEST_F(HubClientTest, WhoWatchesIsToldOnceThatTheHubIsAwayAndBack) {
+  const auto go_on = [](const v1::RunStatus&) { return true; };
+  ASSERT_TRUE(client_->WatchRun(1, absl::InfiniteDuration(), go_on).ok());
+  ASSERT_EQ(notices_.size(), 2u);
+  const std::string hub = absl::StrCat("the hub at ", server_->address());
+  EXPECT_TRUE(absl::StrContains(notices_[0], absl::StrCat("no answer from ", hub))) << notices_[0];
+  EXPECT_EQ(notices_[1], absl::StrCat(hub, " is back"));
+}
+
+TEST_F(HubClientTest, BucketsThatAreAwayAreNamed) {
+  hub_.away_ = "bucket.example:1";
+  ASSERT_TRUE(client_->NoteBuckets().ok());
+  ASSERT_EQ(notices_.size(), 1u);
+  EXPECT_TRUE(
+      absl::StartsWith(notices_[0], "bucket bucket.example:1 has not answered the hub for "))
+      << notices_[0];
 }
 
 TEST_F(HubClientTest, UploadIsSentAgainWithItsKeyAndAllOfItsFiles) {
