@@ -14,6 +14,9 @@ void Scheduler::Impl::Handle(ControlRun& command) {
     return;
   }
   const auto refuse = [&](absl::string_view why) { RefuseControl(command, why); };
+  const auto already = [&] {
+    Promise(command.request, absl::OkStatus(), Controlled{.already = true});
+  };
   const auto set = [&](RunState state) {
     Do(run, Change{.kind = Change::Kind::kState,
                    .a = static_cast<uint64_t>(state),
@@ -25,7 +28,9 @@ void Scheduler::Impl::Handle(ControlRun& command) {
       set(RunState::kCancelled);
       break;
     case ControlRun::Action::kPause:
-      if (run->state() != RunState::kRunning) return refuse("is not running");
+      if (run->state() == RunState::kPaused) return already();
+      if (!run->active()) return refuse("has ended already");
+      if (run->state() != RunState::kRunning) return refuse("is being stopped");
       set(RunState::kPaused);
       ready_.Suspend(run);
       break;
@@ -36,7 +41,9 @@ void Scheduler::Impl::Handle(ControlRun& command) {
     case ControlRun::Action::kRetry:
       return RetryRun(run, command);
     case ControlRun::Action::kResume:
-      if (run->state() != RunState::kPaused) return refuse("is not paused");
+      if (run->state() == RunState::kRunning) return already();
+      if (!run->active()) return refuse("has ended already: retry lets it go on");
+      if (run->state() != RunState::kPaused) return refuse("is being stopped");
       set(RunState::kRunning);
       ready_.Resume(run);
       run->stats.headway.Restart();
@@ -46,7 +53,7 @@ void Scheduler::Impl::Handle(ControlRun& command) {
       DeleteRun(run);
       break;
   }
-  Promise(command.request, absl::OkStatus(), Done{});
+  Promise(command.request, absl::OkStatus(), Controlled());
 }
 
 // A refusal is a promise, too: that it is so already may not be on disk yet.
@@ -93,6 +100,7 @@ void Scheduler::Impl::RetryRun(Run* run, const ControlRun& command) {
   if (cancelled && !command.cancelled && !both) {
     return RefuseControl(command, "was cancelled: --cancelled lets it go on");
   }
+  uint64_t waiting = 0;
   if (!run->active()) {
     if (!cut_off && !failed) {
       return RefuseControl(command,
@@ -108,12 +116,13 @@ void Scheduler::Impl::RetryRun(Run* run, const ControlRun& command) {
     if (active_runs_ >= options_.runs_max)
       return RefuseControl(command, "has to wait: too many are under way");
     ReviveRun(run);
+    if (cancelled) waiting = run->Status().tasks.waiting;
   }
   if (tasks > 0) {
     Do(run,
        Change{.kind = Change::Kind::kRetry, .a = step == Run::kNoStep ? 0 : uint64_t{step} + 1});
   }
-  Promise(command.request, absl::OkStatus(), Retried{.tasks = tasks});
+  Promise(command.request, absl::OkStatus(), Controlled{.tasks = tasks, .waiting = waiting});
 }
 
 void Scheduler::Impl::ReviveRun(Run* run) {

@@ -355,13 +355,16 @@ struct RunStatistics {
   uint64_t others = 0;
 };
 struct Done {};
-struct Retried {
-  uint64_t tasks = 0;
+// Of a ControlRun that was carried out.
+struct Controlled {
+  uint64_t tasks = 0;    // kRetry: failed tasks that run again.
+  uint64_t waiting = 0;  // kRetry of a cancelled run: other tasks that go on, as far as is known.
+  bool already = false;  // It was so before.
 };
 
 using ReplyBody =
     std::variant<Done, RunAccepted, RunStatus, RunList, WorkerList, ValuePage, ResultPage,
-                 ValuePlace, RunningList, Retried, OwnershipList, Reasons, RunStatistics>;
+                 ValuePlace, RunningList, Controlled, OwnershipList, Reasons, RunStatistics>;
 
 struct Reply {
   uint64_t request = 0;  // The command's.

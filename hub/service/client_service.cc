@@ -10,6 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "bue/v1/hub.grpc.pb.h"
+#include "common/check.h"
+#include "common/logging.h"
 #include "common/rpc.h"
 #include "hub/service/client_messages.h"
 #include "hub/service/listings.h"
@@ -55,6 +57,25 @@ absl::StatusOr<ControlRun::Action> ToAction(v1::ControlRunRequest::Action action
     default:
       return absl::InvalidArgumentError(absl::StrCat("unknown action ", action));
   }
+}
+
+// For the log.
+const char* VerbOf(ControlRun::Action action) {
+  switch (action) {
+    case ControlRun::Action::kCancel:
+      return "cancelled";
+    case ControlRun::Action::kPause:
+      return "paused";
+    case ControlRun::Action::kResume:
+      return "resumed";
+    case ControlRun::Action::kDelete:
+      return "deleted";
+    case ControlRun::Action::kStop:
+      return "stopping";
+    case ControlRun::Action::kRetry:
+      return "retried";
+  }
+  CHECK(false);
 }
 
 }  // namespace
@@ -114,11 +135,15 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
                             .failed = request->failed(),
                             .cancelled = request->cancelled(),
                             .step = request->step()};
-    if (*action == ControlRun::Action::kRetry) {
-      return Ask<Retried>(context, std::move(command),
-                          [reply](const Retried& retried) { reply->set_tasks(retried.tasks); });
-    }
-    return Ask<Done>(context, std::move(command), [](const Done&) {});
+    return Ask<Controlled>(context, std::move(command),
+                           [reply, run = request->run(), verb = VerbOf(*action),
+                            client = std::string(context->peer())](const Controlled& controlled) {
+                             if (!controlled.already)
+                               log::info("run {} run=r{} client={}", verb, run, client);
+                             reply->set_tasks(controlled.tasks);
+                             reply->set_waiting(controlled.waiting);
+                             reply->set_already(controlled.already);
+                           });
   }
 
   grpc::ServerWriteReactor<v1::ErrorRecord>* ListErrors(

@@ -2,6 +2,8 @@
 // leave before what he asked for first is on disk, or a power cut makes it untrue.
 #include <memory>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "hub/scheduler/scheduler.h"
@@ -22,24 +24,50 @@ class ControlRepliesTest : public testing::Test {
     scheduler_.Apply(upload, absl::UnixEpoch(), &effects);
   }
 
-  // Asks twice in one turn. Nothing is answered at once, the second time is refused.
-  void ExpectToWait(Action action) {
+  // Asks twice in one turn. Nothing is answered at once.
+  std::vector<Reply> AskTwice(Action action) {
     Effects effects;
     for (const uint64_t request : {1, 2}) {
       Command command = ControlRun{.request = request, .run = 1, .action = action};
       scheduler_.Apply(command, absl::UnixEpoch(), &effects);
     }
     EXPECT_TRUE(effects.outgoing.answers.empty());
-    ASSERT_EQ(effects.outgoing.promises.replies.size(), 2u);
-    EXPECT_TRUE(effects.outgoing.promises.replies[0].status.ok());
-    EXPECT_FALSE(effects.outgoing.promises.replies[1].status.ok());
+    EXPECT_EQ(effects.outgoing.promises.replies.size(), 2u);
+    return effects.outgoing.promises.replies;
+  }
+
+  // The second time is refused.
+  void ExpectToWait(Action action) {
+    const std::vector<Reply> replies = AskTwice(action);
+    EXPECT_TRUE(replies[0].status.ok());
+    EXPECT_FALSE(replies[1].status.ok());
+  }
+
+  // The second time changes nothing, and says so.
+  void ExpectToBeSoAlready(Action action) {
+    const std::vector<Reply> replies = AskTwice(action);
+    EXPECT_FALSE(std::get<Controlled>(replies[0].body).already);
+    EXPECT_TRUE(std::get<Controlled>(replies[1].body).already);
   }
 
   Scheduler scheduler_;
 };
 
-TEST_F(ControlRepliesTest, ASecondPauseIsRefusedOnceTheFirstIsOnDisk) {
-  ExpectToWait(Action::kPause);
+TEST_F(ControlRepliesTest, ASecondPauseOrResumeIsAnsweredOnceTheFirstIsOnDisk) {
+  ExpectToBeSoAlready(Action::kPause);
+  ExpectToBeSoAlready(Action::kResume);
+}
+
+TEST_F(ControlRepliesTest, ACancelledRunIsToldHowManyTasksGoOn) {
+  Effects effects;
+  Command end = ControlRun{.request = 1, .run = 1, .action = Action::kCancel};
+  Command go_on = ControlRun{.request = 2, .run = 1, .action = Action::kRetry};
+  for (Command* command : {&end, &go_on}) {
+    scheduler_.Apply(*command, absl::UnixEpoch(), &effects);
+  }
+  const Controlled& controlled = std::get<Controlled>(effects.outgoing.promises.replies[1].body);
+  EXPECT_EQ(controlled.tasks, 0u);
+  EXPECT_EQ(controlled.waiting, 1u);
 }
 
 TEST_F(ControlRepliesTest, ASecondCancelIsRefusedOnceTheFirstIsOnDisk) {
