@@ -87,6 +87,16 @@ absl::Status CheckStep(const v1::RunStatus& run, const std::string& name) {
                                           "'; it has ", absl::StrJoin(names, ", ")));
 }
 
+// InvalidArgument if the step has no such item.
+absl::Status CheckItem(HubClient* hub, uint64_t run, const Flags& flags) {
+  v1::LocateValueRequest request;
+  request.set_run(run);
+  request.set_name(flags.step);
+  request.set_item(flags.item);
+  const absl::Status status = hub->LocateValue(request).status();
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
+}
+
 absl::StatusOr<int> PrintLogs(const Flags& flags) {
   ASSIGN_OR_RETURN(const uint64_t run, ParseRun(flags.run));
   ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub, ConnectHub(flags.connection));
@@ -109,7 +119,11 @@ absl::StatusOr<int> PrintLogs(const Flags& flags) {
     return true;
   }));
   RETURN_IF_ERROR(status);
-  if (!any) absl::FPrintF(stderr, "nothing was printed\n");
+  if (any) return kExitOk;
+  if (!flags.item.empty()) {
+    RETURN_IF_ERROR(CheckItem(hub.get(), run, flags));
+  }
+  Note("nothing was printed");
   return kExitOk;
 }
 

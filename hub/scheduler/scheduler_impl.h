@@ -1,6 +1,6 @@
 // The Scheduler's inside: what scheduler.cc (life, uploads), controls.cc (people's commands),
-// reports.cc (workers' commands), lost_inputs.cc, deadlines.cc, matcher.cc (granting) and
-// queries.cc and statistics.cc (answers) share.
+// reports.cc (workers' commands), lost_inputs.cc, deadlines.cc, matcher.cc (granting), queries.cc,
+// locate.cc and statistics.cc (answers) share.
 //
 // Not thread-safe.
 #ifndef BUE_HUB_SCHEDULER_SCHEDULER_IMPL_H_

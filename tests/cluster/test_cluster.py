@@ -173,7 +173,7 @@ for x in range({items}):
         self.assertEqual([log['text'] for log in logs], ['x is 4\n'])
         self.assertIn('x is 7\n', self.bue('logs', run).stdout)
         self.assertIn("no step 'tlak'; it has talk", self.bue('logs', run, 'tlak', code=2).stderr)
-        self.assertIn('nothing was printed', self.bue('logs', run, 'talk', '99').stderr)
+        self.assertIn('0 to 9', self.bue('logs', run, 'talk', '99', code=2).stderr)
 
     def test_status_adds_up(self):
         run = self.upload(self.script('hold'))
