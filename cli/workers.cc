@@ -22,6 +22,12 @@ struct Flags {
   bool json = false;
 };
 
+// "12.0 s ago"
+std::string SinceHeard(const v1::WorkerStatus& worker) {
+  const absl::Time heard = absl::UnixEpoch() + absl::Seconds(worker.last_heard_unix_s());
+  return absl::StrCat(HumanDuration(absl::Now() - heard), " ago");
+}
+
 std::string WorkerTable(const std::vector<v1::WorkerStatus>& workers) {
   if (workers.empty()) return "No workers; start one with bue worker\n";
   Table table({"NAME", "HOST", "SCOPES", "SLOTS", "RUNNING", "GHOSTS", "DONE", "FAILED", "ALIVE"});
@@ -32,7 +38,7 @@ std::string WorkerTable(const std::vector<v1::WorkerStatus>& workers) {
                absl::StrCat(worker.running()),
                worker.ghosts() == 0 ? "" : absl::StrCat(worker.ghosts()),
                absl::StrCat(worker.done()), absl::StrCat(worker.failed()),
-               worker.alive() ? "yes" : "no"});
+               worker.alive() ? "yes" : absl::StrCat("gone ", SinceHeard(worker))});
   }
   return table.ToString();
 }
@@ -62,7 +68,10 @@ void AddWorkers(CLI::App* app, Action* action) {
       "JSON: [{name, host, scopes [] (empty: every scope), slots, running, ghosts, done, failed,\n"
       "alive, last_heard_s, version}]. RUNNING counts the tasks a worker holds, running or next "
       "to\n"
-      "run. GHOSTS counts attempts that go on although nobody waits for them any more: they were\n"
+      "run. One that was lost stays in the list for an hour (the last 100), and counts on under "
+      "its\n"
+      "name when it is back. GHOSTS counts attempts that go on although nobody waits for them any "
+      "more: they were\n"
       "cancelled or timed out, and nothing could interrupt them. Their runner is replaced.");
   command->callback([flags, action] { *action = [flags] { return PrintWorkers(*flags); }; });
 }

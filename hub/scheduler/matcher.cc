@@ -78,7 +78,10 @@ void Scheduler::Impl::RemoveLostWorkers() {
     Worker* worker = workers_.Find(id);
     if (worker->gone_at <= now_) lost.push_back(worker);
   }
-  for (Worker* worker : lost) RemoveWorker(worker, /*lost=*/true);
+  for (Worker* worker : lost) {
+    gone_workers_.Add(worker->Status(), /*lost=*/true, now_);
+    RemoveWorker(worker, /*lost=*/true);
+  }
   if (!lost.empty()) workers_changed_ = true;
 }
 

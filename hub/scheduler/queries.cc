@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -69,19 +70,13 @@ void Scheduler::Impl::Handle(QueryRuns& command) {
 
 void Scheduler::Impl::Handle(QueryWorkers& command) {
   WorkerList list;
+  absl::flat_hash_set<absl::string_view> there;
   for (const auto& [id, worker] : workers_.all()) {
-    WorkerStatus status{.name = worker->name,
-                        .host = worker->host,
-                        .version = worker->version,
-                        .scopes = worker->scope_names,
-                        .running = worker->holds(),
-                        .done = worker->done,
-                        .failed = worker->failed,
-                        .alive = worker->connected,
-                        .ghosts = worker->ghosts,
-                        .last_heard = worker->last_heard};
-    std::copy(std::begin(worker->room), std::end(worker->room), std::begin(status.room));
-    list.workers.push_back(std::move(status));
+    there.insert(worker->name);
+    list.workers.push_back(worker->Status());
+  }
+  for (const GoneWorkers::Entry& gone : gone_workers_.entries(now_)) {
+    if (gone.lost && !there.contains(gone.status.name)) list.workers.push_back(gone.status);
   }
   Answer(command.request, absl::OkStatus(), std::move(list));
 }

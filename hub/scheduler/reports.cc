@@ -1,5 +1,6 @@
 // What workers say: joining, outcomes, progress, leaving.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -46,6 +47,9 @@ void Scheduler::Impl::Handle(WorkerJoined& command) {
   if (earlier != nullptr) {
     made->done = earlier->done;
     made->failed = earlier->failed;
+  } else if (const std::optional<WorkerStatus> before = gone_workers_.Take(command.name)) {
+    made->done = before->done;
+    made->failed = before->failed;
   }
   Worker* worker = workers_.Add(std::move(made));
 
@@ -193,6 +197,7 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
         OutcomeAck{.worker = command.worker, .report = command.report});
   }
   if (command.goodbye) {
+    gone_workers_.Add(worker->Status(), /*lost=*/false, now_);
     RemoveWorker(worker, /*lost=*/false);
     workers_changed_ = true;
   }

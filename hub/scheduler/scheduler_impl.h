@@ -16,6 +16,7 @@
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "hub/scheduler/gone_workers.h"
 #include "hub/scheduler/lease_table.h"
 #include "hub/scheduler/ready_queue.h"
 #include "hub/scheduler/run.h"
@@ -229,6 +230,7 @@ class Scheduler::Impl final : public RunListener {
   // Workers that the store names, and the turn since which it does.
   absl::btree_map<std::string, uint64_t> recorded_workers_;
   bool workers_changed_ = false;  // Since they were recorded.
+  GoneWorkers gone_workers_;
 
   std::vector<uint64_t> ended_;           // Runs that ended this turn.
   absl::btree_set<uint64_t> noted_runs_;  // Active ones whose numbers changed since asked for.

@@ -6,7 +6,9 @@
 #ifndef BUE_HUB_SCHEDULER_WORKER_TABLE_H_
 #define BUE_HUB_SCHEDULER_WORKER_TABLE_H_
 
+#include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +45,21 @@ struct Worker {
   bool connected = true;
   uint64_t recorded = 0;                        // The turn since which the store names it.
   absl::Time gone_at = absl::InfiniteFuture();  // Its stream broke; then its leases are taken.
+
+  WorkerStatus Status() const {
+    WorkerStatus status{.name = name,
+                        .host = host,
+                        .version = version,
+                        .scopes = scope_names,
+                        .running = holds(),
+                        .done = done,
+                        .failed = failed,
+                        .alive = connected,
+                        .ghosts = ghosts,
+                        .last_heard = last_heard};
+    std::copy(std::begin(room), std::end(room), std::begin(status.room));
+    return status;
+  }
 
   uint64_t holds() const {
     uint64_t n = 0;
