@@ -29,6 +29,7 @@ class LocalCluster {
   ~LocalCluster();
 
   const std::string& hub_address() const { return hub_->address(); }
+  const std::string& bucket_address() const { return bucket_->address(); }
   const std::string& token() const { return token_; }
 
  private:

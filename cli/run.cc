@@ -1,10 +1,7 @@
 // `bue run`: a script, here and now, in one process.
-#include <stdlib.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <cstdio>
 #include <memory>
 #include <string>
 
@@ -15,7 +12,8 @@
 #include "cli/failures.h"
 #include "cli/local_cluster.h"
 #include "cli/progress.h"
-#include "cli/role_flags.h"
+#include "cli/result_printer.h"
+#include "cli/run_directory.h"
 #include "cli/run_report.h"
 #include "cli/script.h"
 #include "cli/stop_signal.h"
@@ -29,24 +27,17 @@ namespace {
 // The run is looked at often at first, so that short ones end at once.
 constexpr absl::Duration kFirstLook = absl::Milliseconds(2);
 constexpr absl::Duration kLongestLook = absl::Milliseconds(100);
+constexpr char kParent[] = ".bue";
 
 struct Flags {
   ScriptFlags script;
   std::string python;
   int slots = 0;
+  bool results = false;
+  bool json = false;
+  size_t keep = 5;
   std::string log_level = "error";
 };
-
-// A folder under .bue/ that no other run has (rule: two runs in one folder do not meet).
-absl::StatusOr<std::string> MakeStateDirectory() {
-  RETURN_IF_ERROR(MakeDirectory(".bue"));
-  std::string path = ".bue/run-XXXXXX";
-  if (mkdtemp(path.data()) == nullptr) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot make a directory in .bue/: ", std::strerror(errno)));
-  }
-  return path;
-}
 
 absl::StatusOr<v1::RunStatus> Follow(HubClient* hub, uint64_t run) {
   Progress progress(absl::Now());
@@ -63,7 +54,8 @@ absl::StatusOr<v1::RunStatus> Follow(HubClient* hub, uint64_t run) {
   }
 }
 
-absl::Status PrintSummary(HubClient* hub, const v1::RunStatus& status) {
+// To `out` the summary, to standard error what goes into detail.
+absl::Status PrintSummary(HubClient* hub, const v1::RunStatus& status, std::FILE* out) {
   Failures failures;
   RETURN_IF_ERROR(hub->ListErrors(status.run(), [&](const v1::ErrorRecord& error) {
     failures.Add(error);
@@ -71,8 +63,19 @@ absl::Status PrintSummary(HubClient* hub, const v1::RunStatus& status) {
   }));
   failures.Add(status);
   absl::FPrintF(stderr, "%s", failures.Tracebacks());
-  absl::PrintF("%s\n%s", EndLine(status, absl::Now()), failures.Summary());
+  absl::FPrintF(out, "%s\n%s", EndLine(status, absl::Now()), failures.Summary());
   return absl::OkStatus();
+}
+
+absl::StatusOr<int> PrintValues(const LocalCluster& cluster, HubClient* hub, uint64_t run,
+                                bool json) {
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<BucketClient> bucket,
+      BucketClient::Connect({.buckets = {cluster.bucket_address()}, .token = cluster.token()}));
+  ASSIGN_OR_RETURN(const std::string complaint, PrintResults(hub, bucket.get(), run, json));
+  if (complaint.empty()) return kExitOk;
+  absl::FPrintF(stderr, "bue run: error: %s\n", complaint);
+  return kExitFailed;
 }
 
 absl::StatusOr<int> RunOn(const LocalCluster& cluster, const CompiledScript& script,
@@ -87,9 +90,15 @@ absl::StatusOr<int> RunOn(const LocalCluster& cluster, const CompiledScript& scr
     RETURN_IF_ERROR(hub->Control(run, v1::ControlRunRequest::CANCEL));
     ASSIGN_OR_RETURN(status, hub->GetRun(run));
   }
-  RETURN_IF_ERROR(PrintSummary(hub.get(), status));
+  const bool values = flags.results || flags.json;
+  RETURN_IF_ERROR(PrintSummary(hub.get(), status, values ? stderr : stdout));
   if (interrupted) return kExitInterrupted;
-  return status.state() == v1::RUN_SUCCEEDED ? kExitOk : kExitFailed;
+  int code = status.state() == v1::RUN_SUCCEEDED ? kExitOk : kExitFailed;
+  if (values) {
+    ASSIGN_OR_RETURN(const int printed, PrintValues(cluster, hub.get(), run, flags.json));
+    code = std::max(code, printed);
+  }
+  return code;
 }
 
 absl::StatusOr<int> RunIn(const std::string& state, const CompiledScript& script,
@@ -100,6 +109,16 @@ absl::StatusOr<int> RunIn(const std::string& state, const CompiledScript& script
   return RunOn(*cluster, script, flags);
 }
 
+void SayWhatIsKept(const std::string& state, size_t keep) {
+  absl::FPrintF(stderr,
+                "Its state is kept in %s, until %d more did not succeed here. To look into it, and "
+                "to go on from there:\n"
+                "  bue bucket --data %s/bucket &\n"
+                "  bue hub --data %s/hub &\n"
+                "  bue errors r1; bue get r1 NAME; bue worker & bue retry r1\n",
+                state, keep, state, state);
+}
+
 absl::StatusOr<int> Run(const Flags& flags) {
   ASSIGN_OR_RETURN(const CompiledScript script, CompileScript(flags.script));
   absl::FPrintF(stderr, "%s", FormatScript(script));
@@ -107,14 +126,14 @@ absl::StatusOr<int> Run(const Flags& flags) {
   StopSignal::Install(kExitInterrupted);
   StopSignal::Started();
   SetUpLogging("run", flags.log_level);
-  ASSIGN_OR_RETURN(const std::string state, MakeStateDirectory());
-  const absl::StatusOr<int> code = RunIn(state, script, flags);
-  const bool keep = code.ok() && *code != kExitOk;
-  if (keep) {
-    absl::FPrintF(stderr, "what the steps handed on is kept in %s\n", state);
+  ASSIGN_OR_RETURN(const std::unique_ptr<RunDirectory> state, RunDirectory::Make(kParent));
+  const absl::StatusOr<int> code = RunIn(state->path(), script, flags);
+  if (code.ok() && *code != kExitOk && flags.keep > 0) {
+    SayWhatIsKept(state->path(), flags.keep);
   } else {
-    RemoveDirectory(state);
+    state->Remove();
   }
+  RunDirectory::RemoveOld(kParent, flags.keep);
   return code;
 }
 
@@ -134,6 +153,17 @@ void AddRun(CLI::App* app, Action* action) {
                    "Steps at once: threads, and at most so many of each other kind")
       ->type_name("N")
       ->check(CLI::Range(1, 100000));
+  command->add_flag("--results", flags->results,
+                    "Print the values it ended in, as bue results does; the summary goes to "
+                    "standard error");
+  command->add_flag("--json", flags->json,
+                    "The same, one JSON object a line: run, step, item, value");
+  command
+      ->add_option("--keep", flags->keep,
+                   "Keep the state of the last N that did not succeed in this folder")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
   command->add_option("--log-level", flags->log_level, "What the roles log to standard error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}))
       ->type_name("LEVEL")
@@ -141,12 +171,16 @@ void AddRun(CLI::App* app, Action* action) {
   command->footer(
       "Needs no server: a hub, a bucket and a worker for every scope run in this process, on "
       "loopback,\n"
-      "with their state in .bue/run-…, which is removed when all succeeded. What steps print goes "
-      "to\n"
-      "standard error, the summary with every failed step to standard output.\n"
+      "with their state in .bue/run-…, which is removed when all succeeded, and else when --keep "
+      "newer\n"
+      "ones are there: `bue hub --data .bue/run-…/hub` and `bue bucket --data .bue/run-…/bucket` "
+      "look into\n"
+      "it. What steps print goes to standard error, a line at a time with its step and item, the\n"
+      "summary with every failed step to standard output.\n"
       "Exit code: 0 all succeeded, 1 some failed, 2 the script was rejected, 130 interrupted.\n"
       "  bue run -f example.bue\n"
-      "  r1 succeeded in 1.62 s: 73 tasks done");
+      "  r1 succeeded in 1.62 s: 73 tasks done\n"
+      "  bue run -f example.bue --json | jq .value");
   command->callback([flags, action] { *action = [flags] { return Run(*flags); }; });
 }
 

@@ -195,6 +195,23 @@ std::string EndLine(const v1::RunStatus& status, absl::Time now) {
   return line;
 }
 
+std::string WhatIsMissing(const v1::RunStatus& status) {
+  const std::string run = RunName(status.run());
+  const v1::Counts& items = status.items();
+  std::string text;
+  if (items.failed() > 0) {
+    text = absl::StrCat(items.failed(), " of ", Total(items), " items of ", run,
+                        " failed and are left out");
+  } else if (status.tasks().failed() > 0) {
+    text = absl::StrCat(Tasks(status.tasks().failed(), ""), "of ", run,
+                        " failed, and what needs them has no value");
+  }
+  if (!text.empty()) absl::StrAppend(&text, "; why: bue errors ", run);
+  if (HasEnded(status)) return text;
+  return absl::StrCat(text, text.empty() ? "" : "; ", run, " is ", StateName(status.state()),
+                      ", so there may be more");
+}
+
 std::string RunTable(const v1::RunStatus& status, absl::Time now) {
   std::string text =
       absl::StrCat(Paint(Colour::kBold, RunName(status.run())), " ", OneLine(status.name(), 60),
@@ -209,8 +226,10 @@ std::string RunTable(const v1::RunStatus& status, absl::Time now) {
     absl::StrAppend(&text, ", eta ", HumanDuration(*remaining));
   }
   if (status.errors() > 0) {
-    absl::StrAppend(&text, ", ", status.errors(), status.errors() == 1 ? " error" : " errors",
-                    " (bue errors ", RunName(status.run()), ")");
+    // Without a failed task they are history: what failed was retried since, or ran in spite of it.
+    absl::StrAppend(&text, ", ", status.errors(), status.tasks().failed() == 0 ? " earlier" : "",
+                    status.errors() == 1 ? " error" : " errors", " (bue errors ",
+                    RunName(status.run()), ")");
   }
   Table table(
       {"", "TOTAL", "DONE", "FAILED", "FILTERED", "SKIPPED", "RUNNING", "WAITING", "LEFT OUT"});

@@ -39,6 +39,10 @@ std::string ProgressLine(const v1::RunStatus& status);
 // "r1 succeeded in 0.42 s: 5 tasks done"
 std::string EndLine(const v1::RunStatus& status, absl::Time now);
 
+// "5 of 10 items of r1 failed and are left out; why: bue errors r1", for who reads its values;
+// empty when nothing is missing.
+std::string WhatIsMissing(const v1::RunStatus& status);
+
 // Tables for `bue status`.
 std::string RunTable(const v1::RunStatus& status, absl::Time now);
 

@@ -82,6 +82,35 @@ TEST(ProgressLine, ShowsPaceAndRest) {
             "r17 running  25%  done 20/100  failed 5  running 0  waiting 75  2.5/s  eta 30.0 s");
 }
 
+TEST(WhatIsMissing, NamesFailedItemsAndARunThatGoesOn) {
+  v1::RunStatus status = Running();
+  status.set_state(v1::RUN_SUCCEEDED);
+  status.mutable_tasks()->set_failed(0);
+  EXPECT_EQ(WhatIsMissing(status), "");
+  status.set_state(v1::RUN_FAILED);
+  status.mutable_tasks()->set_failed(2);
+  EXPECT_EQ(WhatIsMissing(status),
+            "2 tasks of r17 failed, and what needs them has no value; why: bue errors r17");
+  status.mutable_items()->set_total_unknown(false);
+  status.mutable_items()->set_total(10);
+  status.mutable_items()->set_failed(2);
+  EXPECT_EQ(WhatIsMissing(status),
+            "2 of 10 items of r17 failed and are left out; why: bue errors r17");
+  status.set_state(v1::PAUSED);
+  EXPECT_EQ(WhatIsMissing(status),
+            "2 of 10 items of r17 failed and are left out; why: bue errors r17; r17 is paused, so "
+            "there may be more");
+}
+
+TEST(RunTable, ErrorsOfTasksThatDidNotFailInTheEndAreHistory) {
+  v1::RunStatus status = Running();
+  status.set_errors(1);
+  EXPECT_NE(RunTable(status, After(1)).find(", 1 error (bue errors r17)"), std::string::npos);
+  status.mutable_tasks()->set_failed(0);
+  EXPECT_NE(RunTable(status, After(1)).find(", 1 earlier error (bue errors r17)"),
+            std::string::npos);
+}
+
 TEST(HasEnded, IsFalseForPausedRuns) {
   v1::RunStatus status = Running();
   EXPECT_FALSE(HasEnded(status));
