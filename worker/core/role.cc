@@ -48,8 +48,7 @@ void WriteToStandardError(absl::string_view text) {
   }
 }
 
-void Echo(const std::string& output) {
-  if (output.empty()) return;
+void Echo(absl::string_view output) {
   // A terminal's line may hold the progress of `bue run`, which is drawn again later.
   if (isatty(STDERR_FILENO) == 1) WriteToStandardError("\r\x1b[K");
   WriteToStandardError(output);
@@ -95,6 +94,7 @@ Role::Role(RoleOptions options, std::shared_ptr<grpc::Channel> channel)
       hub_calls_(channel),
       events_(inbox_, this),
       session_(options_.session),
+      echo_(Echo),
       files_(options_.files_dir, &hub_calls_, inbox_),
       runs_(&files_, this),
       stream_(std::make_unique<HubStream>(HubStreamOptions{.target = options_.hub},
@@ -181,6 +181,7 @@ void Role::HandOver() {
   for (std::vector<Call>* ready : {&ready_python_, &ready_sql_}) {
     std::erase_if(*ready, [this](const Call& call) { return !session_.Holds(call.lease); });
   }
+  if (options_.echo_output) echo_.Started(ready_python_);
   if (!ready_python_.empty()) python_->Start(std::exchange(ready_python_, {}));
   if (!ready_sql_.empty()) sql_->Start(std::exchange(ready_sql_, {}));
 }
@@ -190,6 +191,9 @@ void Role::LookOverCalls(absl::Time now) {
   next_look_ = now + kLookEvery;
   for (Executor* executor : {python_, sql_}) executor->LookOver();
   session_.OnGhosts(python_->ghosts() + sql_->ghosts());
+  if (options_.echo_output) {
+    echo_.Look([this](uint64_t lease) { return python_->Output(lease); });
+  }
 }
 
 void Role::SendNews(absl::Time now) {
@@ -390,7 +394,7 @@ void Role::OnInputFailed(uint64_t lease, const absl::Status& status) {
 void Role::OnResults(std::vector<CallResult> results) {
   if (results_ == nullptr) return;
   if (options_.echo_output) {
-    for (const CallResult& result : results) Echo(result.output);
+    for (const CallResult& result : results) echo_.Ended(result);
   }
   results_->Add(std::move(results));
 }

@@ -24,6 +24,7 @@
 #include "worker/core/hub_stream.h"
 #include "worker/core/inbox.h"
 #include "worker/core/inputs.h"
+#include "worker/core/output_echo.h"
 #include "worker/core/results.h"
 #include "worker/core/runs.h"
 #include "worker/core/session.h"
@@ -153,6 +154,7 @@ class Role final : public HubStreamListener,
 
   // Used in turns only.
   Session session_;
+  OutputEcho echo_;
   StepFiles files_;
   Runs runs_;
   std::unique_ptr<HubStream> stream_;

@@ -34,7 +34,7 @@ struct WorkerOptions {
   std::string state_dir;  // For step files and the runner package; empty: under $TMPDIR.
   absl::Duration stop_grace = absl::Seconds(10);       // For running steps, when stopping.
   absl::Duration connect_timeout = absl::Seconds(30);  // For the first contact.
-  bool echo_output = false;  // What steps print goes to standard error when their attempt ends.
+  bool echo_output = false;  // What steps print goes to standard error while they run.
   size_t cache_bytes_max = 64 << 20;  // Values kept in memory for the tasks that read them next.
 };
 
