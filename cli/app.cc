@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
+#include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -82,6 +84,26 @@ std::string NearestOf(const std::string& word, const std::vector<std::string>& k
   return std::string(lang::Nearest(word, views));
 }
 
+// A word that may be given as an option, too, is required once and not twice: the line of usage
+// says which words are.
+class Help final : public CLI::Formatter {
+ public:
+  std::string make_option(const CLI::Option* option, bool is_positional) const override {
+    const std::string name = make_option_name(option, is_positional);
+    std::stringstream text;
+    if (is_positional) {
+      CLI::detail::format_help(text, option->get_name(true), make_option_desc(option),
+                               column_width_);
+    } else if (option->get_positional()) {
+      CLI::detail::format_help(text, absl::StrCat(name, " ", option->get_name(true)),
+                               "The same, as an option", column_width_);
+    } else {
+      return Formatter::make_option(option, is_positional);
+    }
+    return text.str();
+  }
+};
+
 // What to say about words that no command or option took.
 std::string AboutUnknown(const CLI::App& app) {
   const std::vector<std::string> words = app.remaining(/*recurse=*/true);
@@ -152,6 +174,7 @@ int Main(int argc, char** argv) {
     return kExitRefused;
   }
   CLI::App app(kAbout, "bue");
+  app.formatter(std::make_shared<Help>());
   app.get_formatter()->column_width(36);
   app.set_version_flag("-v,--version", "bue " BUE_VERSION);
   app.footer([] { return absl::StrCat(kStart, EnvironmentHelp()); });
