@@ -14,6 +14,8 @@
 namespace bue::cli {
 namespace {
 
+constexpr uint64_t kCountMax = 1'000'000'000;
+
 struct Flags {
   ConnectionFlags connection;
   std::string run;
@@ -68,7 +70,7 @@ void AddErrors(CLI::App* app, Action* action) {
   command->add_flag("--final", flags->final_only, "Without attempts that were tried again");
   command->add_option("-c,--count", flags->limit, "At most so many")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(uint64_t{1}, kCountMax));
   AddHubFlags(command, &flags->connection);
   command->footer(
       "  bue errors r17\n"

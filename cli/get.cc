@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "cli/command.h"
 #include "cli/connection.h"
+#include "cli/run_report.h"
 #include "cli/text.h"
 #include "cli/values.h"
 #include "common/status_macros.h"
@@ -55,6 +56,10 @@ absl::StatusOr<int> PrintValue(const Flags& flags) {
   ASSIGN_OR_RETURN(const std::unique_ptr<BucketClient> bucket,
                    ConnectBucket(flags.connection, hub.get()));
   RETURN_IF_ERROR(Print(flags, place, run, hub.get(), bucket.get()));
+  if (!flags.item.empty()) return kExitOk;
+  std::fflush(stdout);
+  ASSIGN_OR_RETURN(const v1::RunStatus status, hub->GetRun(run));
+  if (const std::string missing = WhatIsMissing(status); !missing.empty()) Note(missing);
   return kExitOk;
 }
 
@@ -72,8 +77,10 @@ void AddGet(CLI::App* app, Action* action) {
   AddBucketFlag(command, &flags->connection);
   command->footer(
       "Kept after a run: results (what no other step takes), and values with a name at the top\n"
-      "level or gathered after their loop; while it runs also what is still needed. Without --item\n"
-      "a value of a loop is the list of its succeeded items' values.\n"
+      "level or gathered after their loop; while it runs also what is still needed. Without "
+      "--item\n"
+      "a value of a loop is the list of its succeeded items' values; that items failed is said on\n"
+      "standard error.\n"
       "  bue get r17 upload\n"
       "  bue get r17 upload --item 4\n"
       "How values look as JSON: cli/README.md.");

@@ -69,7 +69,12 @@ for x in range({items}):
         self.assertEqual([(one['attempt'], one['pass']) for one in self.json_lines('errors', run)
                           if one['item'] == '3'], [(1, 0), (1, 1)])
         self.assertIn('item 3, attempt 1 of pass 2', self.bue('errors', run).stdout)
-        self.bue('errors', run, '-c', 0, code=2)
+        self.assertIn('not in range 1 to 1000000000', self.bue('errors', run, '-c', 0, code=2).stderr)
+        # What is missing from a list is said, and what is not is not.
+        left_out = f'5 of 10 items of {run} failed and are left out; why: bue errors {run}'
+        self.assertIn(left_out, self.bue('get', run, 't').stderr)
+        self.assertIn(left_out, self.bue('results', run).stderr)
+        self.assertEqual(self.bue('get', run, 'v', '--item', 2).stderr, '')
         self.write('w0/mended', '')
         self.assertIn('5 failed tasks run again', self.bue('reset', run).stdout)
         self.assertIn('succeeded', self.bue('wait', run).stdout)
@@ -79,6 +84,8 @@ for x in range({items}):
         with open(self.path('w0', 'doubled')) as log:
             self.assertEqual(sorted(int(x) for x in log), list(range(10)))  # Each once.
         self.assertIn('nothing in it failed', self.bue('retry', run, code=2).stderr)
+        self.assertIn('10 earlier errors', self.bue('status', run).stdout)
+        self.assertEqual(self.bue('get', run, 't').stderr, '')
 
     def test_retry_survives_the_hub(self):
         run = self.upload(self.write('script.bue', LOOP_AND_TOTAL))
@@ -97,7 +104,7 @@ for x in range({items}):
         self.bue('wait', run, code=1)
         self.write('w0/release', '')
         self.assertIn('--cancelled', self.bue('retry', run, '--failed', code=2).stderr)
-        self.bue('retry', run)
+        self.assertEqual(self.bue('retry', run).stdout, f'{run} goes on, 200 tasks to go\n')
         self.assertIn('succeeded', self.bue('wait', run).stdout)
         self.assertEqual(sorted(int(result['item']) for result in self.json_lines('results', run)),
                          list(range(200)))
@@ -124,6 +131,47 @@ for x in range({items}):
         self.assertIn('cancelled', self.bue('wait', run, code=1).stdout)
         self.assertEqual(self.status(run)['tasks']['running'], 0)
         self.bue('stop', run, code=2)
+
+    def test_several_runs_are_told_at_once(self):
+        script = self.script('hold', 3)
+        runs = [self.upload(script) for _ in range(3)]
+        self.assertEqual(self.bue('pause', *runs).stdout, ''.join(f'{r} paused\n' for r in runs))
+        self.assertEqual(self.bue('pause', runs[0]).stdout, f'{runs[0]} is paused already\n')
+        done = self.bue('resume', runs[0], 'r99', runs[1], code=2)
+        self.assertEqual(done.stdout, f'{runs[0]} resumed\n{runs[1]} resumed\n')
+        self.assertIn('no run r99', done.stderr)
+        self.assertEqual(self.bue('resume', runs[1]).stdout, f'{runs[1]} is running already\n')
+        self.bue('cancel', runs[0], 'x', code=2)
+        self.assertEqual(self.status(runs[0])['state'], 'running')  # A wrong word: nothing is done.
+        self.bue('cancel', *runs)
+        self.bue('delete', *runs)
+        self.assertEqual(self.statuses(), [])
+        for verb, run in (('paused', runs[2]), ('resumed', runs[0]), ('cancelled', runs[1]),
+                          ('deleted', runs[2])):
+            self.assertRegex(self.hub.log(), f'run {verb} run={run} client=ipv4:127.0.0.1:')
+
+    def test_who_asks_for_what_is_not_there_is_told_why(self):
+        run = self.upload(self.write('script.bue', LOOP_AND_TOTAL))
+        self.bue('wait', run, code=1)
+        self.assertIn("it has: v, t, odd_needs_mending, double, total",
+                      self.bue('get', run, 'w', code=2).stderr)
+        self.assertIn('the loop has 10 items, 0 to 9',
+                      self.bue('get', run, 'v', '--item', 10, code=2).stderr)
+        self.assertIn('one before it failed', self.bue('get', run, 'v', '--item', 3, code=2).stderr)
+        self.assertIn('the loop has 10 items, 0 to 9',
+                      self.bue('logs', run, 'double', 10, code=2).stderr)
+        self.assertIn('nothing was printed', self.bue('logs', run, 'double', 2).stderr)
+
+    def test_a_worker_that_was_lost_stays_in_the_list(self):
+        self.bue('wait', self.upload(self.script('double', 5)))
+        self.workers[0].kill()
+        gone = wait_for(lambda: [one for one in self.workers_json() if not one['alive']], 'it is gone')
+        self.assertEqual([(one['name'], one['done'], one['running']) for one in gone],
+                         [('w0', 5, 0)])
+        self.assertRegex(self.bue('workers').stdout, r'w0 .* gone .* s ago')
+        self.workers[0] = self.start_worker('--name', 'w0', cwd=self.path('w0'))
+        (back,) = self.workers_json()
+        self.assertEqual((back['name'], back['done'], back['alive']), ('w0', 5, True))
 
     def test_what_cannot_be_interrupted_is_counted(self):
         # Companions keep the runners, and so the threads that go on, alive for a while.

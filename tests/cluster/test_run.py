@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 
 from cluster import BUE, ClusterTest, clean_environment, main, wait_for
 
@@ -95,8 +96,74 @@ class RunTest(ClusterTest):
     def test_output_of_steps_goes_to_standard_error(self):
         self.write('script.bue', loop('say'))
         done = self.run_local()
-        self.assertIn('hello from 4', done.stderr)
+        self.assertIn('say[1]: hello from 4\n', done.stderr)
         self.assertNotIn('hello', done.stdout)
+
+    def test_output_is_there_while_the_step_runs(self):
+        self.write('steps.py', STEPS + """
+import os, time
+def wait(x):
+    print('waiting', x)
+    while not os.path.exists('release'):
+        time.sleep(0.01)
+""")
+        self.write('script.bue', loop('wait'))
+        running = subprocess.Popen([BUE, 'run', '-f', 'script.bue'], cwd=self.folder,
+                                   env=clean_environment(), stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        self.addCleanup(running.kill)
+        lines = sorted(running.stderr.readline() for _ in range(3))
+        self.assertEqual(lines, [f'wait[{i}]: waiting {2 * i + 2}\n' for i in range(3)])
+        self.write('release', '')
+        out, err = running.communicate(timeout=120)
+        self.assertEqual(running.returncode, 0, out + err)
+
+    def test_results_are_printed_when_asked_for(self):
+        self.write('script.bue', loop())
+        done = self.run_local('script.bue', '--results')
+        self.assertEqual(sorted(done.stdout.splitlines()),
+                         ['double[0]  2', 'double[1]  4', 'double[2]  6'])
+        self.assertIn('r1 succeeded', done.stderr)
+
+    def test_results_as_json_of_what_succeeded(self):
+        self.write('script.bue', loop('boom'))
+        done = self.run_local('script.bue', '--json', code=1)
+        values = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual(sorted(one['value'] for one in values), [2, 6])
+        self.assertIn('failed: boom item 1', done.stderr)
+
+    def test_what_failed_can_be_looked_into_and_goes_on(self):
+        self.write('steps.py', STEPS + """
+import os
+def mended(x):
+    if not os.path.exists('mended'):
+        raise ValueError('not yet')
+    return x
+""")
+        self.write('script.bue', loop('mended'))
+        done = self.run_local(code=1)
+        (left,) = self.left_over()
+        for role in ('bucket', 'hub'):
+            self.assertIn(f'bue {role} --data .bue/{left}/{role}', done.stderr)
+        self.start_bucket(data=f'.bue/{left}/bucket')
+        self.start_hub('127.0.0.1:0', f'.bue/{left}/hub')
+        self.assertEqual(len(self.json_lines('errors', 'r1')), 3)
+        self.write('mended', '')
+        self.start_worker()
+        self.bue('retry', 'r1')
+        self.bue('wait', 'r1')
+
+    def test_of_what_failed_the_last_are_kept(self):
+        self.write('script.bue', loop('boom'))
+        self.run_local('script.bue', code=1)
+        hours_ago = time.time() - 7200
+        os.utime(self.path('.bue', *self.left_over()), (hours_ago, hours_ago))
+        (oldest,) = self.left_over()
+        self.run_local('script.bue', '--keep', 2, code=1)
+        self.assertEqual(len(self.left_over()), 2)
+        self.run_local('script.bue', '--keep', 2, code=1)
+        self.assertNotIn(oldest, self.left_over())
+        self.assertEqual(len(self.left_over()), 2)
 
     def test_two_runs_in_one_folder_do_not_meet(self):
         self.write('script.bue', loop('note'))
