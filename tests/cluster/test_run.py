@@ -99,6 +99,28 @@ class RunTest(ClusterTest):
         self.assertIn('say[1]: hello from 4\n', done.stderr)
         self.assertNotIn('hello', done.stdout)
 
+    def test_traceback_of_an_import_shows_the_steps_files_only(self):
+        self.write('helper.py', 'import no_such_module\n')
+        self.write('steps.py', STEPS + '\ndef uses(x):\n    import helper\n')
+        self.write('script.bue', loop('uses'))
+        done = self.run_local(code=1)
+        self.assertIn("No module named 'no_such_module'", done.stderr)
+        self.assertIn('import helper', done.stderr)
+        self.assertNotIn('importlib', done.stderr)
+        self.assertNotIn('_modules.py', done.stderr)
+
+    def test_a_file_that_travels_along_lies_beside_the_step(self):
+        self.write('data/prices.csv', 'a,1\n')
+        self.write('steps.py', STEPS + """
+import os
+def prices(x):
+    with open(os.path.join(os.path.dirname(__file__), 'data', 'prices.csv')) as file:
+        return file.read()
+""")
+        self.write('script.bue', loop('prices'))
+        done = self.run_local('script.bue', '--include', 'data/*.csv', '--json')
+        self.assertEqual({json.loads(line)['value'] for line in done.stdout.splitlines()}, {'a,1\n'})
+
     def test_output_is_there_while_the_step_runs(self):
         self.write('steps.py', STEPS + """
 import os, time

@@ -5,6 +5,7 @@ tuples, errors, large values, generators, awaitables that a plain function retur
 """
 import asyncio
 import contextvars
+import importlib
 import inspect
 import os
 import time
@@ -24,7 +25,8 @@ FAN_IN_SHIFT = 8    # Above: one bit for each argument that is a fan-in.
 
 _MESSAGE_MAX = 8 << 10
 _TRACEBACK_MAX = 32 << 10
-_PACKAGE = os.path.dirname(os.path.abspath(__file__))
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_IMPORTLIB = os.path.dirname(importlib.__file__) + os.sep
 
 _KINDS = {
     StepStatus.success: _wire.SUCCEEDED,
@@ -303,22 +305,29 @@ def describe(error, step):
     except Exception as second:
         message = f'(its str() raised {type(second).__name__})'
     try:
-        trace = ''.join(traceback.format_exception(kind, error, _own_frames_off(error)))
+        shown = traceback.TracebackException(kind, error, error.__traceback__)
+        _drop_own_frames(shown)
+        trace = ''.join(shown.format())
     except Exception as second:
         trace = f'(the traceback can not be shown: {type(second).__name__})'
     message, trace = step.readable(message), step.readable(trace)
     return step.readable(name), _bounded(message, _MESSAGE_MAX), _bounded(trace, _TRACEBACK_MAX)
 
 
-def _own_frames_off(error):
-    trace = error.__traceback__
-    while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
-        trace = trace.tb_next
-    return trace
+def _drop_own_frames(shown):
+    """Of a traceback and of those it followed from: the runner's frames, also where a step imports."""
+    todo, seen = [shown], set()
+    while todo:
+        one = todo.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        one.stack[:] = [frame for frame in one.stack if not _is_ours(frame.filename)]
+        todo += [one.__cause__, one.__context__, *(getattr(one, 'exceptions', None) or ())]
 
 
 def _is_ours(file):
-    return file.startswith(_PACKAGE) or 'importlib' in file
+    return file.startswith((_PACKAGE, '<frozen importlib', _IMPORTLIB))
 
 
 def _bounded(text, most):
