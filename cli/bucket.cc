@@ -22,7 +22,7 @@ absl::StatusOr<int> ServeBucket(const ServerFlags& flags) {
   BucketOptions options;
   RETURN_IF_ERROR(Fill(flags, &options));
   options.low_water_bytes = flags.low_water;
-  return Serve<Bucket>(options);
+  return Serve<Bucket>(options, "LOCK");
 }
 
 }  // namespace

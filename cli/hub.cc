@@ -62,7 +62,7 @@ absl::StatusOr<int> ServeHub(const Flags& flags) {
   RETURN_IF_ERROR(ReadTime("--sweep-grace", flags.sweep_grace, &options.sweep_grace));
   RETURN_IF_ERROR(
       ReadInterval("--stats-interval", flags.stats_interval, &options.statistics_interval));
-  return Serve<hub::Hub>(options);
+  return Serve<hub::Hub>(options, "bue-hub");
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "cli/command.h"
 #include "cli/connection.h"
+#include "cli/new_directory.h"
 #include "cli/role_flags.h"
 #include "cli/stop_signal.h"
 #include "common/status_macros.h"
@@ -51,10 +52,13 @@ absl::Status Fill(const ServerFlags& flags, Options* options) {
   return absl::OkStatus();
 }
 
-// Runs what Role::Start(options) makes until a signal comes.
+// Runs what Role::Start(options) makes until a signal comes. `lock`: the file in the data directory
+// that a role locks.
 template <typename Role, typename Options>
-absl::StatusOr<int> Serve(const Options& options) {
+absl::StatusOr<int> Serve(const Options& options, const char* lock) {
+  const NewDirectory data(options.data_dir);
   const auto role = Role::Start(options);
+  if (!role.ok()) data.Remove(lock);
   if (absl::IsCancelled(role.status())) return kExitOk;  // Stopped before it had started.
   RETURN_IF_ERROR(role.status());
   StopSignal::Started();

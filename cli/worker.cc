@@ -14,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/connection.h"
 #include "cli/environment.h"
+#include "cli/new_directory.h"
 #include "cli/role_flags.h"
 #include "cli/stop_signal.h"
 #include "common/logging.h"
@@ -68,7 +69,12 @@ worker::WorkerOptions ToOptions(const Flags& flags) {
 }
 
 absl::StatusOr<int> Work(const worker::WorkerOptions& options) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<worker::Worker> worker, worker::Worker::Start(options));
+  const NewDirectory state(options.state_dir);
+  RETURN_IF_ERROR(MakeDirectory(options.state_dir));
+  const auto started = worker::Worker::Start(options);
+  if (!started.ok()) state.RemoveIfEmpty();
+  RETURN_IF_ERROR(started.status());
+  worker::Worker* const worker = started->get();
   StopSignal::Started();
   PrintReady(absl::StrCat("connected to ", options.hub));
   StopSignal::Wait(absl::InfiniteDuration());
@@ -102,7 +108,6 @@ absl::StatusOr<int> ServeWorker(const Flags& flags) {
     ASSIGN_OR_RETURN(options.process_slots, NumberFromEnvironment("N_WORKER_PROCESSES", kSlotsMax));
   }
   ASSIGN_OR_RETURN(options.token, ReadToken(flags.role.token_file));
-  RETURN_IF_ERROR(MakeDirectory(options.state_dir));
   return Work(options);
 }
 

@@ -178,6 +178,10 @@ class HubClient::Impl {
     absl::Time give_up = absl::Now() + options_.retry_for;
     while (true) {
       const absl::Status status = attempt(&contact);
+      if (absl::IsUnimplemented(status)) {
+        return absl::UnimplementedError(
+            absl::StrCat("hub ", options_.target, ": ", status.message()));
+      }
       if (status.ok() || !WorthRetrying(status)) return status;
       if (contact.TakeHeard()) give_up = absl::Now() + options_.retry_for;
       contact.Away(give_up);

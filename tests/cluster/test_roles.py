@@ -54,6 +54,20 @@ class RolesTest(ClusterTest):
                 self.assertIn(binding, message)
                 self.assertIn('in use', message)
                 self.assertNotIn('chttp2', message)  # gRPC's own words.
+                self.assertEqual(os.listdir(self.folder), [])
+
+    def test_a_start_that_fails_leaves_no_directory(self):
+        for role in ('hub', 'bucket'):
+            self.refused(role, '-b', '0.0.0.0:0', '--data', self.path('deep', role))
+        self.refused('worker', '-b', NOBODY, '--timeout', 1)
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_an_address_of_another_role_is_named(self):
+        bucket = self.start_bucket()
+        self.write('steps.py', 'def one():\n    return 1\n')
+        script = self.write('script.bue', 'import python (one) steps.py\np = | one\np()\n')
+        self.assertIn(f'hub {bucket.address}: the server there does not know this call',
+                      self.refused('upload', '-f', script, '-b', bucket.address))
 
     def test_two_roles_in_one_directory_are_refused(self):
         self.start_cluster(0)
