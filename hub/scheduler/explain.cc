@@ -12,6 +12,7 @@
 namespace bue::hub {
 namespace {
 
+constexpr absl::string_view kNextTurn = "its turn comes next";
 constexpr size_t kFew = 5;  // That are named one by one.
 
 absl::string_view NameOf(Pool pool) {
@@ -35,6 +36,10 @@ std::string PerUnit(absl::Duration per) {
   if (per == absl::Minutes(1)) return "m";
   if (per == absl::Hours(1)) return "h";
   return Seconds(per);
+}
+
+std::string Count(uint64_t n, absl::string_view things) {
+  return absl::StrCat(n, " ", things, n == 1 ? "" : "s");
 }
 
 std::string Quoted(absl::string_view name) { return absl::StrCat("`", name, "`"); }
@@ -145,9 +150,8 @@ std::vector<std::string> Scheduler::Impl::ReasonsOf(Run* run, const Item& item, 
           vertex.attempts > 0 && vertex.handbacks == 0
               ? absl::StrCat("attempt ", vertex.attempts, " failed; the next one is due in ",
                              Seconds(due - now_), " (!backoff)")
-              : absl::StrCat("it was handed back (pending) ", vertex.handbacks,
-                             vertex.handbacks == 1 ? " time" : " times", " and is asked again in ",
-                             Seconds(due - now_), " (!poll)"));
+              : absl::StrCat("it was handed back (pending) ", Count(vertex.handbacks, "time"),
+                             " and is asked again in ", Seconds(due - now_), " (!poll)"));
       for (std::string& reason : ReasonsOfRun(run)) reasons.push_back(std::move(reason));
       return reasons;
     }
@@ -228,16 +232,16 @@ std::string Scheduler::Impl::ReasonOfGate(const Gate& gate) {
         return absl::StrCat("!max_running ", gate.limit(), shared, ": ", gate.count(), " run");
       case Gate::Kind::kQueue:
         return absl::StrCat("!queue ", gate.limit(), " of ",
-                            Quoted(gate.run->graph().program().steps[gate.step].name),
-                            ", which comes next: ", gate.count() - gate.held, " wait there, ",
-                            gate.held, " are on the way");
+                            Quoted(gate.run->graph().program().steps[gate.step].name), ": ",
+                            gate.count() - gate.held, " wait in front of it, ", gate.held,
+                            " are on the way there");
       case Gate::Kind::kRate:
         return absl::StrCat("!rate ", gate.limit(), "/", PerUnit(gate.wishes.begin()->per), shared,
                             ": the next one starts in ", Seconds(gate.pace.next() - now_));
     }
   }
-  return absl::StrCat("the hub has just started and waits for ", awaited_.size(),
-                      " workers that may be running tasks under the same limit");
+  return absl::StrCat("the hub has just started and waits for ", Count(awaited_.size(), "worker"),
+                      " that may be running tasks under the same limit");
 }
 
 // What keeps ready tasks of a node from running; never nothing.
@@ -269,15 +273,15 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfLine(Run* run, uint32_t node)
                                    "; those that are connected serve ",
                                    scopes.empty() ? "others" : absl::StrJoin(scopes, ", ")));
   } else if (held >= slots) {
-    reasons.push_back(absl::StrCat("all ", slots, " ", NameOf(line->queue->pool), " slots of the ",
-                                   serve == 1 ? "worker" : absl::StrCat(serve, " workers"),
-                                   " for its scope are taken"));
+    reasons.push_back(absl::StrCat("no slot is free: ", Count(serve, "worker"), " for its scope ",
+                                   serve == 1 ? "has " : "have ",
+                                   Count(slots, absl::StrCat(NameOf(line->queue->pool), " slot"))));
   }
   if (reasons.empty() && in_grace_) {
-    reasons.push_back(absl::StrCat("the hub has just started and waits for ", awaited_.size(),
-                                   " workers that may be running it"));
+    reasons.push_back(absl::StrCat("the hub has just started and waits for ",
+                                   Count(awaited_.size(), "worker"), " that may be running it"));
   }
-  if (reasons.empty()) reasons.push_back("its turn comes next");
+  if (reasons.empty()) reasons.push_back(std::string(kNextTurn));
   return reasons;
 }
 
@@ -290,29 +294,27 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfLoop(Run* run, const Instance
     return reasons;
   }
   if (index > instance.next) {
-    reasons.push_back(absl::StrCat(index - instance.next, " items of its loop come before it"));
+    reasons.push_back(absl::StrCat(Count(index - instance.next, "item"), " of its loop before it"));
   }
   if (instance.live >= options_.begun_items_max) {
     reasons.push_back(absl::StrCat(instance.live, " items of the loop have begun, the most that ",
                                    "may be under way at once"));
   }
+  bool first = true;  // Whichever root is taken first begins the item.
   for (const uint32_t root : graph.region(instance.region).roots) {
     const RunGraph::Vertex& vertex = graph.vertex(instance.region, root);
     if (vertex.is_loop) continue;
     const uint32_t step = graph.program().nodes[vertex.index].step;
     const Gate* full = ready_.FindGate(run, Gate::Kind::kQueue, step, /*key=*/"");
-    if (full != nullptr && !ready_.HasRoom(*full)) {
-      reasons.push_back(absl::StrCat("!queue ", full->limit(), " of ",
-                                     Quoted(graph.program().steps[step].name), ": ", full->count(),
-                                     " wait there"));
-    }
+    if (full != nullptr && !ready_.HasRoom(*full)) reasons.push_back(ReasonOfGate(*full));
+    if (!std::exchange(first, false)) continue;
     for (std::string& reason : ReasonsOfLine(run, vertex.index)) {
       if (std::find(reasons.begin(), reasons.end(), reason) == reasons.end()) {
         reasons.push_back(std::move(reason));
       }
     }
-    break;  // Whichever root is taken first begins the item.
   }
+  if (reasons.size() > 1) std::erase(reasons, kNextTurn);
   return reasons;
 }
 

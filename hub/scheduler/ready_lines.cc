@@ -114,7 +114,9 @@ Gate* ReadyQueue::GateFor(Run* run, Gate::Kind kind, uint32_t step, const std::s
                         .key = key,
                         .run = key.empty() ? run : nullptr,
                         .step = step,
-                        .unknown_until = std::max(known_since_, run->starts_unknown_until)});
+                        .unknown_until = key.empty()
+                                             ? run->starts_unknown_until
+                                             : std::max(known_since_, run->starts_unknown_until)});
   }
   return gate.get();
 }

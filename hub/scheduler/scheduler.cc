@@ -18,10 +18,12 @@ absl::Status Scheduler::Impl::Load(HubSnapshot snapshot, absl::Time now) {
   now_ = now;
   now_us_ = absl::ToUnixMicros(now);
   next_run_ = snapshot.next_run;
+  if (!snapshot.runs.empty()) ready_.ForgetStarts(now);
   for (StoredRun& stored : snapshot.runs) {
     const uint64_t number = stored.added.run;
     Run* run = AddRun(std::move(stored.added), std::move(stored.program));
     run->SetListener(nullptr);
+    run->starts_unknown_until = now;
     if (stored.state.empty()) {
       run->Begin();
     } else if (!run->Restore(stored.state)) {
@@ -61,7 +63,6 @@ absl::Status Scheduler::Impl::Load(HubSnapshot snapshot, absl::Time now) {
 }
 
 void Scheduler::Impl::StartGrace(std::vector<std::string> workers) {
-  ready_.ForgetStarts(now_);
   if (workers.empty()) return;  // Nobody can be running anything.
   ready_.SetBlind(true);
   awaited_.insert(workers.begin(), workers.end());

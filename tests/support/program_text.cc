@@ -77,6 +77,14 @@ class Parser {
         step.backoff_s = d;
       } else if (kv.first == "poll" && real) {
         step.poll_s = d;
+      } else if (kv.first == "max_running") {
+        step.max_running = LimitOf(kv.second);
+      } else if (kv.first == "rate") {
+        step.rate = LimitOf(kv.second);
+      } else if (kv.first == "queue" && integer) {
+        step.queue = static_cast<uint64_t>(n);
+      } else if (kv.first == "on_error" && kv.second == "stop") {
+        step.stop_on_error = true;
       } else if (kv.first == "sql") {
         step.language = Language::kSqlite;
       } else if (kv.second == "async") {
@@ -85,6 +93,16 @@ class Parser {
         Die();
       }
     }
+  }
+
+  Limit LimitOf(absl::string_view text) {
+    const std::pair<absl::string_view, absl::string_view> shared =
+        absl::StrSplit(text, absl::MaxSplits('@', 1));
+    const std::pair<absl::string_view, absl::string_view> rate =
+        absl::StrSplit(shared.first, absl::MaxSplits('/', 1));
+    Limit limit{.count = Number(rate.first), .key = std::string(shared.second)};
+    if (!rate.second.empty() && !absl::SimpleAtod(rate.second, &limit.per_seconds)) Die();
+    return limit;
   }
 
   uint32_t NodeNamed(const std::string& word) {

@@ -398,10 +398,15 @@ void SchedulerDriver::Started(const std::string& worker, const std::string& task
 
 void SchedulerDriver::Control(uint64_t run, ControlRun::Action action, absl::Duration grace,
                               const std::string& step) {
+  Control(ControlRun{.run = run, .action = action, .grace = grace, .step = step});
+}
+
+void SchedulerDriver::Control(Command command) {
   const uint64_t request = next_request_++;
+  if (auto* control = std::get_if<ControlRun>(&command)) control->request = request;
+  if (auto* limits = std::get_if<SetLimits>(&command)) limits->request = request;
   std::vector<Command> commands;
-  commands.push_back(
-      ControlRun{.request = request, .run = run, .action = action, .grace = grace, .step = step});
+  commands.push_back(std::move(command));
   Turn(std::move(commands));
   const Reply& reply = replies_.at(request);
   if (!reply.status.ok()) lines_.push_back(std::string(reply.status.message()));

@@ -61,6 +61,7 @@ class SchedulerDriver {
 
   void Control(uint64_t run, ControlRun::Action action, absl::Duration grace = {},
                const std::string& step = "");
+  void Control(Command command);  // ControlRun or SetLimits; its `request` is set here.
   void Advance(absl::Duration duration);
 
   // The process dies and comes back from what was stored. Streams are broken. `first`: a worker

@@ -14,6 +14,8 @@
 //   cancel-run|pause|resume|delete N
 //   stop-run N SECONDS         with that grace
 //   retry N [STEP]
+//   limit N STEP [max_running=N] [queue=N] [rate=N] (each second; 0: none)
+//   why N [STEP [ITEM]]        what keeps it from running; without STEP: all that waits
 //   advance SECONDS
 //   restart | checkpoint       checkpoint: the same, after a snapshot
 //   restart-return W           the same as restart, and W is back before anything else happens
@@ -80,6 +82,10 @@ class Scenario {
     } else if (verb == "retry") {
       driver_.Control(Number(words_.at(1)), ControlRun::Action::kRetry, {},
                       words_.size() > 2 ? words_[2] : "");
+    } else if (verb == "limit") {
+      SetLimits();
+    } else if (verb == "why") {
+      Why();
     } else if (verb == "advance") {
       double seconds = 0;
       ASSERT_TRUE(absl::SimpleAtod(words_.at(1), &seconds));
@@ -168,6 +174,35 @@ class Scenario {
     const RunStatus status = driver_.Status(run);
     printed_.push_back(absl::StrCat("tasks ", Text(status.tasks)));
     printed_.push_back(absl::StrCat("items ", Text(status.items)));
+    for (const StepStatus& step : status.steps) {
+      const StepLimits& limits = step.limits;
+      if (limits.max_running + limits.queue + limits.rate == 0) continue;
+      printed_.push_back(absl::StrCat(step.name, " running=", step.counts.running,
+                                      " peak=", step.peak_running, " queued=", step.queued,
+                                      " peak=", step.peak_queued));
+    }
+  }
+
+  void SetLimits() {
+    bue::hub::SetLimits command{.run = Number(words_.at(1)), .step = words_.at(2)};
+    if (const int64_t n = Option("max_running", -1); n >= 0) command.max_running = n;
+    if (const int64_t n = Option("queue", -1); n >= 0) command.queue = n;
+    if (const int64_t n = Option("rate", -1); n >= 0) {
+      command.rate = {.count = static_cast<uint64_t>(n), .per = absl::Seconds(1)};
+    }
+    driver_.Control(command);
+  }
+
+  void Why() {
+    const ReplyBody body = driver_.Ask(QueryReasons{.run = Number(words_.at(1)),
+                                                    .step = words_.size() > 2 ? words_[2] : "",
+                                                    .item = words_.size() > 3 ? words_[3] : ""});
+    const auto* reasons = std::get_if<Reasons>(&body);
+    if (reasons == nullptr) return;
+    for (const Reasons::Entry& entry : reasons->entries) {
+      printed_.push_back(absl::StrCat(entry.step, "[", entry.item, "] ", entry.tasks, " ",
+                                      entry.state, ": ", absl::StrJoin(entry.reasons, "; ")));
+    }
   }
 
   void Place() {
