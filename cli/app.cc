@@ -46,7 +46,9 @@ void AddCommands(CLI::App* app, Action* action) {
   AddErrors(app, action);
   AddLogs(app, action);
   AddGet(app, action);
+  AddExplain(app, action);
   AddControl(app, action);
+  AddLimit(app, action);
   AddHub(app, action);
   AddBucket(app, action);
   AddWorker(app, action);

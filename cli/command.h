@@ -37,6 +37,8 @@ void AddResults(CLI::App* app, Action* action);
 void AddErrors(CLI::App* app, Action* action);
 void AddLogs(CLI::App* app, Action* action);
 void AddGet(CLI::App* app, Action* action);
+void AddExplain(CLI::App* app, Action* action);
+void AddLimit(CLI::App* app, Action* action);
 void AddControl(CLI::App* app, Action* action);  // cancel, stop, pause, resume, retry, delete
 
 // The cluster.

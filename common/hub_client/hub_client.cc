@@ -355,6 +355,21 @@ absl::Status HubClient::Control(uint64_t run, v1::ControlRunRequest::Action acti
   return Control(request).status();
 }
 
+absl::Status HubClient::SetLimits(const v1::SetLimitsRequest& request) {
+  v1::SetLimitsReply reply;
+  return impl_->Unary([&](grpc::ClientContext* context, auto done) {
+    impl_->stub()->SetLimits(context, &request, &reply, std::move(done));
+  });
+}
+
+absl::StatusOr<v1::ExplainReply> HubClient::Explain(const v1::ExplainRequest& request) {
+  v1::ExplainReply reply;
+  RETURN_IF_ERROR(impl_->Unary([&](grpc::ClientContext* context, auto done) {
+    impl_->stub()->Explain(context, &request, &reply, std::move(done));
+  }));
+  return reply;
+}
+
 absl::Status HubClient::ListErrors(uint64_t run,
                                    const std::function<bool(const v1::ErrorRecord&)>& each) {
   v1::ListErrorsRequest request;

@@ -73,6 +73,8 @@ class HubClient {
   // Idempotent, so it is retried.
   absl::StatusOr<v1::ControlRunReply> Control(const v1::ControlRunRequest& request);
   absl::Status Control(uint64_t run, v1::ControlRunRequest::Action action);
+  absl::Status SetLimits(const v1::SetLimitsRequest& request);
+  absl::StatusOr<v1::ExplainReply> Explain(const v1::ExplainRequest& request);
 
   // Call `each` for every record, in the hub's order. After a broken connection the listing starts
   // over and skips as many records as were delivered. `each` returns false to stop.

@@ -70,6 +70,16 @@ void ToProto(const RunStatus& status, v1::RunStatus* out) {
     ToProto(step.counts, to->mutable_counts());
     to->set_left_out(step.left_out);
     if (step.timing.attempts > 0) ToProto(step.timing, to->mutable_timing());
+    to->set_queued(step.queued);
+    to->set_peak_running(step.peak_running);
+    to->set_peak_queued(step.peak_queued);
+    to->set_max_running(step.limits.max_running);
+    to->set_queue(step.limits.queue);
+    to->set_rate(step.limits.rate);
+    to->set_rate_s(step.limits.rate_seconds);
+    to->set_max_running_key(step.limits.max_running_key);
+    to->set_rate_key(step.limits.rate_key);
+    to->set_scope(step.scope);
   }
   if (status.timing.attempts > 0) ToProto(status.timing, out->mutable_timing());
   if (status.eta.has_value()) out->set_eta_s(absl::ToDoubleSeconds(*status.eta));
@@ -132,6 +142,17 @@ void ToProto(const LogAdded& log, v1::LogRecord* out) {
   out->set_attempt(log.attempt);
   out->set_address(log.address);
   out->set_worker(log.worker);
+}
+
+void ToProto(const Reasons& reasons, v1::ExplainReply* out) {
+  for (const Reasons::Entry& entry : reasons.entries) {
+    v1::ExplainReply::Entry* to = out->add_entries();
+    to->set_step(entry.step);
+    to->set_item(entry.item);
+    to->set_tasks(entry.tasks);
+    to->set_state(entry.state);
+    to->mutable_reasons()->Add(entry.reasons.begin(), entry.reasons.end());
+  }
 }
 
 void ToProto(const ValuePage& page, v1::ListValuesReply* out) {

@@ -15,6 +15,7 @@ void ToProto(uint64_t run, const ResultEntry& result, v1::ResultRecord* out);
 void ToProto(const WorkerStatus& status, v1::WorkerStatus* out);
 void ToProto(const ErrorRecord& error, v1::ErrorRecord* out);
 void ToProto(const LogAdded& log, v1::LogRecord* out);
+void ToProto(const Reasons& reasons, v1::ExplainReply* out);
 void ToProto(const ValuePage& page, v1::ListValuesReply* out);
 void ToProto(const ValuePlace& place, v1::LocateValueReply* out);
 void ToProto(const AwayBucket& bucket, v1::AwayBucket* out);

@@ -39,6 +39,8 @@ class RefusedUpload final : public grpc::ServerReadReactor<Request> {
 };
 
 constexpr double kGraceMaxS = 30.0 * 86400;  // Of a run that is being stopped.
+constexpr absl::Duration kRateTimeMin = absl::Milliseconds(1);
+constexpr absl::Duration kRateTimeMax = absl::Hours(24);
 
 absl::StatusOr<ControlRun::Action> ToAction(v1::ControlRunRequest::Action action) {
   switch (action) {
@@ -144,6 +146,30 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
                              reply->set_waiting(controlled.waiting);
                              reply->set_already(controlled.already);
                            });
+  }
+
+  Unary* SetLimits(Context* context, const v1::SetLimitsRequest* request,
+                   v1::SetLimitsReply*) override {
+    hub::SetLimits command{.run = request->run(), .step = request->step()};
+    if (request->has_max_running()) command.max_running = request->max_running();
+    if (request->has_queue()) command.queue = request->queue();
+    if (request->has_rate()) {
+      const absl::Duration per = absl::Seconds(request->rate().per_s());
+      if (request->rate().count() > 0 && (per < kRateTimeMin || per > kRateTimeMax)) {
+        return Refuse(
+            context, absl::InvalidArgumentError("a rate is so many starts in 0.001 s up to a day"));
+      }
+      command.rate = {.count = request->rate().count(), .per = per};
+    }
+    return Ask<Done>(context, std::move(command), [](const Done&) {});
+  }
+
+  Unary* Explain(Context* context, const v1::ExplainRequest* request,
+                 v1::ExplainReply* reply) override {
+    return Ask<Reasons>(
+        context,
+        QueryReasons{.run = request->run(), .step = request->step(), .item = request->item()},
+        [reply](const Reasons& reasons) { ToProto(reasons, reply); });
   }
 
   grpc::ServerWriteReactor<v1::ErrorRecord>* ListErrors(

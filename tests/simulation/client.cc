@@ -47,6 +47,7 @@ void Client::Uploaded(uint64_t run) {
   world_->Trace(plan_->key(), " is run r", run, ":\n", plan_->text());
   run_ = run;
   Watch();
+  if (plan_->limited() && world_->faults) ChangeLimits();
   if (!world_->faults || !world_->random.Chance(world_->config.control_percent)) return;
   const absl::Duration wait = world_->random.Skewed(absl::ZeroDuration(), absl::Seconds(6));
   if (world_->random.Chance(40)) {
@@ -70,6 +71,17 @@ void Client::Control(hub::ControlRun command, std::function<void(bool ok)> done)
     world_->events.After(absl::Milliseconds(500),
                          [this, command, done] { Control(command, done); });
   });
+}
+
+void Client::ChangeLimits() {
+  Random random(Mix(run_, 0x6368));
+  if (!random.Chance(40)) return;
+  const std::vector<Step>& steps = plan_->program()->steps;
+  hub::SetLimits command{.run = run_, .step = steps[random.Below(steps.size())].name};
+  if (random.Chance(60)) command.max_running = random.Below(4);
+  if (random.Chance(40)) command.queue = random.Below(4);
+  world_->events.After(random.Skewed(absl::ZeroDuration(), absl::Seconds(6)),
+                       [this, command] { world_->Ask(command, [](std::optional<hub::Reply>) {}); });
 }
 
 void Client::PauseForAWhile() {

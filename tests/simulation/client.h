@@ -32,6 +32,7 @@ class Client {
   void Uploaded(uint64_t run);
   void Control(hub::ControlRun command, std::function<void(bool ok)> done);
   void PauseForAWhile();
+  void ChangeLimits();
   void Watch();
   void Saw(const hub::RunStatus& status);
   void CheckEnd();

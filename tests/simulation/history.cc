@@ -28,6 +28,7 @@ std::string History::NameOf(const Task& task) const {
 void History::HubStarted(absl::Time now) {
   hub_started_ = now;
   returned_.clear();
+  ForgetFutureStarts(now);
 }
 
 // What it took and did not acknowledge it may have forgotten.
@@ -85,6 +86,8 @@ void History::TurnBegins(const std::vector<hub::Command>& commands, absl::Time n
       stream->second.gone_at = std::min(stream->second.gone_at, now);
     } else if (const auto* control = std::get_if<hub::ControlRun>(&command)) {
       TookControl(*control, now);
+    } else if (const auto* limits = std::get_if<hub::SetLimits>(&command)) {
+      TookLimits(*limits);
     }
   }
 }

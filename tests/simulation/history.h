@@ -8,8 +8,10 @@
 #define BUE_TESTS_SIMULATION_HISTORY_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <variant>
@@ -167,6 +169,12 @@ class History {
                          const std::string& name);
   void CheckInputs(const hub::GrantGroup& group, size_t row, Lease* lease, const std::string& name);
   void CheckRoom(const Stream& stream, hub::Pool pool, const std::string& name);
+  // history_limits.cc
+  void TookLimits(const hub::SetLimits& command);
+  void CheckLimits(uint64_t id, absl::Time now, const std::string& name);
+  std::string LimitName(const Lease& lease, const Limit& limit) const;
+  bool MayRun(const Lease& lease, absl::Time now) const;
+  void ForgetFutureStarts(absl::Time now);
   void Acked(Stream* stream, uint64_t report);
   void End(Lease* lease, uint64_t id, State state);
   bool IsCurrent(const Lease& lease) const;
@@ -197,6 +205,12 @@ class History {
   std::map<uint64_t, Control> controls_;  // By request.
 
   std::vector<Taken> taken_;  // In the turn under way.
+
+  // Leases that may run under a limit, and when they were granted, by the limit's name.
+  std::map<std::string, std::set<uint64_t>> limited_;
+  std::map<std::string, std::deque<absl::Time>> starts_;
+  // The most that a step's `!max_running` has ever been changed to, by run and name; 0: none.
+  std::map<std::pair<uint64_t, std::string>, std::optional<uint64_t>> changed_limits_;
 };
 
 }  // namespace bue::sim

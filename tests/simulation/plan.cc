@@ -41,6 +41,9 @@ bool Plan::Make(Random* random, const Size& size) {
       big ? absl::StrCat("step s0 mode=async\nloop in 0 over range:", 1024 + random->Below(1200),
                          "\nnode s0 in 1 e1\n", random->Chance(50) ? "step s1\nnode s1 0\n" : "")
           : MakeText(random, size);
+  // Drawn apart, so that whoever adds limits leaves the rest as it was.
+  Random limits(Mix(seed_, 0x6c696d));
+  if (limits.Chance(30)) LimitSteps(&limits);
   Program program = *ParseProgramText(text_);
   program.script = key_;
   PlanSteps(random, size, &program);
@@ -100,6 +103,27 @@ std::string Plan::MakeText(Random* random, const Size& size) {
     region_of_node.push_back(region);
   }
   return text;
+}
+
+// Numbers of a key are the same in all plans, so that each knows what holds.
+void Plan::LimitSteps(Random* random) {
+  limited_ = true;
+  const Program program = *ParseProgramText(text_);
+  for (const Step& step : program.steps) {
+    std::string limits;
+    if (random->Chance(50)) {
+      const uint64_t count = 1 + random->Below(3);
+      absl::StrAppend(&limits, " max_running=", count,
+                      random->Chance(30) ? absl::StrCat("@run", count) : "");
+    }
+    if (random->Chance(25)) absl::StrAppend(&limits, " queue=", 1 + random->Below(4));
+    if (random->Chance(20)) {
+      const uint64_t count = 1 + random->Below(20);
+      absl::StrAppend(&limits, " rate=", count, "/", random->Chance(50) ? "1" : "0.5",
+                      random->Chance(30) ? absl::StrCat("@rate", count) : "");
+    }
+    if (!limits.empty()) absl::StrAppend(&text_, "\nstep ", step.name, limits);
+  }
 }
 
 // Failures and cancels of one item race for how it ends, so most plans have only one of them.

@@ -93,6 +93,7 @@ class Plan {
   // again. Unless something resets.
   std::set<TaskName> Untouched(const Steps& mended, const Steps& retried) const;
   bool resets() const { return resets_; }
+  bool limited() const { return limited_; }               // Some step has a limit.
   const Expected& expected() const { return expected_; }  // With nothing mended.
 
  private:
@@ -114,6 +115,7 @@ class Plan {
 
   bool Make(Random* random, const Size& size);
   std::string MakeText(Random* random, const Size& size);
+  void LimitSteps(Random* random);
   void PlanSteps(Random* random, const Size& size, Program* program);
   uint64_t Hash(const TaskName& task, uint64_t salt) const;
 
@@ -123,6 +125,7 @@ class Plan {
   bool exact_ = true;
   bool cancels_ = false;
   bool resets_ = false;
+  bool limited_ = false;
   std::vector<StepPlan> steps_;
   std::shared_ptr<const Program> program_;
   std::string text_;

@@ -1,0 +1,98 @@
+// `bue limit`: changes what a step of a run may do at once, while the run goes on.
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "cli/command.h"
+#include "cli/connection.h"
+#include "cli/text.h"
+#include "common/lang/directives.h"
+#include "common/status_macros.h"
+
+namespace bue::cli {
+namespace {
+
+struct Flags {
+  ConnectionFlags connection;
+  std::string run;
+  std::string step;
+  std::string max_running;
+  std::string queue;
+  std::string rate;
+};
+
+// A limit as scripts have it; `none` takes it away.
+absl::StatusOr<lang::Directives> ParseLimit(absl::string_view name, absl::string_view value) {
+  lang::Directives parsed;
+  if (value == "none") return parsed;
+  const lang::ParsedDirective result =
+      lang::ParseDirective(absl::StrCat("!", name, " ", value), {}, &parsed);
+  if (!result.ok) return absl::InvalidArgumentError(absl::StrCat(result.error, ", or none"));
+  const bool shared = (parsed.max_running &&
+                       (!parsed.max_running->key.empty() || !parsed.max_running->by.empty())) ||
+                      (parsed.rate && (!parsed.rate->key.empty() || !parsed.rate->by.empty()));
+  if (shared) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "!", name, " takes a number here: what a limit is shared by is said in the script"));
+  }
+  return parsed;
+}
+
+absl::StatusOr<int> SetLimits(const Flags& flags) {
+  v1::SetLimitsRequest request;
+  ASSIGN_OR_RETURN(const uint64_t run, ParseRun(flags.run));
+  request.set_run(run);
+  request.set_step(flags.step);
+  std::vector<std::string> done;
+  if (!flags.max_running.empty()) {
+    ASSIGN_OR_RETURN(const lang::Directives limit, ParseLimit("max_running", flags.max_running));
+    request.set_max_running(limit.max_running ? limit.max_running->count : 0);
+    done.push_back(absl::StrCat("max_running ", flags.max_running));
+  }
+  if (!flags.queue.empty()) {
+    ASSIGN_OR_RETURN(const lang::Directives limit, ParseLimit("queue", flags.queue));
+    request.set_queue(limit.queue.value_or(0));
+    done.push_back(absl::StrCat("queue ", flags.queue));
+  }
+  if (!flags.rate.empty()) {
+    ASSIGN_OR_RETURN(const lang::Directives limit, ParseLimit("rate", flags.rate));
+    request.mutable_rate()->set_count(limit.rate ? limit.rate->count : 0);
+    request.mutable_rate()->set_per_s(limit.rate ? limit.rate->per_seconds : 0);
+    done.push_back(absl::StrCat("rate ", flags.rate));
+  }
+  if (done.empty()) {
+    return absl::InvalidArgumentError("say which limit: --max-running, --queue or --rate");
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub, ConnectHub(flags.connection));
+  RETURN_IF_ERROR(hub->SetLimits(request));
+  absl::PrintF("%s %s: %s\n", RunName(run), flags.step, absl::StrJoin(done, ", "));
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddLimit(CLI::App* app, Action* action) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* const command =
+      app->add_subcommand("limit", "Change the limits of a step while its run goes on");
+  command->add_option("RUN", flags->run, "The run, as upload printed it")->required();
+  command->add_option("STEP", flags->step, "The step's name")->required();
+  command->add_option("--max-running", flags->max_running, "How many run at once; none: no limit");
+  command->add_option("--queue", flags->queue, "How many wait in front of it; none: no limit");
+  command->add_option("--rate", flags->rate, "Starts per s, m or h, such as 10/s; none: no limit");
+  AddHubFlags(command, &flags->connection);
+  command->footer(
+      "What runs already goes on. A limit with a `key` holds for all runs that name the key, and "
+      "the\n"
+      "smallest number among them counts. bue status shows the limits, bue explain what waits for "
+      "them.\n"
+      "  bue limit r17 fetch --max-running 20\n"
+      "  bue limit r17 fetch --rate 100/m --queue none");
+  command->callback([flags, action] { *action = [flags] { return SetLimits(*flags); }; });
+}
+
+}  // namespace bue::cli
