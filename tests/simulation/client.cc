@@ -75,8 +75,8 @@ void Client::Control(hub::ControlRun command, std::function<void(bool ok)> done)
 
 void Client::ChangeLimits() {
   Random random(Mix(run_, 0x6368));
-  if (!random.Chance(40)) return;
   const std::vector<Step>& steps = plan_->program()->steps;
+  if (steps.empty() || !random.Chance(40)) return;
   hub::SetLimits command{.run = run_, .step = steps[random.Below(steps.size())].name};
   if (random.Chance(60)) command.max_running = random.Below(4);
   if (random.Chance(40)) command.queue = random.Below(4);
