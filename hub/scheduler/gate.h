@@ -75,9 +75,12 @@ struct Gate {
 
   // Which workers can take a line's tasks, and when: lines of one place stand in for each other.
   using Place = std::tuple<Pool, uint32_t, int32_t>;  // Pool, scope, priority.
-  struct Loop {
+  // A loop that could begin items, or a streaming source that could go on.
+  struct Waiter {
     uint64_t run = 0;
-    uint64_t instance = 0;
+    uint64_t instance = 0;        // The loop, or the source's.
+    uint64_t item = 0;            // The source's.
+    uint32_t source = kNoVertex;  // Its vertex; kNoVertex: a loop.
   };
 
   const uint64_t number;  // Gates are told apart, and put in order, by it.
@@ -95,7 +98,7 @@ struct Gate {
   absl::Time timer = absl::InfiniteFuture();  // When it is looked at again. kRate
   // Who waits here, in order.
   absl::btree_map<Place, std::deque<Line*>> waiting = {};
-  std::vector<Loop> loops = {};  // kQueue: that could begin items.
+  std::vector<Waiter> others = {};
 
   // UINT64_MAX: none.
   uint64_t limit() const { return wishes.empty() ? UINT64_MAX : wishes.begin()->count; }

@@ -36,6 +36,7 @@ struct Lease {
   // When its worker said that it had started; for a streaming source, when it last moved.
   absl::Time started = absl::InfiniteFuture();
   absl::Time overdue_at = absl::InfiniteFuture();  // Its entry among the scheduler's deadlines.
+  bool awaits_room = false;  // A paused one could go on, but for a limit.
   uint64_t credit = 0;  // Elements that a streaming source was last allowed.
 };
 
@@ -59,6 +60,7 @@ class LeaseTable {
     lease.started = absl::InfiniteFuture();
     lease.overdue_at = absl::InfiniteFuture();
     lease.paused = false;
+    lease.awaits_room = false;
     lease.id = epoch_ << 48 | uint64_t{lease.use} << 24 | slot;
     if (adopted != 0) {
       lease.id = adopted;

@@ -9,6 +9,9 @@
 namespace bue::hub {
 namespace {
 
+// Of Instance::queued: it waits at a gate.
+constexpr uint64_t kAwaitsRoomBit = uint64_t{1} << 62;
+
 Pool PoolOf(const Step& step) {
   if (step.language != Language::kPython) return Pool::kSql;
   switch (step.mode) {
@@ -105,7 +108,7 @@ void Scheduler::Impl::Rearrange(Run* run) {
 }
 
 // Whether an item that begins now would wait in a full queue. It waits for room there.
-bool Scheduler::Impl::IsHeldByQueue(Run* run, const Instance* instance) {
+bool Scheduler::Impl::IsHeldByQueue(Run* run, Instance* instance) {
   if (!run->LimitsQueues()) return false;
   const RunGraph& graph = run->graph();
   for (const uint32_t root : graph.region(instance->region).roots) {
@@ -113,18 +116,51 @@ bool Scheduler::Impl::IsHeldByQueue(Run* run, const Instance* instance) {
     if (vertex.is_loop) continue;
     Gate* gate = GateOf(run, Gate::Kind::kQueue, graph.program().nodes[vertex.index].step);
     if (gate == nullptr || ready_.HasRoom(*gate)) continue;
-    ready_.WaitForRoom(gate, {.run = run->number(), .instance = instance->id});
+    if ((instance->queued & kAwaitsRoomBit) == 0) {
+      instance->queued |= kAwaitsRoomBit;
+      ready_.WaitForRoom(gate, {.run = run->number(), .instance = instance->id});
+    }
     return true;
   }
   return false;
 }
 
+// A source that waits for readers runs no more: they may need its place. False: it has to wait
+// until there is one again.
+bool Scheduler::Impl::SetPaused(struct Lease* lease, bool paused) {
+  if (lease->paused == paused) return true;
+  Line* line = LineOf(lease->run, lease->run->NodeOf(*lease->item, lease->vertex));
+  if (paused) {
+    ready_.Return(*line);
+  } else {
+    for (Gate* gate : line->gates) {
+      if (gate->kind != Gate::Kind::kRunning || ready_.HasRoom(*gate)) continue;
+      if (std::exchange(lease->awaits_room, true)) return false;
+      ready_.WaitForRoom(gate, {.run = lease->run->number(),
+                                .instance = lease->item->instance->id,
+                                .item = lease->item->index,
+                                .source = lease->vertex});
+      return false;
+    }
+    ready_.Pass(line, /*starts=*/false);
+  }
+  lease->paused = paused;
+  return true;
+}
+
 bool Scheduler::Impl::OpenGates() {
-  return ready_.OpenGates([this](const Gate::Loop& loop) {
-    Run* run = FindRun(loop.run);
-    Instance* instance =
-        run == nullptr || !run->active() ? nullptr : run->FindInstance(loop.instance);
-    if (instance != nullptr) OnCursor(run, instance);
+  return ready_.OpenGates([this](const Gate::Waiter& waiter) {
+    Run* run = FindRun(waiter.run);
+    if (run == nullptr || !run->active()) return;
+    if (waiter.source != kNoVertex) {
+      Item* item = run->FindItem(waiter.instance, waiter.item);
+      if (item == nullptr || item->vertices[waiter.source].lease == 0) return;
+      leases_.at(item->vertices[waiter.source].lease - 1)->awaits_room = false;
+      GiveSourceCredit(run, item, waiter.source);
+    } else if (Instance* instance = run->FindInstance(waiter.instance)) {
+      instance->queued &= ~kAwaitsRoomBit;
+      OnCursor(run, instance);
+    }
   });
 }
 
@@ -164,7 +200,9 @@ void Scheduler::Impl::Handle(SetLimits& command) {
   const auto line_of = [&](const struct Lease* lease) {
     return LineOf(run, run->NodeOf(*lease->item, lease->vertex));
   };
-  for (const struct Lease* lease : leases) ready_.Return(*line_of(lease));
+  for (const struct Lease* lease : leases) {
+    if (!lease->paused) ready_.Return(*line_of(lease));
+  }
   for (const uint32_t step : changed) {
     const auto change = [&](Gate::Kind kind, uint64_t count, absl::Duration per) {
       Do(run, Change{.kind = Change::Kind::kLimit,
@@ -181,7 +219,9 @@ void Scheduler::Impl::Handle(SetLimits& command) {
     if (command.rate) change(Gate::Kind::kRate, command.rate->count, command.rate->per);
   }
   Rearrange(run);
-  for (const struct Lease* lease : leases) ready_.Pass(line_of(lease), /*starts=*/false);
+  for (const struct Lease* lease : leases) {
+    if (!lease->paused) ready_.Pass(line_of(lease), /*starts=*/false);
+  }
   Promise(command.request, absl::OkStatus(), Done{});
 }
 
@@ -190,6 +230,7 @@ void Scheduler::Impl::CheckGates() {
   absl::btree_map<const Gate*, uint64_t> held;
   for (const auto& [id, worker] : workers_.all()) {
     for (const struct Lease* lease = worker->first_lease; lease != nullptr; lease = lease->next) {
+      if (lease->paused) continue;
       const Line* line = LineOf(lease->run, lease->run->NodeOf(*lease->item, lease->vertex));
       for (const Gate* gate : line->gates) ++held[gate];
     }

@@ -324,11 +324,10 @@ void Scheduler::Impl::GiveSourceCredit(Run* run, Item* item, uint32_t source) {
   struct Lease* lease = leases_.at(vertex.lease - 1);
   const uint64_t credit = CreditOf(run, item, source);
   if (credit < lease->credit + options_.source_window / 2) return;
+  const bool was_paused = lease->paused;
+  if (!SetPaused(lease, false)) return;
   lease->credit = credit;
-  if (lease->paused) {
-    lease->paused = false;
-    SourceMoved(lease);
-  }
+  if (was_paused) SourceMoved(lease);
   effects_->outgoing.credits.push_back(
       SourceCredit{.worker = lease->worker->id, .lease = lease->id, .elements = credit});
 }

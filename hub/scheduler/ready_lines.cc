@@ -161,12 +161,12 @@ void ReadyQueue::Return(const Line& line) {
 }
 
 void ReadyQueue::MayHaveRoom(Gate* gate) {
-  if (gate->opened || (gate->waiting.empty() && gate->loops.empty())) return;
+  if (gate->opened || (gate->waiting.empty() && gate->others.empty())) return;
   gate->opened = true;
   opened_.push_back(gate);
 }
 
-bool ReadyQueue::OpenGates(const std::function<void(const Gate::Loop&)>& resume) {
+bool ReadyQueue::OpenGates(const std::function<void(const Gate::Waiter&)>& resume) {
   while (!timers_.empty() && timers_.begin()->first.first <= now_) {
     Gate* gate = timers_.begin()->second;
     timers_.erase(timers_.begin());
@@ -185,7 +185,7 @@ bool ReadyQueue::OpenGates(const std::function<void(const Gate::Loop&)>& resume)
   return changed;
 }
 
-bool ReadyQueue::LetGoOn(Gate* gate, const std::function<void(const Gate::Loop&)>& resume) {
+bool ReadyQueue::LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter&)>& resume) {
   bool changed = false;
   for (auto place = gate->waiting.begin(); place != gate->waiting.end();) {
     std::deque<Line*>& lines = place->second;
@@ -203,8 +203,8 @@ bool ReadyQueue::LetGoOn(Gate* gate, const std::function<void(const Gate::Loop&)
   if (gate->kind == Gate::Kind::kRate && !gate->waiting.empty() && !HasRoom(*gate)) {
     SetTimer(gate, gate->pace.next());
   }
-  if (gate->loops.empty() || !HasRoom(*gate)) return changed;
-  for (const Gate::Loop& loop : std::exchange(gate->loops, {})) resume(loop);
+  if (gate->others.empty() || !HasRoom(*gate)) return changed;
+  for (const Gate::Waiter& waiter : std::exchange(gate->others, {})) resume(waiter);
   return true;
 }
 

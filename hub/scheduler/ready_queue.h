@@ -136,12 +136,12 @@ class ReadyQueue {
   // A lease of a task of the line has begun, or ended. `starts`: its attempt begins with it.
   void Pass(Line* line, bool starts);
   void Return(const Line& line);
-  // A loop waits until the gate, a queue's, has room.
-  void WaitForRoom(Gate* gate, Gate::Loop loop) { gate->loops.push_back(loop); }
+  // Is resumed by OpenGates once the gate has room.
+  void WaitForRoom(Gate* gate, const Gate::Waiter& waiter) { gate->others.push_back(waiter); }
   // The gate may have room.
   void MayHaveRoom(Gate* gate);
-  // Lets lines go on, and calls `resume` for loops, where there is room. False: nothing changed.
-  bool OpenGates(const std::function<void(const Gate::Loop&)>& resume);
+  // Lets lines go on, and calls `resume` for others, where there is room. False: nothing changed.
+  bool OpenGates(const std::function<void(const Gate::Waiter&)>& resume);
   // When a gate may have room again by itself.
   absl::Time NextOpening() const {
     return timers_.empty() ? absl::InfiniteFuture() : timers_.begin()->first.first;
@@ -173,7 +173,7 @@ class ReadyQueue {
   void CheckLines() const;
   void Wait(Line* line, Gate* gate);
   void StopWaiting(Line* line);
-  bool LetGoOn(Gate* gate, const std::function<void(const Gate::Loop&)>& resume);
+  bool LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter&)>& resume);
   void EndTurn(RunQueue* queue);
   void SetTimer(Gate* gate, absl::Time at);
   void WishesChanged(Gate* gate);

@@ -205,7 +205,9 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
 
 void Scheduler::Impl::FreeLease(struct Lease* lease) {
   ClearOverdue(lease);
-  ready_.Return(*LineOf(lease->run, lease->run->NodeOf(*lease->item, lease->vertex)));
+  if (!lease->paused) {
+    ready_.Return(*LineOf(lease->run, lease->run->NodeOf(*lease->item, lease->vertex)));
+  }
   lease->item->vertices[lease->vertex].lease = 0;  // Leased still, until its outcome is taken in.
   workers_.Unlink(lease);
   leases_.Free(lease);
@@ -367,7 +369,7 @@ void Scheduler::Impl::HandleProgress(const Worker* worker, const SourceProgress&
       !lease->run->graph().vertex(lease->item->instance->region, lease->vertex).is_source) {
     return;
   }
-  lease->paused = progress.elements >= lease->credit;
+  if (progress.elements >= lease->credit) SetPaused(lease, true);
   SourceMoved(lease);
   Change change = TaskChange(Change::Kind::kProgress, lease->run, lease->item, lease->vertex);
   change.a = progress.address;

@@ -164,8 +164,9 @@ class Scheduler::Impl final : public RunListener {
   void Rearrange(Run* run);
   std::vector<Gate*> GatesOf(Run* run, uint32_t node);
   Gate* GateOf(Run* run, Gate::Kind kind, uint32_t step);
-  bool IsHeldByQueue(Run* run, const Instance* instance);
+  bool IsHeldByQueue(Run* run, Instance* instance);
   bool OpenGates();
+  bool SetPaused(struct Lease* lease, bool paused);
   void CheckGates();
 
   void Handle(SetLimits& command);

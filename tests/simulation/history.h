@@ -171,7 +171,7 @@ class History {
   void CheckRoom(const Stream& stream, hub::Pool pool, const std::string& name);
   // history_limits.cc
   void TookLimits(const hub::SetLimits& command);
-  void CheckLimits(uint64_t id, absl::Time now, const std::string& name);
+  void CheckLimits(uint64_t id, bool is_source, absl::Time now, const std::string& name);
   std::string LimitName(const Lease& lease, const Limit& limit) const;
   bool MayRun(const Lease& lease, absl::Time now) const;
   void ForgetFutureStarts(absl::Time now);

@@ -46,7 +46,7 @@ void History::Granted(const hub::GrantGroup& group, size_t row, absl::Time now) 
   stream->second.on_record = true;
   stream->second.live.insert(id);
   leases_[id] = std::move(lease);
-  CheckLimits(id, now, full);
+  CheckLimits(id, group.is_source, now, full);
   CheckRoom(stream->second, group.pool, full);
 }
 

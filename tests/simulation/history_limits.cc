@@ -35,7 +35,7 @@ std::string History::LimitName(const Lease& lease, const Limit& limit) const {
                       program.steps[program.nodes[lease.task.node].step].name);
 }
 
-void History::CheckLimits(uint64_t id, absl::Time now, const std::string& name) {
+void History::CheckLimits(uint64_t id, bool is_source, absl::Time now, const std::string& name) {
   const Lease& lease = leases_.at(id);
   const Run& run = runs_.at(lease.task.run);
   if (run.program == nullptr) return;
@@ -51,7 +51,7 @@ void History::CheckLimits(uint64_t id, absl::Time now, const std::string& name) 
     Fail(absl::StrCat(name, " was granted although ", others.size(), " run under !max_running ",
                       most, " (", LimitName(lease, step.max_running), ")"));
   }
-  others.insert(id);
+  if (!is_source) others.insert(id);  // One that waits for readers does not run.
   if (step.rate.count == 0) return;
   std::deque<absl::Time>& starts = starts_[LimitName(lease, step.rate)];
   const absl::Time since = now - absl::Seconds(step.rate.per_seconds);
