@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "cli/text.h"
 
 namespace bue::cli {
@@ -33,10 +34,61 @@ Json CountsJson(const v1::Counts& counts) {
   };
 }
 
+// As scripts have it: "10/s", "90/m".
+std::string RateText(const v1::StepStatus& step) {
+  const double per = step.rate_s();
+  const std::string unit = per == 1      ? "s"
+                           : per == 60   ? "m"
+                           : per == 3600 ? "h"
+                                         : absl::StrFormat("%g s", per);
+  return absl::StrCat(step.rate(), "/", unit);
+}
+
+// "  fetch: !max_running 10, !queue 500" for every step that has a limit.
+std::string LimitLines(const v1::RunStatus& status) {
+  std::string text;
+  const auto shared = [](const std::string& key) {
+    return key.empty() ? "" : absl::StrCat(" key ", OneLine(key, 40));
+  };
+  for (const v1::StepStatus& step : status.steps()) {
+    std::vector<std::string> limits;
+    if (step.max_running() > 0) {
+      limits.push_back(
+          absl::StrCat("!max_running ", step.max_running(), shared(step.max_running_key())));
+    }
+    if (step.queue() > 0) {
+      limits.push_back(absl::StrCat("!queue ", step.queue(), " (", step.queued(), " wait)"));
+    }
+    if (step.rate() > 0) {
+      limits.push_back(absl::StrCat("!rate ", RateText(step), shared(step.rate_key())));
+    }
+    if (limits.empty()) continue;
+    absl::StrAppend(&text, OneLine(step.name(), 60), ": ", absl::StrJoin(limits, ", "), "\n");
+  }
+  return text;
+}
+
+Json LimitsJson(const v1::StepStatus& step) {
+  const auto number = [](uint64_t n) { return n == 0 ? Json(nullptr) : Json(n); };
+  const auto key = [](const std::string& k) { return k.empty() ? Json(nullptr) : Json(k); };
+  return Json{
+      {"max_running", number(step.max_running())},
+      {"max_running_key", key(step.max_running_key())},
+      {"queue", number(step.queue())},
+      {"rate", step.rate() == 0 ? Json(nullptr) : Json(RateText(step))},
+      {"rate_key", key(step.rate_key())},
+  };
+}
+
 Json StepJson(const v1::StepStatus& step) {
   Json json{{"name", step.name()}};
   json.update(CountsJson(step.counts()));
   json["left_out"] = step.left_out();
+  json["scope"] = step.scope();
+  json["queued"] = step.queued();
+  json["peak_running"] = step.peak_running();
+  json["peak_queued"] = step.peak_queued();
+  json["limits"] = LimitsJson(step);
   json.update(TimingJson(step.timing()));
   return json;
 }
@@ -238,7 +290,12 @@ std::string RunTable(const v1::RunStatus& status, absl::Time now) {
   for (const v1::StepStatus& step : status.steps()) {
     AddCounts(absl::StrCat("  ", step.name()), step.counts(), step.left_out(), &table);
   }
-  return absl::StrCat(text, "\n", table.ToString(), TimesTable(status, now));
+  const std::string why =
+      status.tasks().waiting() > 0 && !HasEnded(status)
+          ? absl::StrCat("What waits, and for what: bue explain ", RunName(status.run()), "\n")
+          : "";
+  return absl::StrCat(text, "\n", table.ToString(), TimesTable(status, now), LimitLines(status),
+                      why);
 }
 
 }  // namespace bue::cli

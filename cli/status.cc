@@ -119,6 +119,8 @@ void AddStatus(CLI::App* app, Action* action) {
       "elapsed_s, eta_s, progress_percent, tasks_per_s, tasks and items {total, done, failed,\n"
       "filtered, skipped, running, waiting}, errors, attempts, run_s {mean, min, max, p50, p95},\n"
       "overhead_ms, overhead_percent, total_s, last_result, steps [{name, …the counts…, left_out,\n"
+      "scope, queued, peak_running, peak_queued, limits {max_running, max_running_key, queue,\n"
+      "rate, rate_key},\n"
       "…the times…}]. What is not known is null.");
   command->callback([flags, action] { *action = [flags] { return PrintStatus(*flags); }; });
 }

@@ -3,6 +3,7 @@
 #ifndef BUE_WORKER_CORE_GRANT_H_
 #define BUE_WORKER_CORE_GRANT_H_
 
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -27,6 +28,14 @@ inline uint64_t At(const std::vector<uint64_t>& column, uint32_t row) {
   return column.size() == 1 ? column[0] : column[row];
 }
 
+// What starts first, by the worker's own order of scopes and priorities: the lower one.
+struct Rank {
+  int64_t first = 0;
+  int64_t then = 0;
+
+  friend auto operator<=>(const Rank&, const Rank&) = default;
+};
+
 // Tasks of one node in one region instance.
 struct GrantGroup {
   uint64_t run = 0;
@@ -34,6 +43,7 @@ struct GrantGroup {
   uint32_t step = 0;
   uint64_t instance = 0;
   Pool pool = Pool::kThread;
+  Rank rank;
   std::vector<uint64_t> lease;
   std::vector<uint64_t> item;
   std::vector<uint32_t> attempt;    // Empty: all 1.

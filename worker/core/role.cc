@@ -269,6 +269,7 @@ void Role::OnMessage(const v1::ToWorker& message) {
   for (const v1::GrantGroup& grant : message.grants()) {
     absl::StatusOr<GrantGroup> group = FromProto(grant);
     if (group.ok()) {
+      group->rank = RankOf(*group);
       session_.OnGrant(std::make_shared<const GrantGroup>(*std::move(group)));
     } else {
       log::error("grant ignored status=\"{}\"", group.status());
@@ -288,6 +289,22 @@ void Role::OnMessage(const v1::ToWorker& message) {
   if (message.acked_report() > 0) session_.OnAcked(message.acked_report());
   for (const v1::LogRequest& request : message.logs()) OnLogRequest(request);
   for (const uint64_t run : message.ended_runs()) OnEndedRun(run);
+}
+
+// As the hub ranks what it grants: scopes in the worker's order, then priority, or the other way
+// round; a worker for every scope knows only priorities.
+Rank Role::RankOf(const GrantGroup& group) const {
+  const Step* step = runs_.FindStep(group.run, group.step);
+  if (step == nullptr) return Rank();
+  const std::vector<std::string>& scopes = options_.scopes;
+  int64_t scope = std::find(scopes.begin(), scopes.end(), step->scope) - scopes.begin();
+  int64_t priority = -int64_t{step->priority};
+  if (options_.reverse) {
+    scope = -scope;
+    priority = -priority;
+  }
+  if (options_.priority_first || scopes.empty()) return {.first = priority, .then = scope};
+  return {.first = scope, .then = priority};
 }
 
 std::shared_ptr<const std::atomic<bool>> Role::Uses(std::vector<std::string> buckets) {

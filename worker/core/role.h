@@ -122,6 +122,7 @@ class Role final : public HubStreamListener,
   void OnMessage(const v1::ToWorker& message) override;
   void OnDown() override;
   void OnRefused(const absl::Status& status) override;
+  Rank RankOf(const GrantGroup& group) const;
   void CompareBuckets() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnWelcome(const v1::Welcome& welcome);
   void OnLogRequest(const v1::LogRequest& request);

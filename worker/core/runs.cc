@@ -17,6 +17,12 @@ bool NamesFunction(const std::vector<Step>& steps, absl::string_view function) {
 
 }  // namespace
 
+const Step* Runs::FindStep(uint64_t run, uint32_t step) const {
+  const auto found = runs_.find(run);
+  if (found == runs_.end() || step >= found->second.steps.size()) return nullptr;
+  return &found->second.steps[step];
+}
+
 void Runs::Add(const v1::RunInfo& proto) {
   const auto [place, is_new] = runs_.try_emplace(proto.run());
   if (!is_new) return;  // After a reconnect: a run never changes.

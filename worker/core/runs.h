@@ -38,6 +38,8 @@ class Runs {
   void Add(const v1::RunInfo& info);
   // Hands the batch to the listener together with its step: at once, or when the files are here.
   void Load(StartBatch batch);
+  // Null: not known.
+  const Step* FindStep(uint64_t run, uint32_t step) const;
   // Drops what is known of a run; batches that wait are dropped with it.
   void Forget(uint64_t run);
   // Forgets every run for which `keep` is false; returns them.

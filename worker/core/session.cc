@@ -13,6 +13,8 @@ namespace {
 
 // Rows handed over together: results leave by such batches, inputs are fetched by them.
 constexpr size_t kBatchRows = 256;
+// Tasks that take so many times as long as a pool asks ahead for.
+constexpr double kLongTasks = 10;
 
 using bue::Append;
 
@@ -103,13 +105,14 @@ void Session::OnDisconnected() {
 
 void Session::OnGrant(std::shared_ptr<const GrantGroup> group) {
   const Pool pool = PoolFor(*group);
+  const Rank rank = group->rank;
   std::vector<uint32_t> added;
   added.reserve(group->lease.size());
   const bool streams = group->is_source && group->source_credit > 0;
   const uint64_t credit = group->source_credit;
   table_.Add(std::move(group), pool, &added);  // If all are held already, nobody keeps the group.
   PoolState& state = pools_[Index(pool)];
-  if (!stopping_) state.queue.insert(state.queue.end(), added.begin(), added.end());
+  if (!stopping_) state.queue.Push(rank, added);
   state.waiting += static_cast<uint32_t>(added.size());
   if (streams) {
     for (const uint32_t record : added) sources_[table_.at(record).lease].credit = credit;
@@ -234,18 +237,24 @@ void Session::OnLearnedMode(const LearnedMode& learned) {
   }
   PoolState& from = pools_[Index(Pool::kThread)];
   PoolState& to = pools_[Index(learned.pool)];
-  std::deque<uint32_t> staying;
-  for (const uint32_t record : from.queue) {
-    if (table_.at(record).state == LeaseState::kRevoked || !is_of_step(record)) {
-      staying.push_back(record);
+  StartQueue staying;
+  while (!from.queue.empty()) {
+    const uint32_t record = from.queue.PopFront();
+    if (table_.at(record).state == LeaseState::kRevoked) {
+      table_.Free(record);
+      continue;
+    }
+    const Rank rank = table_.group(record)->rank;
+    if (!is_of_step(record)) {
+      staying.Push(rank, record);
       continue;
     }
     table_.at(record).pool = learned.pool;
-    to.queue.push_back(record);
+    to.queue.Push(rank, record);
     ++to.waiting;
     --from.waiting;
   }
-  from.queue.swap(staying);
+  from.queue = std::move(staying);
 }
 
 // --------------------------------------------------------------------------------- what to do
@@ -255,8 +264,7 @@ void Session::TakeStarts(std::vector<StartBatch>* batches) {
     PoolState& state = pools_[pool];
     StartBatch batch;
     while (!state.queue.empty() && state.running < options_.slots[pool]) {
-      const uint32_t record = state.queue.front();
-      state.queue.pop_front();
+      const uint32_t record = state.queue.PopFront();
       if (table_.at(record).state == LeaseState::kRevoked) {
         table_.Free(record);
         continue;
@@ -326,7 +334,8 @@ Session::Message Session::TakeMessage() {
 void Session::Stop() {
   stopping_ = true;
   for (PoolState& pool : pools_) {
-    for (const uint32_t record : pool.queue) {
+    while (!pool.queue.empty()) {
+      const uint32_t record = pool.queue.PopFront();
       LeaseRecord& waiting = table_.at(record);
       if (waiting.state == LeaseState::kRevoked) {
         table_.Free(record);
@@ -334,7 +343,6 @@ void Session::Stop() {
         OnOutcome({.lease = waiting.lease, .kind = Outcome::Kind::kGivenBack});
       }
     }
-    pool.queue.clear();
   }
 }
 
@@ -376,6 +384,9 @@ Room Session::WantedRoom(Pool pool) const {
 
 uint32_t Session::Ahead(int pool) const {
   if (pools_[pool].mean_us == 0) return 1;
+  // What takes long is not asked ahead for: a slot that is free a moment longer costs less than a
+  // task that could be running elsewhere, or waits here in front of a more urgent one.
+  if (pools_[pool].mean_us >= kLongTasks * absl::ToDoubleMicroseconds(options_.ahead)) return 0;
   const double in_time =
       options_.slots[pool] * absl::ToDoubleMicroseconds(options_.ahead) / pools_[pool].mean_us;
   const double cap = std::max<double>(2.0 * options_.slots[pool], options_.ahead_min_cap);

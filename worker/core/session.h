@@ -28,6 +28,7 @@
 #include "absl/types/span.h"
 #include "worker/core/grant.h"
 #include "worker/core/lease_table.h"
+#include "worker/core/start_queue.h"
 
 namespace bue::worker {
 
@@ -87,7 +88,7 @@ class Session {
   void OnLearnedMode(const LearnedMode& learned);
 
   // ------------------------------------------------------------------------------ what to do
-  // Appends what may start now, in grant order, and counts it as running.
+  // Appends what may start now, by rank and in grant order, and counts it as running.
   void TakeStarts(std::vector<StartBatch>* batches);
 
   // Whether a message is worth sending now. Never before OnWelcome.
@@ -124,7 +125,7 @@ class Session {
 
  private:
   struct PoolState {
-    std::deque<uint32_t> queue;  // Records in grant order; revoked ones are skipped.
+    StartQueue queue;        // Records; revoked ones are skipped.
     uint32_t waiting = 0;        // In `queue`, not revoked.
     uint32_t running = 0;        // Taking a slot.
     uint32_t held_beside = 0;    // Storing, or paused: leases held that take no slot.

@@ -85,6 +85,25 @@ TEST_F(SessionTest, StartsInGrantOrderUpToTheSlots) {
   EXPECT_EQ(Starts(), Leases{4});
 }
 
+TEST_F(SessionTest, ALowerRankOvertakesWhatWaits) {
+  const auto ranked = [](Leases leases, const Rank& rank) {
+    const std::shared_ptr<GrantGroup> group = Group(std::move(leases));
+    group->rank = rank;
+    return group;
+  };
+  session_.OnGrant(ranked({1, 2, 3, 4}, {.first = 1}));
+  EXPECT_EQ(Starts(), (Leases{1, 2}));
+  session_.OnGrant(ranked({5}, {.first = 1, .then = -9}));
+  session_.OnGrant(ranked({6}, {.first = 0, .then = 7}));
+  Revoke({4});
+  Succeed(1);
+  Succeed(2);
+  EXPECT_EQ(Starts(), (Leases{6, 5}));
+  Succeed(5);
+  Succeed(6);
+  EXPECT_EQ(Starts(), Leases{3});
+}
+
 TEST_F(SessionTest, PoolsDoNotWaitForEachOther) {
   session_.OnGrant(Group({1, 2, 3}, Pool::kThread));
   session_.OnGrant(Group({4, 5}, Pool::kSql));
