@@ -142,7 +142,7 @@ for x in range({items}):
         self.start_cluster(1, '--scopes', 'other', '--thread-slots', '1')
         run = self.upload(self.script('hold', '| hold', 3, head='!scope nobody'))
         self.assertIn('no worker serves its scope, `nobody`', self.bue('explain', run).stdout)
-        busy = self.upload(self.script('hold, store', 'hold | store', 2, head='!scope other'))
+        busy = self.upload(self.script('hold, store', 'hold | store', 5, head='!scope other'))
         wait_for(lambda: len(self.started()) == 1, 'one to run')
         self.assertIn('waits for `hold` (running)', self.bue('explain', busy, 'store', '0').stdout)
         self.assertIn('given to worker w0', self.bue('explain', busy, 'hold', '0').stdout)

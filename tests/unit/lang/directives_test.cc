@@ -244,6 +244,14 @@ TEST(Directives, OfALoopsBodyHoldForItAndTheBodiesInside) {
   EXPECT_EQ(StepNamed(program, "g").scope, "default");
 }
 
+TEST(Directives, ALimitByValueIsOneForAllValuesAndSaysSo) {
+  const CompileResult result = CompileText(
+      "import python (f !max_running 2 by x, g !rate 3/s by x, h !max_running 2 key x) s.py\n");
+  ASSERT_TRUE(result.program);
+  EXPECT_THAT(Warnings(result), ElementsAre(HasSubstr("`by` does not tell values apart yet"),
+                                            HasSubstr("`by` does not tell values apart yet")));
+}
+
 TEST(Directives, RefillAndModeAreAboutPython) {
   EXPECT_THAT(Reject("q:\n  sqlite3\n  !refill\n  t\n  `select 1`\n"),
               ElementsAre(HasSubstr("3:3 '!refill' is for Python steps only")));
@@ -251,7 +259,8 @@ TEST(Directives, RefillAndModeAreAboutPython) {
       "!mode thread\n!refill\nq:\n  sqlite3\n  !mode process\n  t\n  `select 1`\n"
       "import python (f) s.py\n");
   ASSERT_TRUE(result.program);
-  EXPECT_THAT(Warnings(result), ElementsAre(HasSubstr("5:3 '!mode' has no effect")));
+  EXPECT_THAT(Warnings(result), ElementsAre(HasSubstr("2:1 `!refill` has no effect yet"),
+                                            HasSubstr("5:3 '!mode' has no effect")));
   EXPECT_EQ(StepNamed(*result.program, "q").mode, Mode::kAuto);
   EXPECT_FALSE(StepNamed(*result.program, "q").refill);
   EXPECT_EQ(StepNamed(*result.program, "f").mode, Mode::kThread);
