@@ -19,6 +19,7 @@ void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
   lease->pool = queue->pool;
   NoteGrant(lease);
   run->Lease(item, v, lease->slot);
+  lease->line = line;
   ready_.Pass(line, /*starts=*/true);
   WorkerTable::Link(worker, lease);
 

@@ -30,6 +30,7 @@ struct Lease {
   Pool pool = Pool::kThread;
   bool paused = false;     // A streaming source that has used its credit up: its time stands still.
   int64_t granted_us = 0;  // Unix time.
+  Line* line = nullptr;  // Whose limits it counts for.
   Worker* worker = nullptr;
   Lease* previous = nullptr;  // Of the worker's leases.
   Lease* next = nullptr;

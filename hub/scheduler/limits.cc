@@ -129,11 +129,10 @@ bool Scheduler::Impl::IsHeldByQueue(Run* run, Instance* instance) {
 // until there is one again.
 bool Scheduler::Impl::SetPaused(struct Lease* lease, bool paused) {
   if (lease->paused == paused) return true;
-  Line* line = LineOf(lease->run, lease->run->NodeOf(*lease->item, lease->vertex));
   if (paused) {
-    ready_.Return(*line);
+    ready_.Return(*lease->line);
   } else {
-    for (Gate* gate : line->gates) {
+    for (Gate* gate : lease->line->gates) {
       if (gate->kind != Gate::Kind::kRunning || ready_.HasRoom(*gate)) continue;
       if (std::exchange(lease->awaits_room, true)) return false;
       ready_.WaitForRoom(gate, {.run = lease->run->number(),
@@ -142,7 +141,7 @@ bool Scheduler::Impl::SetPaused(struct Lease* lease, bool paused) {
                                 .source = lease->vertex});
       return false;
     }
-    ready_.Pass(line, /*starts=*/false);
+    ready_.Pass(lease->line, /*starts=*/false);
   }
   lease->paused = paused;
   return true;
@@ -197,11 +196,8 @@ void Scheduler::Impl::Handle(SetLimits& command) {
       if (lease->run == run) leases.push_back(lease);
     }
   }
-  const auto line_of = [&](const struct Lease* lease) {
-    return LineOf(run, run->NodeOf(*lease->item, lease->vertex));
-  };
   for (const struct Lease* lease : leases) {
-    if (!lease->paused) ready_.Return(*line_of(lease));
+    if (!lease->paused) ready_.Return(*lease->line);
   }
   for (const uint32_t step : changed) {
     const auto change = [&](Gate::Kind kind, uint64_t count, absl::Duration per) {
@@ -219,8 +215,9 @@ void Scheduler::Impl::Handle(SetLimits& command) {
     if (command.rate) change(Gate::Kind::kRate, command.rate->count, command.rate->per);
   }
   Rearrange(run);
-  for (const struct Lease* lease : leases) {
-    if (!lease->paused) ready_.Pass(line_of(lease), /*starts=*/false);
+  for (struct Lease* lease : leases) {
+    lease->line = LineOf(run, run->NodeOf(*lease->item, lease->vertex));
+    if (!lease->paused) ready_.Pass(lease->line, /*starts=*/false);
   }
   Promise(command.request, absl::OkStatus(), Done{});
 }

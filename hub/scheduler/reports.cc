@@ -109,7 +109,8 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   lease->pool = held.pool;
   lease->granted_us = now_us_ - absl::ToInt64Microseconds(held.elapsed);
   run->Lease(item, v, lease->slot);
-  ready_.Pass(LineOf(run, held.node), /*starts=*/false);
+  lease->line = LineOf(run, held.node);
+  ready_.Pass(lease->line, /*starts=*/false);
   WorkerTable::Link(worker, lease);
   Renew(lease, held.elapsed);
   return true;
@@ -205,9 +206,7 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
 
 void Scheduler::Impl::FreeLease(struct Lease* lease) {
   ClearOverdue(lease);
-  if (!lease->paused) {
-    ready_.Return(*LineOf(lease->run, lease->run->NodeOf(*lease->item, lease->vertex)));
-  }
+  if (!lease->paused) ready_.Return(*lease->line);
   lease->item->vertices[lease->vertex].lease = 0;  // Leased still, until its outcome is taken in.
   workers_.Unlink(lease);
   leases_.Free(lease);

@@ -311,10 +311,6 @@ const UnitState& Run::unit(const Item& item, uint32_t v) const {
   return item.instance->region == 0 ? units_[graph_.vertex(0, v).unit] : item.unit;
 }
 
-uint32_t Run::NodeOf(const Item& item, uint32_t v) const {
-  return graph_.vertex(item.instance->region, v).index;
-}
-
 const Step& Run::StepOf(const Item& item, uint32_t v) const {
   return graph_.program().steps[graph_.program().nodes[NodeOf(item, v)].step];
 }

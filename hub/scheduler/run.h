@@ -260,7 +260,9 @@ class Run {
   static Item* Around(Item* item, uint32_t region);
   std::string NameOf(const Item& item) const;
   const Step& StepOf(const Item& item, uint32_t vertex) const;
-  uint32_t NodeOf(const Item& item, uint32_t vertex) const;
+  uint32_t NodeOf(const Item& item, uint32_t vertex) const {
+    return graph_.vertex(item.instance->region, vertex).index;
+  }
   // Leases of another pass are none of this task's. What a cancel revoked starts one when it goes
   // on.
   uint32_t PassOf(const Item& item, uint32_t vertex) const {
@@ -360,6 +362,7 @@ class Run {
   void Become(Item* item, uint32_t v, VertexState state);
   void AddTimings(const std::vector<size_t>& shown_as, RunStatus* status) const;
   void CountTask(const Item& item, uint32_t v, VertexState state, int64_t by);
+  void Count(uint32_t step, const Vertex& vertex, VertexState state, int64_t by);
   std::vector<uint32_t> ResetSet(const Item& item, uint32_t v) const;
 
   const RunAdded added_;

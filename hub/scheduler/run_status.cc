@@ -7,16 +7,8 @@
 
 namespace bue::hub {
 
-void Run::Become(Item* item, uint32_t v, VertexState state) {
-  Vertex& vertex = item->vertices[v];
-  CountTask(*item, v, vertex.state, -1);
-  vertex.state = state;
-  CountTask(*item, v, state, 1);
-}
-
-void Run::CountTask(const Item& item, uint32_t v, VertexState state, int64_t by) {
-  if (graph_.vertex(item.instance->region, v).is_loop) return;
-  StepCounts& counts = steps_[graph_.program().nodes[NodeOf(item, v)].step];
+inline void Run::Count(uint32_t step, const Vertex& vertex, VertexState state, int64_t by) {
+  StepCounts& counts = steps_[step];
   switch (state) {
     case VertexState::kSucceeded:
       counts.done += by;
@@ -36,10 +28,10 @@ void Run::CountTask(const Item& item, uint32_t v, VertexState state, int64_t by)
       return;
     case VertexState::kReady:
       counts.ready += by;
-      if (item.vertices[v].handbacks > 0) counts.returned += by;
+      if (vertex.handbacks > 0) counts.returned += by;
       counts.peak_queued = std::max(counts.peak_queued, counts.queued());
       if (by < 0 && limits_queues_ && listener_ != nullptr) {
-        listener_->OnQueueShorter(this, graph_.program().nodes[NodeOf(item, v)].step);
+        listener_->OnQueueShorter(this, step);
       }
       return;
     case VertexState::kWaiting:
@@ -47,6 +39,22 @@ void Run::CountTask(const Item& item, uint32_t v, VertexState state, int64_t by)
     case VertexState::kOpen:
       return;
   }
+}
+
+void Run::Become(Item* item, uint32_t v, VertexState state) {
+  Vertex& vertex = item->vertices[v];
+  const VertexState before = std::exchange(vertex.state, state);
+  const RunGraph::Vertex& info = graph_.vertex(item->instance->region, v);
+  if (info.is_loop) return;
+  const uint32_t step = graph_.program().nodes[info.index].step;
+  Count(step, vertex, before, -1);
+  Count(step, vertex, state, 1);
+}
+
+void Run::CountTask(const Item& item, uint32_t v, VertexState state, int64_t by) {
+  const RunGraph::Vertex& info = graph_.vertex(item.instance->region, v);
+  if (info.is_loop) return;
+  Count(graph_.program().nodes[info.index].step, item.vertices[v], state, by);
 }
 
 bool Run::AnyLeased() const {
