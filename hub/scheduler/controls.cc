@@ -67,7 +67,7 @@ void Scheduler::Impl::RefuseControl(const ControlRun& command, absl::string_view
 void Scheduler::Impl::StopRun(Run* run, absl::Duration grace, bool failed) {
   if (failed && (!run->active() || run->state() == RunState::kStopping)) return;
   Do(run, Change{.kind = Change::Kind::kState,
-                 .item = failed ? uint64_t{1} : 0,
+                 .item = failed || run->stopped_by_failure() ? uint64_t{1} : 0,
                  .a = static_cast<uint64_t>(RunState::kStopping),
                  .b = static_cast<uint64_t>(absl::ToUnixMicros(now_ + grace)),
                  .c = absl::ToUnixMicros(now_)});

@@ -52,6 +52,13 @@ void Scheduler::Impl::Handle(QueryReasons& command) {
     return Answer(command.request, absl::NotFoundError(absl::StrCat("no run r", command.run)),
                   Done{});
   }
+  if (run->expired() && !command.step.empty()) {
+    return Answer(command.request,
+                  absl::NotFoundError(absl::StrCat("run r", command.run,
+                                                   " ended so long ago that only its counts and "
+                                                   "errors are left")),
+                  Done{});
+  }
   absl::StatusOr<Reasons> reasons =
       command.step.empty() ? ReasonsOfAll(run) : ReasonsOfTask(run, command.step, command.item);
   if (!reasons.ok()) return Answer(command.request, reasons.status(), Done{});
@@ -75,11 +82,29 @@ absl::StatusOr<Reasons> Scheduler::Impl::ReasonsOfTask(Run* run, const std::stri
   if (!known) {
     return absl::NotFoundError(absl::StrCat("run r", run->number(), " has no step '", step, "'"));
   }
+  if (reasons.entries.empty() && item.empty()) return ReasonsOfStep(run, step);
   if (reasons.entries.empty()) {
     return absl::NotFoundError(
         absl::StrCat("step '", step, "' has no item '", item, "'; one looks like 4 or 4.17"));
   }
   return reasons;
+}
+
+// Of a step in a loop, all its items together.
+Reasons Scheduler::Impl::ReasonsOfStep(Run* run, const std::string& step) {
+  Reasons all = ReasonsOfAll(run);
+  std::erase_if(all.entries, [&](const Reasons::Entry& entry) {
+    return run->active() && entry.step != step && entry.state != "not begun";
+  });
+  if (all.entries.empty()) {
+    all.entries.push_back(
+        {.step = step,
+         .tasks = 0,
+         .state = "waiting",
+         .reasons = {"none of its tasks waits for a worker, a limit or a time: they "
+                     "run, are done, or wait for what comes before them"}});
+  }
+  return all;
 }
 
 // Goes from the top level down to the item. False: there is no such item.
@@ -113,10 +138,12 @@ bool Scheduler::Impl::Explain(Run* run, uint32_t node, const std::string& name,
       entry->reasons = ReasonsOf(run, *item, v);
       if (own) return true;
       if (IsTerminal(item->vertices[v].state)) {
-        const Instance* ended = run->FindInstance(item->vertices[v].value);
+        // A loop that never opened has no instance; 0 is the top level's.
+        const uint64_t id = item->vertices[v].value;
+        Instance* ended = id == 0 ? nullptr : run->FindInstance(id);
         if (ended != nullptr) {
-          instance = run->FindInstance(ended->id);
-          if (!absl::SimpleAtoi(indices[depth], &index)) return false;
+          instance = ended;
+          if (depth >= indices.size() || !absl::SimpleAtoi(indices[depth], &index)) return false;
           continue;
         }
       }
@@ -124,7 +151,10 @@ bool Scheduler::Impl::Explain(Run* run, uint32_t node, const std::string& name,
       return true;
     }
     instance = run->FindInstance(item->vertices[v].value);
-    if (instance == nullptr || !absl::SimpleAtoi(indices[depth], &index)) return false;
+    if (instance == nullptr || depth >= indices.size() ||
+        !absl::SimpleAtoi(indices[depth], &index)) {
+      return false;
+    }
   }
 }
 
@@ -133,13 +163,19 @@ std::vector<std::string> Scheduler::Impl::ReasonsOf(Run* run, const Item& item, 
   std::vector<std::string> reasons;
   if (IsTerminal(vertex.state)) {
     if (vertex.state == VertexState::kSkipped) reasons.push_back("what it waited for has failed");
+    if (vertex.state == VertexState::kFailed) {
+      reasons.push_back(absl::StrCat("bue errors r", run->number(), " says why; bue retry r",
+                                     run->number(), " runs it again"));
+    }
     return reasons;
   }
   switch (vertex.state) {
     case VertexState::kWaiting:
+      if (!run->active()) return ReasonsOfRun(run);
       return ReasonsOfWaiting(run, item, v);
     case VertexState::kReady:
       reasons = ReasonsOfRun(run);
+      if (!run->active()) return reasons;  // It stands in no line.
       for (std::string& reason : ReasonsOfLine(run, run->NodeOf(item, v))) {
         reasons.push_back(std::move(reason));
       }
@@ -218,9 +254,13 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfRun(Run* run) {
                   : "the run is being stopped"};
     case RunState::kRunning:
       return {};
+    case RunState::kSucceeded:
+      return {"the run has ended, and all of it is done"};
     default:
-      return {absl::StrCat("the run has ended; bue retry r", run->number(),
-                           " goes on with what is left")};
+      return {absl::StrCat(
+          "the run has ended",
+          run->stopped_by_failure() ? ", because a step with !on_error stop has failed" : "",
+          "; bue retry r", run->number(), " goes on with what is left")};
   }
 }
 
@@ -288,6 +328,7 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfLine(Run* run, uint32_t node)
 std::vector<std::string> Scheduler::Impl::ReasonsOfLoop(Run* run, const Instance& instance,
                                                         uint64_t index) {
   std::vector<std::string> reasons = ReasonsOfRun(run);
+  if (!run->active()) return reasons;
   const RunGraph& graph = run->graph();
   if (index >= instance.available) {
     reasons.push_back("the loop's source has not yielded its element yet");
@@ -319,11 +360,11 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfLoop(Run* run, const Instance
 }
 
 // One entry for each step of which something could run now: how many, and what they wait for.
-absl::StatusOr<Reasons> Scheduler::Impl::ReasonsOfAll(Run* run) {
+Reasons Scheduler::Impl::ReasonsOfAll(Run* run) {
   Reasons reasons;
   const std::vector<std::string> of_run = ReasonsOfRun(run);
   if (!run->active()) {
-    reasons.entries.push_back({.tasks = 0, .state = "ended", .reasons = of_run});
+    reasons.entries.push_back({.step = "the run", .tasks = 0, .state = "ended", .reasons = of_run});
     return reasons;
   }
   const RunGraph& graph = run->graph();
@@ -331,7 +372,15 @@ absl::StatusOr<Reasons> Scheduler::Impl::ReasonsOfAll(Run* run) {
   absl::btree_set<uint32_t> seen;
   for (uint32_t node = 0; node < program.nodes.size() && reasons.entries.size() < 100; ++node) {
     const uint32_t step = program.nodes[node].step;
-    if (run->CountsOf(step).ready == 0 || !seen.insert(step).second) continue;
+    const Run::StepCounts& counts = run->CountsOf(step);
+    if (counts.ready + counts.delayed == 0 || !seen.insert(step).second) continue;
+    if (counts.delayed > 0) {
+      reasons.entries.push_back({.step = program.steps[step].name,
+                                 .tasks = counts.delayed,
+                                 .state = "delayed",
+                                 .reasons = {"each waits for its !poll or !backoff"}});
+    }
+    if (counts.ready == 0) continue;
     Reasons::Entry entry{.step = program.steps[step].name,
                          .tasks = run->CountsOf(step).ready,
                          .state = "ready",

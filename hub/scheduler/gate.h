@@ -32,13 +32,15 @@ struct Line;
 class Pace {
  public:
   // REQUIRES: count > 0, per > 0.
-  void Set(uint64_t count, absl::Duration per) {
+  void Set(uint64_t count, absl::Duration per, absl::Time now) {
     const double a_second = static_cast<double>(count) / absl::ToDoubleSeconds(per);
     burst_ = 1 + static_cast<int64_t>(std::min(a_second * kBurstSeconds, count * kBurstShare));
     const double spread = static_cast<double>(count) + 1 - static_cast<double>(burst_);
     spacing_ = std::max(absl::Nanoseconds(1), per / std::max(spread, 1.0));
     // Never shorter than it has to be.
     if (spacing_ * spread < per) spacing_ += absl::Nanoseconds(1);
+    // Who goes faster from now on does not wait for the slower pace's next start.
+    full_ = std::min(full_, now + spacing_ * burst_);
   }
 
   // When the next one may start.
@@ -66,10 +68,13 @@ struct Gate {
     uint64_t count = 0;
     absl::Duration per;  // kRate only.
 
-    double rate() const { return static_cast<double>(count) / absl::ToDoubleSeconds(per); }
+    // 0 without a time.
+    double rate() const {
+      return per == absl::ZeroDuration() ? 0
+                                         : static_cast<double>(count) / absl::ToDoubleSeconds(per);
+    }
     friend bool operator<(const Wish& a, const Wish& b) {
-      if (a.per == b.per) return a.count < b.count;
-      return a.rate() < b.rate();
+      return std::tuple(a.rate(), a.per, a.count) < std::tuple(b.rate(), b.per, b.count);
     }
   };
 
@@ -98,7 +103,7 @@ struct Gate {
   absl::Time timer = absl::InfiniteFuture();  // When it is looked at again. kRate
   // Who waits here, in order.
   absl::btree_map<Place, std::deque<Line*>> waiting = {};
-  std::vector<Waiter> others = {};
+  std::deque<Waiter> others = {};
 
   // UINT64_MAX: none.
   uint64_t limit() const { return wishes.empty() ? UINT64_MAX : wishes.begin()->count; }

@@ -30,14 +30,14 @@ struct Lease {
   Pool pool = Pool::kThread;
   bool paused = false;     // A streaming source that has used its credit up: its time stands still.
   int64_t granted_us = 0;  // Unix time.
-  Line* line = nullptr;  // Whose limits it counts for.
+  Line* line = nullptr;    // Whose limits it counts for.
   Worker* worker = nullptr;
   Lease* previous = nullptr;  // Of the worker's leases.
   Lease* next = nullptr;
   // When its worker said that it had started; for a streaming source, when it last moved.
   absl::Time started = absl::InfiniteFuture();
   absl::Time overdue_at = absl::InfiniteFuture();  // Its entry among the scheduler's deadlines.
-  bool awaits_room = false;  // A paused one could go on, but for a limit.
+  bool awaits_room = false;                        // A paused one could go on, but for a limit.
   uint64_t credit = 0;  // Elements that a streaming source was last allowed.
 };
 

@@ -11,6 +11,8 @@ namespace {
 
 // Of Instance::queued: it waits at a gate.
 constexpr uint64_t kAwaitsRoomBit = uint64_t{1} << 62;
+// More is as good as no limit.
+constexpr uint64_t kCountMax = 1'000'000'000;
 
 Pool PoolOf(const Step& step) {
   if (step.language != Language::kPython) return Pool::kSql;
@@ -46,7 +48,11 @@ Gate* Scheduler::Impl::GateOf(Run* run, Gate::Kind kind, uint32_t step) {
   Gate* gate = ready_.FindGate(run, kind, step, limit.key);
   if (gate != nullptr || limit.count == 0) return gate;
   gate = ready_.GateFor(run, kind, step, limit.key);
-  ready_.SetWish(gate, run, step, {.count = limit.count, .per = absl::Seconds(limit.per_seconds)});
+  absl::Duration per;
+  if (kind == Gate::Kind::kRate) {
+    per = limit.per_seconds > 0.001 ? absl::Seconds(limit.per_seconds) : absl::Milliseconds(1);
+  }
+  ready_.SetWish(gate, run, step, {.count = std::min(limit.count, kCountMax), .per = per});
   return gate;
 }
 
@@ -66,9 +72,45 @@ std::vector<Gate*> Scheduler::Impl::GatesOf(Run* run, uint32_t node) {
   const uint32_t region = nodes[node].region;
   for (const uint32_t d : graph.dependents(region, graph.vertex_of_node(node))) {
     const RunGraph::Vertex& after = graph.vertex(region, d);
-    if (!after.is_loop) add(GateOf(run, Gate::Kind::kQueue, nodes[after.index].step));
+    if (after.is_loop) continue;
+    const uint32_t next = nodes[after.index].step;
+    Gate* gate = GateOf(run, Gate::Kind::kQueue, next);
+    // What comes before itself would wait for its own queue.
+    if (gate != nullptr && !ComesAfter(run, nodes[node].step, next)) add(gate);
   }
   return gates;
+}
+
+// Whether a task of `step` can come after one of `first`, in some item, however far.
+bool Scheduler::Impl::ComesAfter(Run* run, uint32_t step, uint32_t first) {
+  const RunGraph& graph = run->graph();
+  const Program& program = graph.program();
+  const auto [known, added] = run->steps_after.try_emplace(first);
+  std::vector<bool>& after = known->second;
+  if (!added) return after[step];
+  if (run->next_steps.empty()) {
+    run->next_steps.resize(program.steps.size());
+    for (uint32_t node = 0; node < program.nodes.size(); ++node) {
+      const uint32_t region = program.nodes[node].region;
+      for (const uint32_t d : graph.dependents(region, graph.vertex_of_node(node))) {
+        const RunGraph::Vertex& next = graph.vertex(region, d);
+        if (next.is_loop) continue;
+        run->next_steps[program.nodes[node].step].insert(program.nodes[next.index].step);
+      }
+    }
+  }
+  after.resize(program.steps.size());
+  std::vector<uint32_t> stack{first};
+  while (!stack.empty()) {
+    const uint32_t at = stack.back();
+    stack.pop_back();
+    for (const uint32_t next : run->next_steps[at]) {
+      if (after[next]) continue;
+      after[next] = true;
+      stack.push_back(next);
+    }
+  }
+  return after[step];
 }
 
 Line* Scheduler::Impl::LineOf(Run* run, uint32_t node) {
@@ -123,6 +165,17 @@ bool Scheduler::Impl::IsHeldByQueue(Run* run, Instance* instance) {
     return true;
   }
   return false;
+}
+
+// The loop begins nothing now, though it may have been let go on because there was room in front of
+// what it begins with: others may use that.
+void Scheduler::Impl::PassRoomOn(Run* run, const Instance* instance) {
+  if (!run->LimitsQueues()) return;
+  const RunGraph& graph = run->graph();
+  for (const uint32_t root : graph.region(instance->region).roots) {
+    const RunGraph::Vertex& vertex = graph.vertex(instance->region, root);
+    if (!vertex.is_loop) OnQueueShorter(run, graph.program().nodes[vertex.index].step);
+  }
 }
 
 // A source that waits for readers runs no more: they may need its place. False: it has to wait
@@ -207,7 +260,7 @@ void Scheduler::Impl::Handle(SetLimits& command) {
                      .b = count,
                      .c = count == 0 ? 0 : absl::ToInt64Microseconds(per)});
       if (Gate* gate = GateOf(run, kind, step)) {
-        ready_.SetWish(gate, run, step, {.count = count, .per = per});
+        ready_.SetWish(gate, run, step, {.count = std::min(count, kCountMax), .per = per});
       }
     };
     if (command.max_running) change(Gate::Kind::kRunning, *command.max_running, {});

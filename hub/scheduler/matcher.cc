@@ -117,7 +117,7 @@ void Scheduler::Impl::OnCursor(Run* run, Instance* instance) {
     loops_of_loops_.push_back(LoopRef{.run = run->number(), .instance = instance->id});
     return;
   }
-  if (!MayBegin(run, instance)) return;
+  if (!MayBegin(run, instance)) return PassRoomOn(run, instance);
   for (size_t i = 0; i < std::min(region.roots.size(), kCursorRoots); ++i) {
     const RunGraph::Vertex& root = run->graph().vertex(instance->region, region.roots[i]);
     if (root.is_loop || (instance->queued >> i & 1) != 0) continue;
@@ -272,6 +272,7 @@ bool Scheduler::Impl::BeginFromCursor(Line* line) {
     }
     line->next_cursors().pop_front();
     if (instance == nullptr) continue;
+    PassRoomOn(run, instance);
     // What is missing brings it back; so does a change of its root tasks' pool.
     const uint64_t here = CursorBits(run, *instance, line);
     instance->queued &= ~here;

@@ -94,15 +94,16 @@ void ReadyQueue::EndTurn(RunQueue* queue) {
 // ---------------------------------------------------------------------------------------- gates
 
 Gate* ReadyQueue::FindGate(Run* run, Gate::Kind kind, uint32_t step, const std::string& key) {
-  RunQueues& queues = queues_[run->number()];
+  const auto queues = queues_.find(run->number());
+  if (queues == queues_.end()) return nullptr;
   if (key.empty()) {
-    const auto found = queues.gates.find({kind, step});
-    return found == queues.gates.end() ? nullptr : found->second.get();
+    const auto found = queues->second.gates.find({kind, step});
+    return found == queues->second.gates.end() ? nullptr : found->second.get();
   }
   const auto found = shared_.find({kind, key});
-  if (found == shared_.end() || !queues.wishes.contains({found->second.get(), step}))
-    return nullptr;
-  return found->second.get();
+  if (found == shared_.end()) return nullptr;
+  const bool named = queues->second.wishes.contains({found->second->number, step});
+  return named ? found->second.get() : nullptr;
 }
 
 Gate* ReadyQueue::GateFor(Run* run, Gate::Kind kind, uint32_t step, const std::string& key) {
@@ -122,17 +123,19 @@ Gate* ReadyQueue::GateFor(Run* run, Gate::Kind kind, uint32_t step, const std::s
 }
 
 void ReadyQueue::SetWish(Gate* gate, Run* run, uint32_t step, Gate::Wish wish) {
-  const auto [known, added] = queues_[run->number()].wishes.try_emplace({gate, step}, Gate::Wish());
+  const auto [known, added] =
+      queues_[run->number()].wishes.try_emplace(std::pair(gate->number, step), gate, Gate::Wish());
   if (added) ++gate->users;
-  if (known->second.count > 0) gate->wishes.erase(gate->wishes.find(known->second));
-  known->second = wish;
+  Gate::Wish& before = known->second.second;
+  if (before.count > 0) gate->wishes.erase(gate->wishes.find(before));
+  before = wish;
   if (wish.count > 0) gate->wishes.insert(wish);
   WishesChanged(gate);
 }
 
 void ReadyQueue::WishesChanged(Gate* gate) {
   if (gate->kind == Gate::Kind::kRate && !gate->wishes.empty()) {
-    gate->pace.Set(gate->wishes.begin()->count, gate->wishes.begin()->per);
+    gate->pace.Set(gate->wishes.begin()->count, gate->wishes.begin()->per, now_);
     if (std::exchange(gate->is_new, false) && gate->unknown_until != absl::InfinitePast()) {
       gate->pace.Forget(gate->unknown_until);
     }
@@ -204,7 +207,13 @@ bool ReadyQueue::LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter
     SetTimer(gate, gate->pace.next());
   }
   if (gate->others.empty() || !HasRoom(*gate)) return changed;
-  for (const Gate::Waiter& waiter : std::exchange(gate->others, {})) resume(waiter);
+  // As many as there is room for. Who cannot use it after all tells (MayHaveRoom).
+  uint64_t room = gate->kind == Gate::Kind::kRate ? 1 : gate->limit() - gate->count();
+  for (; room > 0 && !gate->others.empty(); --room) {
+    const Gate::Waiter waiter = gate->others.front();
+    gate->others.pop_front();
+    resume(waiter);
+  }
   return true;
 }
 
@@ -225,8 +234,8 @@ void ReadyQueue::SetBlind(bool blind) {
 
 void ReadyQueue::DropGates(Run* run) {
   RunQueues& queues = queues_[run->number()];
-  for (const auto& [place, wish] : queues.wishes) {
-    Gate* gate = place.first;
+  for (const auto& [place, wished] : queues.wishes) {
+    const auto& [gate, wish] = wished;
     --gate->users;
     if (gate->run != nullptr) continue;
     if (wish.count > 0) gate->wishes.erase(gate->wishes.find(wish));

@@ -191,7 +191,7 @@ class ReadyQueue {
     absl::flat_hash_map<std::tuple<Pool, uint32_t, int32_t>, RunQueue*> by_place;
     absl::btree_map<std::pair<Gate::Kind, uint32_t>, std::unique_ptr<Gate>> gates;  // By step.
     // What its steps wish, of its own gates and of shared ones.
-    absl::btree_map<std::pair<Gate*, uint32_t>, Gate::Wish> wishes;
+    absl::btree_map<std::pair<uint64_t, uint32_t>, std::pair<Gate*, Gate::Wish>> wishes;  // By gate, step.
   };
 
   absl::flat_hash_map<std::string, uint32_t> scope_numbers_;

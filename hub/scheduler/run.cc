@@ -204,7 +204,9 @@ bool Run::ApplyExpired() {
   instances_.clear();
   pool_.clear();
   for (auto& list : free_) list.clear();
-  for (StepCounts& counts : steps_) counts.running = counts.ready = counts.returned = 0;
+  for (StepCounts& counts : steps_) {
+    counts.running = counts.ready = counts.returned = counts.delayed = 0;
+  }
   return true;
 }
 

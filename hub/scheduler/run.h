@@ -163,6 +163,7 @@ class Run {
     uint64_t running = 0;   // Leased.
     uint64_t ready = 0;     // Waiting for a worker.
     uint64_t returned = 0;  // Of these: handed back (`pending`, `reset`) and due again.
+    uint64_t delayed = 0;   // Waiting for a poll or a retry.
     uint64_t peak_running = 0;
     uint64_t peak_queued = 0;
 
@@ -230,7 +231,8 @@ class Run {
   bool stopped_by_failure() const { return stopped_by_failure_; }
   // It ended before all of it had: that can go on.
   bool IsCutOff() const {
-    return state_ == RunState::kCancelled || (state_ == RunState::kFailed && stopped_by_failure_);
+    return state_ == RunState::kCancelled ||
+           (state_ == RunState::kFailed && stopped_by_failure_ && open_units_ > 0);
   }
   bool AnyLeased() const;
   Instance* top() { return instances_.begin()->second.get(); }
@@ -252,6 +254,10 @@ class Run {
   bool announced = false;     // Used by the scheduler: its steps went to the outbox.
   // Used by the scheduler: where ready tasks stand, by step; by node if a step limits its queue.
   std::vector<Line*> lines;
+  // Used by the scheduler, if a step limits its queue: the steps that follow each at once, and all
+  // that follow those with such a limit.
+  std::vector<absl::btree_set<uint32_t>> next_steps;
+  absl::btree_map<uint32_t, std::vector<bool>> steps_after;
   absl::Time starts_unknown_until = absl::InfinitePast();  // Used by the scheduler: for rates.
   absl::btree_set<uint32_t> async_steps;  // Used by the scheduler: of those that say no mode.
   bool dirty = true;                      // Changed since the last snapshot.

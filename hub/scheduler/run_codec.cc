@@ -248,7 +248,7 @@ class RunCodec {
       item->vertices[v] = TakeVertex(&in_);
       // Terminal ones are in the counts that were stored.
       const VertexState state = item->vertices[v].state;
-      if (state == VertexState::kReady) run_->CountTask(*item, v, state, 1);
+      if (!IsTerminal(state)) run_->CountTask(*item, v, state, 1);
     }
     return in_.ok();
   }

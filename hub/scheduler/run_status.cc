@@ -34,8 +34,10 @@ inline void Run::Count(uint32_t step, const Vertex& vertex, VertexState state, i
         listener_->OnQueueShorter(this, step);
       }
       return;
-    case VertexState::kWaiting:
     case VertexState::kDelayed:
+      counts.delayed += by;
+      return;
+    case VertexState::kWaiting:
     case VertexState::kOpen:
       return;
   }
@@ -235,6 +237,7 @@ void Run::CheckInvariants() const {
         counts.running += vertex.state == VertexState::kLeased;
         counts.ready += vertex.state == VertexState::kReady;
         counts.returned += vertex.state == VertexState::kReady && vertex.handbacks > 0;
+        counts.delayed += vertex.state == VertexState::kDelayed;
       }
       if (item->ended) continue;
       ++live;
@@ -249,6 +252,7 @@ void Run::CheckInvariants() const {
     CHECK(found[step].running == steps_[step].running);
     CHECK(found[step].ready == steps_[step].ready);
     CHECK(found[step].returned == steps_[step].returned);
+    CHECK(found[step].delayed == steps_[step].delayed);
   }
 }
 

@@ -17,6 +17,7 @@ Scheduler::Impl::Impl(const SchedulerOptions& options)
 absl::Status Scheduler::Impl::Load(HubSnapshot snapshot, absl::Time now) {
   now_ = now;
   now_us_ = absl::ToUnixMicros(now);
+  ready_.SetNow(now);
   next_run_ = snapshot.next_run;
   if (!snapshot.runs.empty()) ready_.ForgetStarts(now);
   for (StoredRun& stored : snapshot.runs) {
@@ -84,6 +85,7 @@ void Scheduler::Impl::EndGrace() {
 
 void Scheduler::Impl::Apply(Command& command, absl::Time now, Effects* effects) {
   now_ = now;
+  ready_.SetNow(now);
   now_us_ = absl::ToUnixMicros(now);
   effects_ = effects;
   std::visit([this](auto& c) { Handle(c); }, command);

@@ -163,8 +163,10 @@ class Scheduler::Impl final : public RunListener {
   Line* LineOf(Run* run, uint32_t node);
   void Rearrange(Run* run);
   std::vector<Gate*> GatesOf(Run* run, uint32_t node);
+  static bool ComesAfter(Run* run, uint32_t step, uint32_t first);
   Gate* GateOf(Run* run, Gate::Kind kind, uint32_t step);
   bool IsHeldByQueue(Run* run, Instance* instance);
+  void PassRoomOn(Run* run, const Instance* instance);
   bool OpenGates();
   bool SetPaused(struct Lease* lease, bool paused);
   void CheckGates();
@@ -174,7 +176,8 @@ class Scheduler::Impl final : public RunListener {
   // explain.cc
   void Handle(QueryReasons& command);
   absl::StatusOr<Reasons> ReasonsOfTask(Run* run, const std::string& step, const std::string& item);
-  absl::StatusOr<Reasons> ReasonsOfAll(Run* run);
+  Reasons ReasonsOfStep(Run* run, const std::string& step);
+  Reasons ReasonsOfAll(Run* run);
   bool Explain(Run* run, uint32_t node, const std::string& name, Reasons::Entry* entry);
   std::vector<std::string> ReasonsOf(Run* run, const Item& item, uint32_t v);
   std::vector<std::string> ReasonsOfWaiting(Run* run, const Item& item, uint32_t v);

@@ -59,7 +59,7 @@ class Inbox {
     posters_turn_ = false;
     const bool sooner = due < waits_until_;
     if (sooner) waits_until_ = due;
-    if (sooner || !tasks_.empty()) arrived_.Signal();
+    if (sooner || parked_ || !tasks_.empty()) arrived_.Signal();
   }
 
   // Loop thread: waits for tasks, at most for `timeout`, and takes them all. It may return without
@@ -72,8 +72,9 @@ class Inbox {
           posters_turn_ ? absl::InfiniteDuration() : waits_until_ - Clock::Real()->Now();
       if (left <= absl::ZeroDuration()) break;
       waiting_ = true;
+      parked_ = posters_turn_;
       arrived_.WaitWithTimeout(&mutex_, left);
-      waiting_ = false;
+      waiting_ = parked_ = false;
     }
     large_ = 0;
     return std::exchange(tasks_, {});
@@ -98,7 +99,8 @@ class Inbox {
   size_t large_ ABSL_GUARDED_BY(mutex_) = 0;           // Of them, not small.
   bool waiting_ ABSL_GUARDED_BY(mutex_) = false;       // The loop's thread is,
   absl::Time waits_until_ ABSL_GUARDED_BY(mutex_);     // at most until then.
-  bool posters_turn_ ABSL_GUARDED_BY(mutex_) = false;  // A poster takes one.
+  bool posters_turn_ ABSL_GUARDED_BY(mutex_) = false;  // A poster takes one,
+  bool parked_ ABSL_GUARDED_BY(mutex_) = false;        // whose end the loop's thread waits for.
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -174,5 +174,33 @@ TEST_F(InboxTest, NothingRunsAfterItIsClosed) {
   EXPECT_TRUE(inbox_.Take(absl::ZeroDuration()).empty());
 }
 
+// Its timeout passes while a poster has the turn, and that turn has nothing for it.
+TEST(InboxTimeoutTest, TheLoopWakesAfterAPostersTurn) {
+  Inbox inbox;
+  std::atomic<bool> posters_turn = false, over = false;
+  std::atomic<int> takes = 0;
+  inbox.SetTurn([&](std::vector<Inbox::Task>) {
+    posters_turn = true;
+    // Until the loop's thread waits for the end of this turn.
+    const absl::Time until = absl::Now() + absl::Milliseconds(150);
+    while (absl::Now() < until) std::this_thread::yield();
+    return absl::InfiniteFuture();
+  });
+  std::thread loop([&] {
+    while (!over) {
+      inbox.Take(absl::Milliseconds(50));
+      ++takes;
+    }
+  });
+  const absl::Time deadline = absl::Now() + kPatience;
+  while (!posters_turn && absl::Now() < deadline) inbox.Post([] {}, /*small=*/true);
+  const int before = takes;
+  while (takes == before && absl::Now() < deadline) std::this_thread::yield();
+  EXPECT_GT(takes, before);
+  over = true;
+  inbox.Post([] {});  // Ends a wait that would not end.
+  loop.join();
+}
+
 }  // namespace
 }  // namespace bue::worker

@@ -153,11 +153,17 @@ TEST_F(SessionTest, AsksAheadForTenMillisecondsOfWork) {
   EXPECT_EQ(RoomOf(session_.TakeMessage(), Pool::kThread), 2u + 20u);
 }
 
-TEST_F(SessionTest, AsksOneAheadOfLongTasks) {
+TEST_F(SessionTest, DoesNotAskAheadForLongTasks) {
   session_.OnGrant(Group({1}));
   Starts();
-  Succeed(1, absl::Hours(1));
+  Succeed(1, absl::Milliseconds(99));
   EXPECT_EQ(session_.WantedRoom(Pool::kThread).leases, 3u);
+  for (int i = 0; i < 20; ++i) {
+    session_.OnGrant(Group({uint64_t{2} + i}));
+    Starts();
+    Succeed(uint64_t{2} + i, absl::Hours(1));
+  }
+  EXPECT_EQ(session_.WantedRoom(Pool::kThread).leases, 2u);
 }
 
 TEST_F(SessionTest, AskAheadIsCapped) {
