@@ -118,9 +118,10 @@ void Plan::LimitSteps(Random* random) {
     }
     if (random->Chance(25)) absl::StrAppend(&limits, " queue=", 1 + random->Below(4));
     if (random->Chance(20)) {
-      const uint64_t count = 1 + random->Below(20);
-      absl::StrAppend(&limits, " rate=", count, "/", random->Chance(50) ? "1" : "0.5",
-                      random->Chance(30) ? absl::StrCat("@rate", count) : "");
+      const uint64_t count = 1 + random->Below(3);
+      const std::string rate = absl::StrCat(count, random->Chance(50) ? "/2" : "/0.2");
+      absl::StrAppend(&limits, " rate=", rate,
+                      random->Chance(30) ? absl::StrCat("@rate", rate) : "");
     }
     if (!limits.empty()) absl::StrAppend(&text_, "\nstep ", step.name, limits);
   }

@@ -25,7 +25,7 @@ Config MakeConfig(uint64_t seed) {
   config.workers = 1 + static_cast<uint32_t>(random.Below(4));
   config.plans = 1 + static_cast<uint32_t>(random.Below(5));
   config.plan_size = {.tasks_max = 20 + random.Below(130), .range_max = 2 + random.Below(7)};
-  const bool big = random.Chance(8);
+  const bool big = random.Chance(14);
   if (big) config.plan_size.big_percent = 60;
   config.faults_for = random.Between(absl::Seconds(5), absl::Seconds(40));
   const auto sometimes = [&](absl::Duration* mean) {
