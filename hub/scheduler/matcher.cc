@@ -232,8 +232,7 @@ uint32_t Scheduler::Impl::GrantSome(Worker* worker, Pool pool, uint32_t most) {
 // At most one turn of the run's queue. What is left or out of date is seen to by ReadyQueue::Took.
 uint32_t Scheduler::Impl::TakeFrom(RunQueue* queue, Worker* worker, uint32_t most) {
   uint32_t taken = 0;
-  // The ring moves on after a turn's worth.
-  const uint32_t turn = 16 * std::max<uint32_t>(1, queue->run->added().weight);
+  const uint32_t turn = ReadyQueue::TurnOf(*queue);
   while (taken < most && queue->taken + taken < turn) {
     Line* line = ready_.NextLine(queue);
     if (line == nullptr) break;

@@ -6,13 +6,6 @@
 #include "common/check.h"
 
 namespace bue::hub {
-namespace {
-
-// How many tasks a run of weight 1 is given before the next run has its turn: enough that tasks of
-// one node travel together.
-constexpr uint32_t kTurnTasks = 16;
-
-}  // namespace
 
 uint32_t ReadyQueue::EnterScope(absl::string_view name) {
   const auto [found, added] = scope_numbers_.try_emplace(std::string(name), 0);
@@ -145,8 +138,7 @@ Line* ReadyQueue::NextLine(RunQueue* queue) {
 void ReadyQueue::Took(RunQueue* queue, uint32_t taken) {
   if (!queue->in_ring) return;
   queue->taken += taken;
-  const bool turn_is_over =
-      queue->taken >= kTurnTasks * std::max<uint32_t>(1, queue->run->added().weight);
+  const bool turn_is_over = queue->taken >= TurnOf(*queue);
   if (turn_is_over) EndTurn(queue);
   if (NextLine(queue) == nullptr) {
     Leave(queue);

@@ -75,6 +75,9 @@ struct RunQueue {
 
 class ReadyQueue {
  public:
+  // A turn of a run of weight 1: enough that tasks of one node travel together.
+  static constexpr uint32_t kTurnTasks = 16;
+
   // Number of a scope's name; made when it is new, kept until LeaveScope.
   uint32_t EnterScope(absl::string_view name);
   // One of those who entered needs it no more. Without any the scope is forgotten: names come from
@@ -99,6 +102,11 @@ class ReadyQueue {
 
   // The line of `queue` whose turn it is, all of whose gates have room; null: there is none.
   Line* NextLine(RunQueue* queue);
+
+  // How many tasks a run is given before the next one has its turn.
+  static uint32_t TurnOf(const RunQueue& queue) {
+    return kTurnTasks * std::max<uint32_t>(1, queue.run->added().weight);
+  }
 
   // `taken` more tasks came out of `queue`: ends its turn, or its place in the ring when empty.
   void Took(RunQueue* queue, uint32_t taken);
@@ -191,7 +199,8 @@ class ReadyQueue {
     absl::flat_hash_map<std::tuple<Pool, uint32_t, int32_t>, RunQueue*> by_place;
     absl::btree_map<std::pair<Gate::Kind, uint32_t>, std::unique_ptr<Gate>> gates;  // By step.
     // What its steps wish, of its own gates and of shared ones.
-    absl::btree_map<std::pair<uint64_t, uint32_t>, std::pair<Gate*, Gate::Wish>> wishes;  // By gate, step.
+    absl::btree_map<std::pair<uint64_t, uint32_t>, std::pair<Gate*, Gate::Wish>>
+        wishes;  // By gate, step.
   };
 
   absl::flat_hash_map<std::string, uint32_t> scope_numbers_;
