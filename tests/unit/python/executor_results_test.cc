@@ -139,6 +139,14 @@ TEST_F(ResultsTest, AnErrorHasItsTracebackWithPublicNames) {
   EXPECT_THAT(Run("one"), HasSubstr("error: run: TypeError: "));
 }
 
+TEST_F(ResultsTest, ACallThatItsFunctionDoesNotTakeIsNamedWithItsPlace) {
+  const CallResult result = harness_.Run(CodeStep(kSteps, "one"), {});
+  EXPECT_THAT(Show(result), HasSubstr("error: run: TypeError: one() missing 1 required"));
+  EXPECT_THAT(result.error.traceback, HasSubstr("File \"test.bue, step one\", line 26, in one"));
+  const CallResult async = harness_.Run(CodeStep(kSteps, "later"), {});
+  EXPECT_THAT(async.error.traceback, HasSubstr("in later"));
+}
+
 TEST_F(ResultsTest, WhatCanNotBeStoredIsNamedWithItsPlace) {
   EXPECT_THAT(Run("lock"), HasSubstr("error: store: an object of type _thread.lock"));
   EXPECT_THAT(Run("lock"), HasSubstr("value['a'][0]"));

@@ -307,6 +307,8 @@ def describe(error, step):
     try:
         shown = traceback.TracebackException(kind, error, error.__traceback__)
         _drop_own_frames(shown)
+        if not shown.stack:  # The call itself failed: the function takes other arguments, say.
+            shown.stack.append(traceback.FrameSummary(step.place, step.line, step.relation, line=''))
         trace = ''.join(shown.format())
     except Exception as second:
         trace = f'(the traceback can not be shown: {type(second).__name__})'

@@ -43,6 +43,7 @@ class Step:
         self.files = _modules.file_set(info['files_dir'], self.number)
         self.lane = None     # ASYNC or THREAD once loaded.
         self.call = None     # What the arguments go to.
+        self.line = 1        # Where the function begins.
         self.waiting = []    # Calls that came before it was loaded.
         self.loading = False
         self.lock = threading.Lock()  # Guards waiting, loading and lane's change.
@@ -66,6 +67,7 @@ class Step:
         self._iterators = _iterator_positions(parameters, module)
         is_async = _is_async(function)
         lane = self._choose_lane(is_async)
+        self.line = getattr(getattr(function, '__code__', None), 'co_firstlineno', 1)
         call = function
         if any(p.name == 'mut' for p in parameters):
             call = functools.partial(call, mut=mut)
