@@ -114,6 +114,14 @@ void AddCounts(const std::string& name, const v1::Counts& counts, uint64_t left_
               absl::StrCat(counts.waiting()), left_out == 0 ? "" : absl::StrCat(left_out)});
 }
 
+// Of the items that succeeded or failed, how many succeeded; null as long as there is none.
+Json SuccessRate(const v1::Counts& items) {
+  const uint64_t ended = items.done() + items.failed();
+  if (ended == 0) return nullptr;
+  const double rate = static_cast<double>(items.done()) / static_cast<double>(ended);
+  return std::round(rate * 10'000) / 10'000;
+}
+
 }  // namespace
 
 bool HasEnded(const v1::RunStatus& status) {
@@ -179,6 +187,7 @@ Json StatusJson(const v1::RunStatus& status, absl::Time now) {
       {"tasks_per_s", status.tasks_per_s()},
       {"tasks", CountsJson(status.tasks())},
       {"items", CountsJson(status.items())},
+      {"success_rate", SuccessRate(status.items())},
       {"errors", status.errors()},
   };
   json.update(TimingJson(status.timing()));

@@ -51,6 +51,15 @@ TEST(StatusJson, HasTheDocumentedFields) {
   EXPECT_EQ(json["steps"][0]["left_out"], 2);
 }
 
+TEST(StatusJson, SuccessRateIsOfTheItemsThatEnded) {
+  v1::RunStatus status = Running();
+  EXPECT_TRUE(StatusJson(status, After(10))["success_rate"].is_null());
+  status.mutable_items()->set_done(1);
+  status.mutable_items()->set_failed(3);
+  status.mutable_items()->set_running(5);
+  EXPECT_DOUBLE_EQ(StatusJson(status, After(10))["success_rate"], 0.25);
+}
+
 TEST(StatusJson, EtaIsNullWhileTheTotalIsUnknown) {
   v1::RunStatus status = Running();
   status.mutable_tasks()->set_total_unknown(true);
