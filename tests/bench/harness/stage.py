@@ -33,13 +33,16 @@ class Stage:
         self.workers.append(worker)
         return worker
 
-    def start_instant_worker(self, leases):
-        """A worker whose tasks take no time and have no values."""
+    def start_instant_worker(self, leases, scope='', count=0):
+        """A worker whose tasks take no time and have no values; of `scope`, or of every one. With
+        `count` its standard output says how many of the first so many tasks were of each run."""
         worker = subprocess.Popen([os.path.join(self.tools, 'instant_worker'),
-                                   self.cluster.hub_address, str(leases)], stdin=subprocess.PIPE)
+                                   self.cluster.hub_address, str(leases), scope, str(count)],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.cluster.addCleanup(worker.wait)
         self.cluster.addCleanup(worker.kill)
-        self.cluster.addCleanup(worker.stdin.close)
+        for pipe in (worker.stdin, worker.stdout):
+            self.cluster.addCleanup(pipe.close)
         return worker
 
     def end(self):
@@ -82,13 +85,13 @@ class Stage:
         found = self.client('watch', script, interval_ms)
         return self.cluster.status(found['run']), list(zip(found['seconds'], found['done']))
 
-    def client(self, *words, limit_s=1800):
+    def client(self, *words, program='client_bench', limit_s=1800):
         """Runs client_bench, which times calls from within one client; returns what it found."""
-        done = subprocess.run([os.path.join(self.tools, 'client_bench'), self.cluster.hub_address,
+        done = subprocess.run([os.path.join(self.tools, program), self.cluster.hub_address,
                                *map(str, words)], cwd=self.cluster.folder, capture_output=True,
                               text=True, timeout=limit_s, env=clean_environment())
         if done.returncode != 0:
-            raise AssertionError(f'client_bench {words}: {done.stderr[-2000:]}')
+            raise AssertionError(f'{program} {words}: {done.stderr[-2000:]}')
         return json.loads(done.stdout)
 
 
