@@ -100,6 +100,14 @@ class KillTest(MiddleOfARunTest):
         self.start_bucket(self.bucket.address)
         self.check(run)
 
+    def test_hub_and_bucket_at_once(self):
+        run = self.start_run()
+        self.hub.kill()
+        self.bucket.kill()
+        self.start_bucket(self.bucket.address)
+        self.start_hub(self.hub.address)
+        self.check(run)
+
     def test_worker(self):
         run = self.start_run()
         self.workers[0].kill()
