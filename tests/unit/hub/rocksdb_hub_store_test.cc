@@ -1,12 +1,14 @@
 #include "hub/storage/rocksdb_hub_store.h"
 
 #include <gtest/gtest.h>
+#include <rocksdb/perf_context.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <random>
 
 #include "bue/v1/program.pb.h"
 #include "common/program/program_codec.h"
@@ -47,8 +49,8 @@ class RocksdbHubStoreTest : public testing::Test {
 
   absl::Status OpenError() { return RocksdbHubStore::Open(dir_, {}).status(); }
 
-  static std::string ProgramBytes(const std::string& sha256 = "") {
-    Program program{.script = "s.bue", .steps = {{.name = "a"}}, .regions = {{}}};
+  static std::string ProgramBytes(const std::string& sha256 = "", const std::string& code = "") {
+    Program program{.script = "s.bue", .steps = {{.name = "a", .code = code}}, .regions = {{}}};
     program.nodes = {{.step = 0, .region = 0}};
     if (!sha256.empty()) program.files = {{.path = "a.py", .sha256 = sha256, .bytes = 1}};
     v1::Program proto;
@@ -231,6 +233,20 @@ TEST_F(RocksdbHubStoreTest, FilesStayAsLongAsARunNamesThem) {
   EXPECT_EQ(*store_->GetFile(used), "used");
   EXPECT_FALSE(*store_->HasFile(unused));
   EXPECT_EQ(store_->GetFile(unused).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(RocksdbHubStoreTest, ASmallRowIsReadWithoutTheLargeOneBesideIt) {
+  std::string code(8 << 20, ' ');
+  std::minstd_rand random;
+  for (char& letter : code) letter = static_cast<char>('0' + random() % 64);  // Not to be packed.
+  Open();
+  const std::string file = Sha256("file");
+  ASSERT_TRUE(store_->PutFile(file, "file").ok());
+  Commit({.runs = {{.run = 1, .program = ProgramBytes(file, code)}}});
+  Open();  // Its rows are in tables now.
+  rocksdb::get_perf_context()->Reset();
+  EXPECT_TRUE(*store_->HasFile(file));
+  EXPECT_LT(rocksdb::get_perf_context()->block_read_byte, 64 << 10);
 }
 
 TEST_F(RocksdbHubStoreTest, SecondOpenerIsToldWhoHasIt) {
