@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/connection.h"
 #include "cli/text.h"
+#include "cli/unknown_names.h"
 #include "common/status_macros.h"
 
 namespace bue::cli {
@@ -112,9 +113,10 @@ absl::StatusOr<int> Control(const Flags& flags, const Verb& verb) {
       absl::PrintF("%s %s\n", RunName(run), Done(verb, *reply));
       continue;
     }
-    if (runs.size() == 1 || absl::IsUnavailable(reply.status())) return reply.status();
+    const absl::Status refused = SayMore(reply.status(), hub.get(), run, flags.step);
+    if (runs.size() == 1 || absl::IsUnavailable(refused)) return refused;
     std::fflush(stdout);
-    absl::FPrintF(stderr, "bue %s: error: %s\n", verb.name, reply.status().message());
+    absl::FPrintF(stderr, "bue %s: error: %s\n", verb.name, refused.message());
     code = kExitRefused;
   }
   return code;

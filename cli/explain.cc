@@ -10,6 +10,7 @@
 #include "cli/connection.h"
 #include "cli/run_report.h"
 #include "cli/text.h"
+#include "cli/unknown_names.h"
 #include "common/status_macros.h"
 
 namespace bue::cli {
@@ -52,7 +53,11 @@ absl::StatusOr<int> Explain(const Flags& flags) {
   request.set_step(flags.step);
   request.set_item(flags.item);
   ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub, ConnectHub(flags.connection));
-  ASSIGN_OR_RETURN(const v1::ExplainReply reply, hub->Explain(request));
+  const absl::StatusOr<v1::ExplainReply> explained = hub->Explain(request);
+  if (!explained.ok()) {
+    return SayMore(explained.status(), hub.get(), run, flags.step, flags.item);
+  }
+  const v1::ExplainReply& reply = *explained;
   if (flags.json) {
     Json list = Json::array();
     for (const v1::ExplainReply::Entry& entry : reply.entries()) list.push_back(EntryJson(entry));

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/connection.h"
 #include "cli/text.h"
+#include "cli/unknown_names.h"
 #include "common/lang/directives.h"
 #include "common/status_macros.h"
 
@@ -68,7 +70,9 @@ absl::StatusOr<int> SetLimits(const Flags& flags) {
     return absl::InvalidArgumentError("say which limit: --max-running, --queue or --rate");
   }
   ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub, ConnectHub(flags.connection));
-  RETURN_IF_ERROR(hub->SetLimits(request));
+  if (absl::Status status = hub->SetLimits(request); !status.ok()) {
+    return SayMore(std::move(status), hub.get(), run, flags.step);
+  }
   absl::PrintF("%s %s: %s\n", RunName(run), flags.step, absl::StrJoin(done, ", "));
   return kExitOk;
 }

@@ -13,6 +13,7 @@
 #include "cli/connection.h"
 #include "cli/run_report.h"
 #include "cli/text.h"
+#include "cli/unknown_names.h"
 #include "cli/values.h"
 #include "common/status_macros.h"
 
@@ -75,33 +76,13 @@ void PrintPlain(const v1::LogRecord& record, const std::string& text) {
                      text.empty() || absl::EndsWith(text, "\n") ? "" : "\n"));
 }
 
-// A step that the run does not have would just have printed nothing.
-absl::Status CheckStep(const v1::RunStatus& run, const std::string& name) {
-  if (name.empty()) return absl::OkStatus();
-  std::vector<std::string> names;
-  for (const v1::StepStatus& step : run.steps()) {
-    if (step.name() == name) return absl::OkStatus();
-    names.push_back(step.name());
-  }
-  return absl::NotFoundError(absl::StrCat("run ", RunName(run.run()), " has no step '", name,
-                                          "'; it has ", absl::StrJoin(names, ", ")));
-}
-
-// InvalidArgument if the step has no such item.
-absl::Status CheckItem(HubClient* hub, uint64_t run, const Flags& flags) {
-  v1::LocateValueRequest request;
-  request.set_run(run);
-  request.set_name(flags.step);
-  request.set_item(flags.item);
-  const absl::Status status = hub->LocateValue(request).status();
-  return absl::IsNotFound(status) ? absl::OkStatus() : status;
-}
-
 absl::StatusOr<int> PrintLogs(const Flags& flags) {
   ASSIGN_OR_RETURN(const uint64_t run, ParseRun(flags.run));
   ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub, ConnectHub(flags.connection));
   ASSIGN_OR_RETURN(const v1::RunStatus status_of_run, hub->GetRun(run));
-  RETURN_IF_ERROR(CheckStep(status_of_run, flags.step));
+  if (!flags.step.empty()) {  // One that the run does not have would just have printed nothing.
+    RETURN_IF_ERROR(CheckStep(status_of_run, flags.step));
+  }
   v1::ListLogsRequest request;
   request.set_run(run);
   request.set_step(flags.step);
@@ -121,7 +102,7 @@ absl::StatusOr<int> PrintLogs(const Flags& flags) {
   RETURN_IF_ERROR(status);
   if (any) return kExitOk;
   if (!flags.item.empty()) {
-    RETURN_IF_ERROR(CheckItem(hub.get(), run, flags));
+    RETURN_IF_ERROR(CheckItem(hub.get(), run, flags.step, flags.item));
   }
   Note("nothing was printed");
   return kExitOk;

@@ -46,7 +46,11 @@ absl::StatusOr<int64_t> ParseInteger(absl::string_view text, int64_t least, int6
                                      absl::string_view allowed) {
   const bool negative = absl::StartsWith(text, "-");
   const bool has_sign = negative || absl::StartsWith(text, "+");
-  const std::optional<uint64_t> magnitude = ParseWholeNumber(text.substr(has_sign ? 1 : 0));
+  const absl::string_view digits = text.substr(has_sign ? 1 : 0);
+  const std::optional<uint64_t> magnitude = ParseWholeNumber(digits);
+  if (!magnitude && !digits.empty() && absl::c_all_of(digits, absl::ascii_isdigit)) {
+    return Wrong(text, absl::StrCat(allowed, ", up to ", most));  // It is one, but too large.
+  }
   if (!magnitude) return Wrong(text, allowed);
   const auto value = static_cast<int64_t>(*magnitude) * (negative ? -1 : 1);
   if (value < least || value > most) return Wrong(text, allowed);

@@ -172,7 +172,7 @@ for x in range({items}):
         logs = self.json_lines('logs', run, 'talk', '4')
         self.assertEqual([log['text'] for log in logs], ['x is 4\n'])
         self.assertIn('x is 7\n', self.bue('logs', run).stdout)
-        self.assertIn("no step 'tlak'; it has talk", self.bue('logs', run, 'tlak', code=2).stderr)
+        self.assertIn("no step 'tlak'; did you mean talk? it has talk", self.bue('logs', run, 'tlak', code=2).stderr)
         self.assertIn('0 to 9', self.bue('logs', run, 'talk', '99', code=2).stderr)
 
     def test_status_adds_up(self):

@@ -161,6 +161,15 @@ for x in range({items}):
         self.assertIn('the loop has 10 items, 0 to 9',
                       self.bue('logs', run, 'double', 10, code=2).stderr)
         self.assertIn('nothing was printed', self.bue('logs', run, 'double', 2).stderr)
+        for words in (('explain', run, 'duoble'), ('limit', run, 'duoble', '--queue', 3),
+                      ('retry', run, '--step', 'duoble'), ('logs', run, 'duoble')):
+            self.assertIn("no step 'duoble'; did you mean double? it has odd_needs_mending, double",
+                          self.bue(*words, code=2).stderr)
+        self.assertIn('the loop has 10 items, 0 to 9',
+                      self.bue('explain', run, 'double', 10, code=2).stderr)
+        self.assertIn('one looks like 4',
+                      self.bue('explain', run, 'double', 'x', code=2).stderr)
+        self.assertIn('lies in 1 loop', self.bue('explain', run, 'double', '1.2', code=2).stderr)
 
     def test_a_worker_that_was_lost_stays_in_the_list(self):
         self.bue('wait', self.upload(self.script('double', 5)))

@@ -151,7 +151,7 @@ for x in range({items}):
         self.assertIn('the run is paused: bue resume', entries[0]['reasons'][0])
         self.bue('cancel', run)
         self.assertIn("has no step 'nothing'", self.bue('explain', busy, 'nothing', code=2).stderr)
-        self.assertIn("has no item '99'", self.bue('explain', busy, 'hold', '99', code=2).stderr)
+        self.assertIn('has no item 99: the loop has 5 items', self.bue('explain', busy, 'hold', '99', code=2).stderr)
         self.bue('cancel', busy)
 
     def test_words_that_make_no_sense(self):
