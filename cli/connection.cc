@@ -14,6 +14,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "cli/environment.h"
+#include "cli/number_range.h"
 #include "common/status_macros.h"
 
 namespace bue::cli {
@@ -61,7 +62,7 @@ void AddHubFlags(CLI::App* command, ConnectionFlags* flags) {
       ->type_name("FILE");
   command->add_option("--timeout", flags->timeout_s, "Seconds to wait for the hub")
       ->type_name("SECONDS")
-      ->check(CLI::Range(0.1, 86400.0))
+      ->check(NumberBetween(0.1, 86400.0))
       ->capture_default_str();
 }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "cli/command.h"
 #include "cli/connection.h"
+#include "cli/number_range.h"
 #include "cli/text.h"
 #include "cli/unknown_names.h"
 #include "common/status_macros.h"
@@ -134,7 +135,8 @@ void AddControl(CLI::App* app, Action* action) {
         ->required();
     if (verb.action == Request::STOP) {
       command->add_option("--grace", flags->grace_s, "Seconds for what runs (default 30)")
-          ->check(CLI::Range(0.0, kGraceMaxS));
+          ->type_name("SECONDS")
+          ->check(NumberBetween(0, kGraceMaxS));
     }
     if (verb.action == Request::RETRY) {
       command->add_flag("--failed", flags->failed, "Only tasks that failed");

@@ -12,6 +12,7 @@
 #include "cli/child.h"
 #include "cli/command.h"
 #include "cli/environment.h"
+#include "cli/number_range.h"
 #include "cli/stop_signal.h"
 #include "common/status_macros.h"
 
@@ -124,7 +125,7 @@ void AddDemo(CLI::App* app, Action* action) {
       ->type_name("DIR")
       ->capture_default_str();
   command->add_option("--workers", flags->workers, "How many workers")
-      ->check(CLI::Range(1, 100))
+      ->check(WholeNumber(1, 100))
       ->capture_default_str();
   command->add_option("--python", flags->python, "Interpreter for Python steps")->type_name("EXE");
   command->footer(

@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "cli/command.h"
 #include "cli/connection.h"
+#include "cli/number_range.h"
 #include "cli/run_report.h"
 #include "cli/text.h"
 #include "common/status_macros.h"
@@ -70,7 +71,7 @@ void AddErrors(CLI::App* app, Action* action) {
   command->add_flag("--final", flags->final_only, "Without attempts that were tried again");
   command->add_option("-c,--count", flags->limit, "At most so many")
       ->type_name("N")
-      ->check(CLI::Range(uint64_t{1}, kCountMax));
+      ->check(WholeNumber(1, kCountMax));
   AddHubFlags(command, &flags->connection);
   command->footer(
       "  bue errors r17\n"

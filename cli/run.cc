@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/failures.h"
 #include "cli/local_cluster.h"
+#include "cli/number_range.h"
 #include "cli/progress.h"
 #include "cli/result_printer.h"
 #include "cli/run_directory.h"
@@ -152,7 +153,7 @@ void AddRun(CLI::App* app, Action* action) {
       ->add_option("--slots", flags->slots,
                    "Steps at once: threads, and at most so many of each other kind")
       ->type_name("N")
-      ->check(CLI::Range(1, 100000));
+      ->check(WholeNumber(1, 100000));
   command->add_flag("--results", flags->results,
                     "Print the values it ended in, as bue results does; the summary goes to "
                     "standard error");
@@ -162,7 +163,7 @@ void AddRun(CLI::App* app, Action* action) {
       ->add_option("--keep", flags->keep,
                    "Keep the state of the last N that did not succeed in this folder")
       ->type_name("N")
-      ->check(CLI::Range(0, 1000))
+      ->check(WholeNumber(0, 1000))
       ->capture_default_str();
   command->add_option("--log-level", flags->log_level, "What the roles log to standard error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}))

@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "cli/command.h"
 #include "cli/connection.h"
+#include "cli/number_range.h"
 #include "cli/script.h"
 #include "cli/text.h"
 #include "common/status_macros.h"
@@ -44,7 +45,7 @@ void AddUpload(CLI::App* app, Action* action) {
   AddHubFlags(command, &flags->connection);
   command->add_option("--weight", flags->weight, "Share among runs of the same scope and priority")
       ->type_name("N")
-      ->check(CLI::Range(1, 1000))
+      ->check(WholeNumber(1, 1000))
       ->capture_default_str();
   command
       ->add_option("--key", flags->key,

@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "cli/command.h"
 #include "cli/connection.h"
+#include "cli/number_range.h"
 #include "cli/run_report.h"
 #include "cli/text.h"
 #include "common/status_macros.h"
@@ -46,7 +47,7 @@ void AddWait(CLI::App* app, Action* action) {
       ->add_option("--reconnect", flags->reconnect_s,
                    "Seconds to wait for a hub that went away meanwhile")
       ->type_name("SECONDS")
-      ->check(CLI::Range(0.0, 86400.0))
+      ->check(NumberBetween(0.0, 86400.0))
       ->capture_default_str();
   command->footer(
       "Exit code: 0 it succeeded, 1 it failed or was cancelled, 2 no such run or no hub.\n"

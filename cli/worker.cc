@@ -15,6 +15,7 @@
 #include "cli/connection.h"
 #include "cli/environment.h"
 #include "cli/new_directory.h"
+#include "cli/number_range.h"
 #include "cli/role_flags.h"
 #include "cli/stop_signal.h"
 #include "common/logging.h"
@@ -113,7 +114,7 @@ absl::StatusOr<int> ServeWorker(const Flags& flags) {
 
 void AddSlotFlags(CLI::App* command, Flags* flags) {
   const auto add = [command](const std::string& name, int* value, const std::string& what) {
-    command->add_option(name, *value, what)->type_name("N")->check(CLI::Range(1, kSlotsMax));
+    command->add_option(name, *value, what)->type_name("N")->check(WholeNumber(1, kSlotsMax));
   };
   add("--slots", &flags->slots, "Steps at once: threads, and at most so many of each other kind");
   add("--async-slots", &flags->async_slots, "`async def` steps at once (1000)");
@@ -164,11 +165,11 @@ void AddWorker(CLI::App* app, Action* action) {
       ->add_option("--stop-grace", flags->stop_grace_s,
                    "Seconds that running steps have when the worker is stopped")
       ->type_name("SECONDS")
-      ->check(CLI::Range(0.0, 86400.0))
+      ->check(NumberBetween(0.0, 86400.0))
       ->capture_default_str();
   command->add_option("--timeout", flags->timeout_s, "Seconds to wait for the hub at the start")
       ->type_name("SECONDS")
-      ->check(CLI::Range(0.1, 86400.0))
+      ->check(NumberBetween(0.1, 86400.0))
       ->capture_default_str();
   AddRoleFlags(command, &flags->role);
   command->footer(

@@ -69,7 +69,8 @@ for x in range({items}):
         self.assertEqual([(one['attempt'], one['pass']) for one in self.json_lines('errors', run)
                           if one['item'] == '3'], [(1, 0), (1, 1)])
         self.assertIn('item 3, attempt 1 of pass 2', self.bue('errors', run).stdout)
-        self.assertIn('not in range 1 to 1000000000', self.bue('errors', run, '-c', 0, code=2).stderr)
+        self.assertIn("'0' is not a whole number from 1 to 1000000000",
+                      self.bue('errors', run, '-c', 0, code=2).stderr)
         # What is missing from a list is said, and what is not is not.
         left_out = f'5 of 10 items of {run} failed and are left out; why: bue errors {run}'
         self.assertIn(left_out, self.bue('get', run, 't').stderr)
