@@ -2,9 +2,10 @@
 // that report what they were granted in turns. Prints one JSON object: what a task costs and what
 // the process takes, each twentieth of the way.
 //
-//   scheduler_bench WORKERS LEASES TASKS
+//   scheduler_bench WORKERS LEASES TASKS [LIMIT ...]
 //
-// LEASES: of each worker at once. In a turn at most 64 workers report.
+// LEASES: of each worker at once. In a turn at most 64 workers report. LIMIT: of the step, such as
+// max_running=100000 (tests/support/program_text.h).
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "common/check.h"
 #include "hub/scheduler/scheduler.h"
@@ -63,10 +65,10 @@ class Cluster {
     Turn(std::move(commands));
   }
 
-  void Submit(uint64_t tasks) {
+  void Submit(uint64_t tasks, const std::string& limits) {
     SubmitRun submit{.request = 1, .key = "key", .name = "bench"};
-    submit.program = ParseProgramText(
-        absl::StrCat("step work\nloop in 0 over range:", tasks, "\nnode work in 1 e1\n"));
+    submit.program = ParseProgramText(absl::StrCat(
+        "step work ", limits, "\nloop in 0 over range:", tasks, "\nnode work in 1 e1\n"));
     submit.program_bytes = "the same";
     std::vector<Command> commands;
     commands.push_back(std::move(submit));
@@ -120,13 +122,13 @@ class Cluster {
   std::deque<uint64_t> busy_;                // Workers that hold some.
 };
 
-int Main(uint64_t workers, uint32_t leases, uint64_t tasks) {
+int Main(uint64_t workers, uint32_t leases, uint64_t tasks, const std::string& limits) {
   const double before_mb = ResidentMegabytes();
   const double before_s = CpuSeconds();
   Cluster cluster(workers, leases);
   std::printf("{\"join_s\": %.3f, \"workers_mb\": %.1f, \"points\": [", CpuSeconds() - before_s,
               ResidentMegabytes() - before_mb);
-  cluster.Submit(tasks);
+  cluster.Submit(tasks, limits);
   uint64_t last_done = 0;
   double last_cpu = CpuSeconds();
   uint64_t point = 1;
@@ -149,11 +151,12 @@ int Main(uint64_t workers, uint32_t leases, uint64_t tasks) {
 }  // namespace bue::hub
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
-    std::fprintf(stderr, "scheduler_bench WORKERS LEASES TASKS\n");
+  if (argc < 4) {
+    std::fprintf(stderr, "scheduler_bench WORKERS LEASES TASKS [LIMIT ...]\n");
     return 2;
   }
   return bue::hub::Main(std::strtoull(argv[1], nullptr, 10),
                         static_cast<uint32_t>(std::strtoul(argv[2], nullptr, 10)),
-                        std::strtoull(argv[3], nullptr, 10));
+                        std::strtoull(argv[3], nullptr, 10),
+                        absl::StrJoin(std::vector<std::string>(argv + 4, argv + argc), " "));
 }
