@@ -10,6 +10,7 @@
 #include "common/lang/program_builder.h"
 #include "common/lang/report.h"
 #include "common/lang/resolver.h"
+#include "common/program/refill.h"
 
 namespace bue::lang {
 namespace {
@@ -18,6 +19,15 @@ CompileResult Rejected(Diagnostic diagnostic) {
   CompileResult result;
   result.diagnostics.push_back(std::move(diagnostic));
   return result;
+}
+
+void CheckRefills(const Program& program, Report* report) {
+  for (const RefillMisuse& misuse : FindRefillMisuses(program)) {
+    const Node& node = program.nodes[misuse.node];
+    const Step& step = program.steps[node.step];
+    report->Error({node.line, 0}, absl::StrCat("the `!refill` step '", step.name, "' ", misuse.why),
+                  absl::StrCat("for item in p():  where the pipe p ends in '", step.name, "'"));
+  }
 }
 
 }  // namespace
@@ -48,6 +58,8 @@ CompileResult Compile(absl::string_view script_text, absl::string_view script_na
     program.files = std::move(collected.files);
     BuildProgram(tree, definitions, resolution, order, collected.of_source, &program);
     result.contents = std::move(collected.contents);
+    CheckRefills(program, &report);
+    if (report.has_errors()) result.program.reset();
   }
   result.diagnostics = report.Take();
   return result;

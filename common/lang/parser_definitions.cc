@@ -95,10 +95,6 @@ void ScriptParser::WarnOfWhatIsMissing(DirectiveKind kind, const Directives& set
     report_.Warning(at, "`by` does not tell values apart yet",
                     "until it does, all values together are held to the limit");
   }
-  if (kind == DirectiveKind::kRefill) {
-    report_.Warning(at, "`!refill` has no effect yet",
-                    "until it has, the step is called once, like any other; let it be a generator");
-  }
 }
 
 void ScriptParser::ParseLevelDirectives(const Line& line, uint32_t level) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/program/refill.h"
 #include "common/status_macros.h"
 
 namespace bue {
@@ -117,7 +118,11 @@ absl::Status CheckSteps(const Program& program) {
 absl::Status Check(const Program& program) {
   RETURN_IF_ERROR(CheckRegions(program));
   RETURN_IF_ERROR(CheckNodes(program));
-  return CheckSteps(program);
+  RETURN_IF_ERROR(CheckSteps(program));
+  for (const RefillMisuse& misuse : FindRefillMisuses(program)) {
+    return Broken("node", misuse.node, absl::StrCat("a !refill step ", misuse.why));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace

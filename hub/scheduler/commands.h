@@ -162,6 +162,7 @@ struct Outcome {
   uint64_t address = 0;   // kSucceeded: the value; kInputGone: the missing object.
   uint64_t elements = 0;  // kSucceeded: 1 + elements of a list, 0: not a list.
   uint64_t output = 0;    // Captured output's object, 0: none.
+  uint64_t total = 0;     // kSucceeded: 1 + items that a source says it will give, 0: unknown.
   uint32_t run_us = 0;
   bool store_gone = false;           // kInputGone: all that lay in the store of `address`.
   std::unique_ptr<TaskError> error;  // kFailed, kInputGone

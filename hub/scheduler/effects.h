@@ -58,10 +58,14 @@ struct Change {
     kRecompute = 13,  // instance, item, node: the value it succeeded with is lost; it runs again.
     kRestart = 14,    // instance, item: one that has ended, and whose values are lost, runs again.
     kSourceFailed = 15,  // instance: its source failed for good; the first `a` items had begun.
+    // instance, item, node: a call of a `!refill` source has given b items, and behind them its
+    // cursor, in the list at address a; b: 0: there are no more. c: 1 + how many items there will
+    // be in all, 0: unknown.
+    kRefill = 17,
     kLimit = 16,  // node: a step's number; a: which of its limits (Run::LimitKind), b: its new
                   // count, 0: none, c: a rate's microseconds.
   };
-  static constexpr Kind kLastKind = Kind::kLimit;
+  static constexpr Kind kLastKind = Kind::kRefill;
   Kind kind = Kind::kReserve;
   uint32_t node = 0;
   uint64_t run = 0;

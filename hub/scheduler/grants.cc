@@ -6,6 +6,11 @@
 #include "hub/scheduler/scheduler_impl.h"
 
 namespace bue::hub {
+namespace {
+
+constexpr size_t kRefillInputs = 2;  // Count and cursor, in front of what the call names.
+
+}  // namespace
 
 void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
   const RunQueue* queue = line->queue;
@@ -24,7 +29,7 @@ void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
   WorkerTable::Link(worker, lease);
 
   Yielded yielded;
-  if (run->graph().vertex(item->instance->region, v).is_source) {
+  if (Streams(run, *item, v)) {
     lease->credit = CreditOf(run, item, v);
     yielded = run->YieldedBy(*item, v);
   }
@@ -42,8 +47,9 @@ GrantGroup* Scheduler::Impl::GroupFor(Worker* worker, Run* run, const Item& item
                                       Pool pool, uint64_t credit, const Yielded& yielded) {
   std::vector<GrantGroup>& groups = effects_->outgoing.grants;
   const uint32_t node = run->NodeOf(item, v);
+  const bool refill = run->graph().vertex(item.instance->region, v).refill;
   const auto open = open_group_.find(worker->id);
-  if (open != open_group_.end()) {
+  if (open != open_group_.end() && !refill) {
     GrantGroup& last = groups[open->second];
     if (last.run == run->number() && last.node == node && last.instance == item.instance->id &&
         last.pool == pool && last.source_credit == credit && last.yielded.elements == 0 &&
@@ -61,8 +67,8 @@ GrantGroup* Scheduler::Impl::GroupFor(Worker* worker, Run* run, const Item& item
                               .pool = pool,
                               .item_prefix = item.instance->prefix});
   GrantGroup* group = &groups.back();
-  group->inputs.resize(program.nodes[node].inputs.size());
-  group->is_source = run->graph().vertex(item.instance->region, v).is_source;
+  group->inputs.resize(program.nodes[node].inputs.size() + (refill ? kRefillInputs : 0));
+  group->is_source = Streams(run, item, v);
   group->source_credit = credit;
   group->yielded = yielded;
   if (!run->announced) {
@@ -77,9 +83,14 @@ void Scheduler::Impl::AddInputs(Run* run, Item* item, uint32_t v, GrantGroup* gr
   const RunGraph& graph = run->graph();
   const Program& program = graph.program();
   const Node& node = program.nodes[run->NodeOf(*item, v)];
+  size_t given = 0;
+  if (graph.vertex(item->instance->region, v).refill) {
+    AddCall(run->NextCall(*item, v), group);
+    given = kRefillInputs;
+  }
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     const Input& input = node.inputs[i];
-    InputColumn* column = &group->inputs[i];
+    InputColumn* column = &group->inputs[given + i];
     if (input.kind == Input::Kind::kElement) {
       AddElement(run, item, input.index, column);
       continue;
@@ -101,25 +112,43 @@ void Scheduler::Impl::AddInputs(Run* run, Item* item, uint32_t v, GrantGroup* gr
   }
 }
 
+// The count, as the number it is, and the cursor: the last element of what the call before gave.
+void Scheduler::Impl::AddCall(const Run::Call& call, GrantGroup* group) {
+  InputColumn* count = &group->inputs[0];
+  count->kind = InputColumn::Kind::kRange;
+  count->first.push_back(call.count);
+  InputColumn* cursor = &group->inputs[1];
+  cursor->address.push_back(call.address);
+  if (call.address == 0) return;  // None.
+  cursor->kind = InputColumn::Kind::kElements;
+  cursor->first.push_back(call.element);
+}
+
 void Scheduler::Impl::AddElement(Run* run, Item* item, uint32_t region, InputColumn* column) {
   const Item* holder = Run::Around(item, region);
   const Instance& instance = *holder->instance;
   const struct Region& loop = run->graph().program().regions[region];
   const uint64_t first = holder->index * std::max<uint64_t>(1, loop.by);
-  column->first.push_back(first);
-  if (loop.by != 0) {
-    column->count.push_back(static_cast<uint32_t>(std::min(loop.by, instance.elements - first)));
-  }
   if (loop.source_node == kNoNode) {
     column->kind = InputColumn::Kind::kRange;
+    column->first.push_back(first);
+    if (loop.by != 0) {
+      column->count.push_back(static_cast<uint32_t>(std::min(loop.by, instance.elements - first)));
+    }
     return;
   }
   column->kind = InputColumn::Kind::kElements;
-  const auto after = std::upper_bound(
-      instance.segments.begin(), instance.segments.end(), first,
-      [](uint64_t element, const Instance::Segment& segment) { return element < segment.first; });
-  CHECK(after != instance.segments.begin());
-  column->address.push_back(std::prev(after)->address);
+  const Instance::Segment* segment = instance.SegmentOf(first);
+  CHECK(segment != nullptr);
+  // Of a `!refill` source each call's list begins anew.
+  const bool refill = run->graph().region(region).refill;
+  const uint64_t begin = refill ? segment->first : 0;
+  const uint64_t end = refill ? segment->first + segment->elements : instance.elements;
+  column->address.push_back(segment->address);
+  column->first.push_back(first - begin);
+  if (loop.by != 0) {
+    column->count.push_back(static_cast<uint32_t>(std::min(loop.by, end - first)));
+  }
 }
 
 }  // namespace bue::hub

@@ -268,6 +268,7 @@ void Scheduler::Impl::Handle(SetLimits& command) {
     if (command.rate) change(Gate::Kind::kRate, command.rate->count, command.rate->per);
   }
   Rearrange(run);
+  run->AskSources();
   for (struct Lease* lease : leases) {
     lease->line = LineOf(run, run->NodeOf(*lease->item, lease->vertex));
     if (!lease->paused) ready_.Pass(lease->line, /*starts=*/false);

@@ -141,7 +141,9 @@ void Scheduler::Impl::InputGone(Run* run, Item* item, uint32_t v, const Gone& go
   }
   // What others have taken may be had from a cache, or be made again once these others are.
   const auto taken = std::stable_partition(lost.begin(), lost.end(), [&](const LostValue& value) {
-    return run->Untaken(*value.holder, value.vertex);
+    return run->Untaken(*value.holder, value.vertex) &&
+           std::all_of(value.items.begin(), value.items.end(),
+                       [&](uint64_t index) { return run->HasElement(*value.instance, index); });
   });
   const bool unseen = taken != lost.begin();
   // Else the item starts over. At the top level that would be everything.

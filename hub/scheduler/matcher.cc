@@ -141,7 +141,8 @@ void Scheduler::Impl::Reserve(Run* run, Instance* instance) {
       instance->reserved >= instance->available) {
     return;
   }
-  const uint64_t upto = instance->next + options_.reserve_block;
+  uint64_t upto = instance->next + options_.reserve_block;
+  if (run->graph().region(instance->region).refill) upto = std::min(upto, instance->available);
   if (upto <= instance->reserved) return;
   reservations_.push_back(
       Reservation{.turn = turn_, .run = run->number(), .instance = instance->id, .upto = upto});
@@ -294,6 +295,12 @@ uint64_t Scheduler::Impl::CursorBits(Run* run, const Instance& instance, const L
   return bits;
 }
 
+// Whether the task is a source whose elements are told of as it yields them.
+bool Scheduler::Impl::Streams(Run* run, const Item& item, uint32_t v) {
+  const RunGraph::Vertex& vertex = run->graph().vertex(item.instance->region, v);
+  return vertex.is_source && !vertex.refill;
+}
+
 // How many elements a streaming source may have made in all: a window more than its loops have
 // begun to read, so that what waits unread stays small.
 uint64_t Scheduler::Impl::CreditOf(Run* run, Item* item, uint32_t source) {
@@ -320,7 +327,7 @@ uint64_t Scheduler::Impl::CreditOf(Run* run, Item* item, uint32_t source) {
 // Tells a running source of more credit once it is worth a message.
 void Scheduler::Impl::GiveSourceCredit(Run* run, Item* item, uint32_t source) {
   const Vertex& vertex = item->vertices[source];
-  if (vertex.state != VertexState::kLeased) return;
+  if (vertex.state != VertexState::kLeased || !Streams(run, *item, source)) return;
   struct Lease* lease = leases_.at(vertex.lease - 1);
   const uint64_t credit = CreditOf(run, item, source);
   if (credit < lease->credit + options_.source_window / 2) return;

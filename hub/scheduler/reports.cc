@@ -11,6 +11,7 @@ namespace bue::hub {
 namespace {
 
 constexpr absl::Duration kBackoffMax = absl::Minutes(5);
+constexpr uint64_t kTotalMax = uint64_t{1} << 48;  // Items that a source says it will give.
 
 // Doubles with each failed attempt; spread over the upper half so that what failed together does
 // not come back together.
@@ -119,8 +120,7 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
 // What was said of a source's credit may have been lost with the stream. A source's elapsed time
 // holds the time in which it waited for readers.
 void Scheduler::Impl::Renew(struct Lease* lease, absl::Duration elapsed) {
-  const bool source =
-      lease->run->graph().vertex(lease->item->instance->region, lease->vertex).is_source;
+  const bool source = Streams(lease->run, *lease->item, lease->vertex);
   Started(lease, elapsed);
   if (!source) return;
   SourceMoved(lease);
@@ -275,6 +275,9 @@ Change Scheduler::Impl::TaskChange(Change::Kind kind, Run* run, Item* item, uint
 
 void Scheduler::Impl::Succeeded(Run* run, Item* item, uint32_t v, const Outcome& outcome,
                                 Worker* worker) {
+  if (run->graph().vertex(item->instance->region, v).refill) {
+    return SourceCalled(run, item, v, outcome, worker);
+  }
   if (outcome.elements == 0 && run->graph().vertex(item->instance->region, v).is_source) {
     ++worker->failed;
     AttemptFailed(run, item, v,
@@ -288,6 +291,26 @@ void Scheduler::Impl::Succeeded(Run* run, Item* item, uint32_t v, const Outcome&
   Change change = TaskChange(Change::Kind::kSucceeded, run, item, v);
   change.a = outcome.address;
   change.b = outcome.elements;
+  Do(run, change);
+}
+
+// A call of a `!refill` source gave items, and behind them the cursor for the next one.
+void Scheduler::Impl::SourceCalled(Run* run, Item* item, uint32_t v, const Outcome& outcome,
+                                   Worker* worker) {
+  if (outcome.elements < 2) {
+    ++worker->failed;
+    AttemptFailed(run, item, v,
+                  TaskError{.action = "run",
+                            .message = "a !refill step returns (items, cursor); its worker told "
+                                       "of neither, it may be older than the hub"},
+                  worker->name, /*may_retry=*/true);
+    return;
+  }
+  ++worker->done;
+  Change change = TaskChange(Change::Kind::kRefill, run, item, v);
+  change.a = outcome.address;
+  change.b = outcome.elements - 2;
+  change.c = static_cast<int64_t>(std::min<uint64_t>(outcome.total, kTotalMax));
   Do(run, change);
 }
 

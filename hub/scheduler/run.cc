@@ -67,6 +67,8 @@ bool Run::Apply(const Change& change) {
       return ApplyRestart(change);
     case Change::Kind::kSourceFailed:
       return ApplySourceFailed(change);
+    case Change::Kind::kRefill:
+      return ApplyRefill(change);
     case Change::Kind::kDeleted:
       return true;  // Its owner drops the run.
   }
@@ -248,8 +250,11 @@ void Run::FreeItem(Item* item) {
   (item->previous == nullptr ? instance->first_item : item->previous->next) = item->next;
   (item->next == nullptr ? instance->last_item : item->next->previous) = item->previous;
   instance->items.erase(item->index);
+  LeaveSegment(instance, item->index);
   const auto first = yielded_.lower_bound({instance->id, item->index, 0});
   yielded_.erase(first, yielded_.upper_bound({instance->id, item->index, UINT32_MAX}));
+  const auto said = declared_.lower_bound({instance->id, item->index, 0});
+  declared_.erase(said, declared_.upper_bound({instance->id, item->index, UINT32_MAX}));
   item->serial = 0;
   free_[instance->region].push_back(item);
 }
@@ -268,6 +273,9 @@ Item* Run::BeginNext(Instance* instance) {
   const uint32_t region = instance->region;  // The item, and with it the loop, may end in here.
   Item* item = NewItem(instance, instance->next++);
   const uint64_t serial = item->serial;
+  if (graph_.region(region).refill) {
+    AskSource(instance->opener, graph_.region(region).source_vertex);
+  }
   for (const uint32_t v : graph_.region(region).roots) {
     // A root loop without elements can end the item at once.
     if (item->serial != serial) return nullptr;
@@ -394,6 +402,7 @@ void Run::Announce(bool after_load) {
           if (item->ended) break;
           if (vertex.state == VertexState::kReady) listener_->OnReady(this, item, v);
           if (vertex.state == VertexState::kDelayed) listener_->OnDelayed(this, item, v);
+          if (vertex.state == VertexState::kOpen) AskSource(item, v);
           if (vertex.state == VertexState::kWaiting && vertex.missing == 0 &&
               graph_.vertex(instance->region, v).is_loop) {
             TryOpen(item, v);

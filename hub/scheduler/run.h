@@ -44,7 +44,7 @@ enum class VertexState : uint8_t {
   kReady,
   kLeased,
   kDelayed,
-  kOpen,  // Loops: items may begin.
+  kOpen,  // Loops: items may begin. `!refill` sources: between two calls.
   // Terminal from here on.
   kSucceeded,
   kFailed,
@@ -65,7 +65,7 @@ struct Vertex {
   uint32_t pass = 0;      // How often it started over: reset, retried, or made again.
   uint64_t value = 0;     // kSucceeded task: address; kReady or kLeased source: of what it has so
                           // far. Open or ended loop: instance. kDelayed: unix microseconds when it
-                          // is ready.
+                          // is ready. kOpen source: what it gave, until its loop opens.
   uint64_t elements = 0;  // Of a list value: 1 + count.
 };
 
@@ -93,10 +93,16 @@ struct Item {
 struct Instance {
   explicit Instance(uint32_t columns) : kept(columns) {}
 
-  // A stretch of elements in one object; a retried streaming source makes several.
+  // A stretch of elements in one object; a retried streaming source makes several. Of a `!refill`
+  // source each call makes one, which goes when its items have; the last one, with the cursor for
+  // the next call, stays until there are no more. Elements are numbered so that each one's items
+  // begin with it.
   struct Segment {
     uint64_t first = 0;  // Element.
     uint64_t address = 0;
+    // Of a `!refill` source:
+    uint64_t elements = 0;  // How many; the cursor lies behind them.
+    uint64_t open = 0;      // Items that are not over, or are kept for a retry; not stored.
   };
 
   uint64_t id = 0;
@@ -106,8 +112,12 @@ struct Instance {
   Item* opener = nullptr;      // That item while it lives.
   std::string prefix;          // Of its items' names: "4." for items within item 4.
 
+  // Where the element lies; null: nowhere any more.
+  const Segment* SegmentOf(uint64_t element) const;
+
   std::vector<Segment> segments;
   uint64_t elements = 0;   // Known so far.
+  uint64_t declared = 0;   // 1 + how many there will be, by its `!refill` source; 0: unknown.
   uint64_t available = 0;  // Items that these make.
   uint64_t next = 0;       // Items below have begun.
   uint64_t reserved = 0;   // Items below may be granted; stored.
@@ -173,7 +183,10 @@ class Run {
     uint64_t expected = 0;  // Items of all its instances so far.
     uint64_t settled = 0;   // Loops whose number of items is known.
     uint64_t done = 0, failed = 0, filtered = 0;
+    // Not stored:
     uint64_t live = 0;
+    uint64_t declared = 0;  // Loops not settled, of which a source has said how many there will be,
+    uint64_t more = 0;      // and how many these are beside those expected.
   };
 
   Run(RunAdded added, std::shared_ptr<const Program> program);
@@ -196,6 +209,20 @@ class Run {
   void Lease(Item* item, uint32_t vertex, uint32_t lease);
   void Unlease(Item* item, uint32_t vertex);  // Back to ready; OnReady follows.
   void Wake(Item* item, uint32_t vertex);     // A delayed task is ready; OnReady follows.
+
+  // What the next call of a `!refill` source is for.
+  struct Call {
+    uint64_t count = 0;    // Items that are wanted.
+    uint64_t address = 0;  // Where the cursor lies; 0: this is the first call.
+    uint64_t element = 0;  // There.
+  };
+  Call NextCall(const Item& item, uint32_t v);
+  // Whether the element that item `index` of the instance is for can still be read.
+  bool HasElement(const Instance& instance, uint64_t index) const;
+  // The queue that an instance's `!refill` source keeps filled, in items.
+  uint64_t QueueOf(const Instance& instance) const;
+  // Limits have changed: sources that rest may be wanted.
+  void AskSources();
 
   // What a retry would run again: failed tasks of `step` (its name counts), or of all (kNoStep).
   static constexpr uint32_t kNoStep = UINT32_MAX;
@@ -300,6 +327,19 @@ class Run {
   bool ApplyRecompute(const Change& change);
   bool ApplyRestart(const Change& change);
 
+  // run_refill.cc
+  bool ApplyRefill(const Change& change);
+  void AskSource(Item* item, uint32_t source);
+  Instance* LoopOver(const Item& item, uint32_t source);
+  void TakeCall(Item* item, uint32_t source, Instance* instance);
+  void CountDeclared(const Instance& loop, int64_t by);
+  void LeaveSegment(Instance* instance, uint64_t index);
+  void DropSegments(Instance* instance);
+  bool CountOpenItems(Instance* loop) const;
+  void SkipSource(Item* item, uint32_t v);
+  uint64_t ByOf(const Instance& instance) const;
+  uint64_t CountFor(const Instance& loop) const;
+
   void Succeed(Item* item, uint32_t v, uint64_t address, uint64_t elements);
   void Fail(Item* item, uint32_t v);
   void Delay(Item* item, uint32_t v, uint32_t attempts, uint32_t handbacks, uint64_t micros);
@@ -389,6 +429,8 @@ class Run {
   absl::btree_map<uint64_t, std::unique_ptr<Instance>> instances_;
   // Of streaming sources that have not succeeded. Few.
   absl::btree_map<TaskKey, Yielded> yielded_;
+  // Instance::declared, until the source's loop opens. Not stored.
+  absl::btree_map<TaskKey, uint64_t> declared_;
   struct ChangedLimit {
     uint64_t count = 0;  // 0: none.
     double per_seconds = 0;

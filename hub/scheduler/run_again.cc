@@ -187,7 +187,7 @@ bool Run::ApplyRestart(const Change& change) {
     item->unit.failed = item->unit.filtered = false;
     for (uint32_t v = 0; v < item->vertices.size(); ++v) ClearVertex(item, v);
   } else {
-    if (!instance->kept.Succeeded(change.item)) return false;
+    if (!instance->kept.Succeeded(change.item) || !HasElement(*instance, change.item)) return false;
     ReopenInstance(instance);
     DropKept(instance, change.item);
     item = NewItem(instance, change.item);
@@ -316,7 +316,7 @@ void Run::ClearVertex(Item* item, uint32_t v) {
       if (Instance* instance = FindInstance(vertex.value)) Destroy(instance);
     }
     if (vertex.settled) --regions_[info.index].settled;
-  } else if (vertex.state == VertexState::kSucceeded) {
+  } else if (vertex.state == VertexState::kSucceeded || vertex.state == VertexState::kOpen) {
     DropValue(&vertex);
   }
   vertex = Vertex{.recomputes = vertex.recomputes, .pass = vertex.pass + 1};

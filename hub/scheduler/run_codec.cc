@@ -19,12 +19,15 @@
 namespace bue::hub {
 namespace {
 
-constexpr uint64_t kVersion = 4;
+constexpr uint64_t kVersion = 5;
 // Earlier ones lack what came later.
 constexpr uint64_t kVersionOfYielded = 2;
 constexpr uint64_t kVersionOfLimits = 3;
 constexpr uint64_t kVersionOfStatistics = 4;
+constexpr uint64_t kVersionOfRefill = 5;
 constexpr uint64_t kReservedMax = 1 << 20;  // Items that a cursor reserves; more is nonsense.
+
+constexpr uint64_t kElementsMax = uint64_t{1} << 62;
 
 void PutUnit(const UnitState& unit, std::string* out) {
   PutVarint(unit.open, out);
@@ -84,7 +87,9 @@ void PutInstance(const Instance& instance, std::string* out) {
   for (const Instance::Segment& segment : instance.segments) {
     PutVarint(segment.first, out);
     PutVarint(segment.address, out);
+    PutVarint(segment.elements, out);
   }
+  PutVarint(instance.declared, out);
   PutVarint(instance.elements, out);
   PutVarint(instance.available, out);
   PutVarint(instance.next, out);
@@ -110,8 +115,8 @@ class RunCodec {
   RunCodec(Run* run, absl::string_view bytes) : run_(run), in_(bytes) {}
 
   bool Restore() {
-    const uint64_t version = in_.Varint();
-    if (version == 0 || version > kVersion) return false;
+    version_ = in_.Varint();
+    if (version_ == 0 || version_ > kVersion) return false;
     const uint64_t state = in_.Varint();
     if ((state & 15) > static_cast<uint64_t>(RunState::kStopping)) return false;
     run_->state_ = static_cast<RunState>(state & 15);
@@ -142,9 +147,9 @@ class RunCodec {
     for (uint64_t n = in_.Count(); n > 0; --n) {
       if (!TakeInstance()) return false;
     }
-    if (version >= kVersionOfYielded && !TakeYielded()) return false;
-    if (version >= kVersionOfLimits && !TakeLimits()) return false;
-    if (version >= kVersionOfStatistics && !TakeStatistics()) return false;
+    if (version_ >= kVersionOfYielded && !TakeYielded()) return false;
+    if (version_ >= kVersionOfLimits && !TakeLimits()) return false;
+    if (version_ >= kVersionOfStatistics && !TakeStatistics()) return false;
     return in_.ok() && in_.AtEnd() && run_->instances_.empty() == run_->expired_ && IsSound();
   }
 
@@ -163,9 +168,12 @@ class RunCodec {
     instance->parent_index = in_.Varint();
     if (region != 0 && !Link(instance, parent)) return false;
     for (uint64_t n = in_.Count(); n > 0; --n) {
-      const uint64_t first = in_.Varint();
-      instance->segments.push_back(Instance::Segment{.first = first, .address = in_.Varint()});
+      Instance::Segment segment{.first = in_.Varint()};
+      segment.address = in_.Varint();
+      if (version_ >= kVersionOfRefill) segment.elements = in_.Varint();
+      instance->segments.push_back(segment);
     }
+    if (version_ >= kVersionOfRefill) instance->declared = in_.Varint();
     instance->elements = in_.Varint();
     instance->available = in_.Varint();
     instance->next = in_.Varint();
@@ -263,7 +271,7 @@ class RunCodec {
     if (top.region != 0 || top.items.size() != 1 || top.first_item->index != 0) return false;
     std::vector<uint32_t> open(run_->units_.size());
     for (const auto& entry : run_->instances_) {
-      const Instance& instance = *entry.second;
+      Instance& instance = *entry.second;
       if (&instance != &top && instance.region == 0) return false;
       if (!IsSound(instance)) return false;
       for (const Item* item = instance.first_item; item != nullptr; item = item->next) {
@@ -278,7 +286,7 @@ class RunCodec {
     return run_->open_units_ == open_units;
   }
 
-  bool IsSound(const Instance& instance) const {
+  bool IsSound(Instance& instance) {
     if (instance.id >= run_->next_instance_ || instance.next > instance.available) return false;
     const uint64_t over = instance.done + instance.failed + instance.filtered;
     if (over > instance.next || over + instance.live != instance.next) return false;
@@ -297,7 +305,36 @@ class RunCodec {
     if (loop.value != instance.id || (loop.state == VertexState::kOpen) == instance.closed) {
       return false;
     }
-    return HasElements(instance);
+    return info.refill ? HasCalls(&instance) : HasElements(instance);
+  }
+
+  // The same of a `!refill` source, which gave them call by call.
+  bool HasCalls(Instance* loop) {
+    const uint64_t by = run_->ByOf(*loop);
+    if (loop->elements % by != 0 || loop->available != loop->elements / by ||
+        loop->elements > kElementsMax || loop->declared > kElementsMax) {
+      return false;
+    }
+    const Instance::Segment* before = nullptr;
+    for (const Instance::Segment& segment : loop->segments) {
+      if (segment.first % by != 0 || segment.elements == 0 || segment.first >= loop->elements ||
+          segment.elements > loop->elements - segment.first ||
+          (before != nullptr &&
+           (segment.first <= before->first || segment.first - before->first < before->elements))) {
+        return false;
+      }
+      before = &segment;
+    }
+    const bool asked_again = !loop->source_done || loop->source_failed;
+    if (asked_again && loop->elements > 0 && before == nullptr) return false;
+    for (uint64_t element = loop->next * by; element < loop->elements;) {
+      const Instance::Segment* segment = loop->SegmentOf(element);
+      if (segment == nullptr) return false;
+      element = segment->first + (segment->elements + by - 1) / by * by;
+    }
+    if (!run_->CountOpenItems(loop)) return false;
+    run_->CountDeclared(*loop, 1);
+    return true;
   }
 
   // Every item's element lies somewhere.
@@ -346,7 +383,8 @@ class RunCodec {
       return false;
     }
     if (!info.is_loop) {
-      return vertex.state != VertexState::kOpen && vertex.state != VertexState::kLeased;
+      return (vertex.state != VertexState::kOpen || info.refill) &&
+             vertex.state != VertexState::kLeased;
     }
     if (vertex.state == VertexState::kReady || vertex.state == VertexState::kLeased ||
         vertex.state == VertexState::kDelayed) {
@@ -359,6 +397,7 @@ class RunCodec {
 
   Run* const run_;
   VarintReader in_;
+  uint64_t version_ = 0;
 };
 
 RunSnapshot Run::Snapshot() {

@@ -80,6 +80,8 @@ void Run::Close(Instance* instance) {
 void Run::Destroy(Instance* instance) {
   if (listener_ != nullptr) listener_->OnInstanceGone(this, instance);
   const uint32_t region = instance->region;
+  DropSegments(instance);
+  CountDeclared(*instance, -1);
   regions_[region].expected -= instance->available - instance->done - instance->filtered;
   regions_[region].failed -= instance->failed;
   std::vector<uint64_t> inner;
@@ -116,7 +118,7 @@ void Run::DestroyVertex(Item* item, uint32_t v, std::vector<uint64_t>* inner) {
   if (info.is_loop) {
     if (vertex.value != 0) inner->push_back(vertex.value);
     if (vertex.settled && !stays_counted) --regions_[info.index].settled;
-  } else if (vertex.state == VertexState::kSucceeded) {
+  } else if (vertex.state == VertexState::kSucceeded || vertex.state == VertexState::kOpen) {
     DropValue(&vertex);
   }
   if (!stays_counted) CountTask(*item, v, vertex.state, -1);

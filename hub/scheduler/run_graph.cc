@@ -106,6 +106,8 @@ std::vector<RunGraph::Edge> RunGraph::FindEdges(std::vector<Edge>* source_edges)
       continue;
     }
     region.source_vertex = vertex_of_node_[source];
+    region.refill = p.steps[p.nodes[source].step].refill;
+    at(region.parent, region.source_vertex).refill = region.refill;
     source_edges->push_back(
         Edge{.region = region.parent, .from = region.source_vertex, .to = region.vertex_in_parent});
   }
@@ -190,7 +192,9 @@ void RunGraph::FindKept() {
   for (uint32_t n = 0; n < p.nodes.size(); ++n) {
     Vertex& vertex = at(p.nodes[n].region, vertex_of_node_[n]);
     vertex.final = !taken[n];
-    vertex.held = vertex.final || (named[n] && (p.nodes[n].region == 0 || fanned_in[n]));
+    // A `!refill` source has no value of its own.
+    const bool is_named = named[n] && !vertex.refill;
+    vertex.held = vertex.final || (is_named && (p.nodes[n].region == 0 || fanned_in[n]));
     vertex.kept = vertex.held || fanned_in[n];
     for (uint32_t r = p.nodes[n].region; vertex.kept && !regions_[r].keeps;
          r = regions_[r].parent) {

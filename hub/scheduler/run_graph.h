@@ -26,6 +26,7 @@ class RunGraph {
   struct Vertex {
     bool is_loop : 1 = false;
     bool is_source : 1 = false;  // A task that a loop iterates over.
+    bool refill : 1 = false;     // A source with `!refill`; one loop, beside it, iterates over it.
     bool kept : 1 = false;       // Its value (a loop: its instance) outlives the item.
     bool final : 1 = false;      // A task whose value no other vertex takes: a result.
     bool held : 1 = false;       // Its value stays when the run has ended: final, or named in the
@@ -40,6 +41,7 @@ class RunGraph {
     uint32_t vertex_in_parent = 0;       // Of the loop, in an item of the parent.
     uint32_t source_vertex = kNoVertex;  // In an item of the parent; none: range or further out.
     uint32_t source_region = 0;          // Where the source's node lies.
+    bool refill = false;                 // Its source has `!refill`.
     uint32_t depth = 0;
     uint32_t units = 1;
     bool keeps = false;  // Some value in it (at any depth) outlives its items.

@@ -49,10 +49,12 @@ void Run::Filter(Item* item, uint32_t v) {
     Vertex& vertex = item->vertices[w];
     if (IsTerminal(vertex.state)) continue;
     RevokeLease(item, w);
-    if (vertex.state == VertexState::kOpen) Destroy(FindInstance(vertex.value));
     if (graph_.vertex(region, w).is_loop) {
+      if (vertex.state == VertexState::kOpen) Destroy(FindInstance(vertex.value));
       Settle(item, w);
       vertex.value = 0;
+    } else if (vertex.state == VertexState::kOpen) {
+      DropValue(&vertex);
     }
     Become(item, w, VertexState::kFiltered);
   }
@@ -204,7 +206,9 @@ void Run::Open(Item* item, uint32_t v, uint64_t id) {
   instance->parent = item->instance;
   instance->parent_index = item->index;
   instance->opener = item;
-  instance->reserved = kFirstReservation;
+  // What a `!refill` source gave must be on disk before an item of it runs: asked again, it may
+  // give others.
+  if (!graph_.region(region).refill) instance->reserved = kFirstReservation;
   if (item->instance->region != 0) {
     instance->prefix = absl::StrCat(item->instance->prefix, item->index, ".");
   }
@@ -221,6 +225,10 @@ void Run::TakeSource(Item* item, Instance* instance) {
     return;
   }
   const uint32_t source_region = graph_.program().nodes[region.source_node].region;
+  if (graph_.region(instance->region).refill) {
+    TakeCall(item, graph_.region(instance->region).source_vertex, instance);
+    return;
+  }
   Item* holder = Around(item, source_region);
   const Vertex& source = holder->vertices[graph_.vertex_of_node(region.source_node)];
   const uint64_t elements = source.elements == 0 ? 0 : source.elements - 1;
@@ -265,7 +273,12 @@ void Run::Settle(Item* item, uint32_t v) {
   Vertex& vertex = item->vertices[v];
   if (vertex.settled) return;
   vertex.settled = true;
-  ++regions_[graph_.vertex(item->instance->region, v).index].settled;
+  const uint32_t region = graph_.vertex(item->instance->region, v).index;
+  ++regions_[region].settled;
+  if (!graph_.region(region).refill || vertex.state != VertexState::kOpen) return;
+  Instance* loop = FindInstance(vertex.value);
+  CountDeclared(*loop, -1);
+  loop->declared = 0;
 }
 
 // A vertex without a value: what waits for it will never run. Iterative, because a chain of calls
@@ -283,7 +296,9 @@ void Run::SkipDependents(Item* item, uint32_t v) {
     if (!info.is_loop) return;
     Settle(item, d);
     const uint32_t source = graph_.region(info.index).source_vertex;
-    if (source != kNoVertex && listener_ != nullptr) listener_->OnUnread(this, item, source);
+    if (source == kNoVertex) return;
+    if (graph_.vertex(region, source).refill) return SkipSource(item, source);
+    if (listener_ != nullptr) listener_->OnUnread(this, item, source);
   };
   while (!stack.empty()) {
     const uint32_t w = stack.back();
@@ -319,11 +334,15 @@ bool Run::ApplySourceFailed(const Change& change) {
       change.a > instance->available) {
     return false;
   }
-  while (instance->next < change.a) BeginNext(instance);
   const uint32_t loop = graph_.region(instance->region).vertex_in_parent;
   Item* item = instance->opener;
-  regions_[instance->region].expected -= instance->available - instance->next;
-  instance->available = instance->next;
+  // What a `!refill` source has given is there, begun or not, and goes on from there if it is
+  // retried.
+  if (!graph_.region(instance->region).refill) {
+    while (instance->next < change.a) BeginNext(instance);
+    regions_[instance->region].expected -= instance->available - instance->next;
+    instance->available = instance->next;
+  }
   instance->source_done = instance->source_failed = true;
   Settle(item, loop);
   CloseIfDone(instance);

@@ -75,7 +75,8 @@ RunStatus Run::Status() const {
                    .errors = errors};
   bool unknown = false;
   for (uint32_t r = 1; r < graph_.region_count(); ++r) {
-    unknown = unknown || regions_[r].settled < regions_[graph_.region(r).parent].expected;
+    const RegionCounts& outer = regions_[graph_.region(r).parent];
+    unknown = unknown || regions_[r].settled + regions_[r].declared < outer.expected + outer.more;
   }
   const Program& program = graph_.program();
   absl::flat_hash_map<std::string, size_t> by_name;
@@ -84,7 +85,7 @@ RunStatus Run::Status() const {
     const auto [found, added] = by_name.emplace(name, status.steps.size());
     if (added) status.steps.push_back(StepStatus{.name = name});
     Counts& counts = status.steps[found->second].counts;
-    counts.total += count.nodes * regions_[count.region].expected;
+    counts.total += count.nodes * (regions_[count.region].expected + regions_[count.region].more);
     if (graph_.region(count.region).depth > 0) {
       status.steps[found->second].left_out +=
           count.nodes * (regions_[count.region].failed + regions_[count.region].filtered);
@@ -137,7 +138,7 @@ RunStatus Run::Status() const {
   }
   status.tasks.total_unknown = unknown && active();
   for (uint32_t r = 1; r < graph_.region_count(); ++r) {
-    status.items.total += regions_[r].expected;
+    status.items.total += regions_[r].expected + regions_[r].more;
     status.items.done += regions_[r].done;
     status.items.failed += regions_[r].failed;
     status.items.filtered += regions_[r].filtered;
@@ -211,11 +212,15 @@ void Run::VisitAddresses(const std::function<void(uint64_t)>& visit) const {
       }
       return true;
     });
+    if (graph_.region(instance->region).refill) {
+      for (const Instance::Segment& segment : instance->segments) visit(segment.address);
+    }
     for (const Item* item = instance->first_item; item != nullptr; item = item->next) {
       for (uint32_t v = 0; v < item->vertices.size(); ++v) {
         const Vertex& vertex = item->vertices[v];
-        if (vertex.state == VertexState::kSucceeded && vertex.value != 0 &&
-            !graph_.vertex(instance->region, v).is_loop) {
+        const bool has_value =
+            vertex.state == VertexState::kSucceeded || vertex.state == VertexState::kOpen;
+        if (has_value && vertex.value != 0 && !graph_.vertex(instance->region, v).is_loop) {
           visit(vertex.value);
         }
       }
@@ -247,6 +252,16 @@ void Run::CheckInvariants() const {
       CHECK(open == item->unit.open && open > 0);
     }
     CHECK(live == instance->live);
+    if (!graph_.region(instance->region).refill) continue;
+    Instance counted(0);
+    counted.region = instance->region;
+    counted.next = instance->next;
+    counted.segments = instance->segments;
+    counted.first_item = instance->first_item;
+    CHECK(CountOpenItems(&counted));
+    for (size_t i = 0; i < counted.segments.size(); ++i) {
+      CHECK(counted.segments[i].open == instance->segments[i].open);
+    }
   }
   for (uint32_t step = 0; step < steps_.size() && !expired_; ++step) {
     CHECK(found[step].running == steps_[step].running);

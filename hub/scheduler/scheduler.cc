@@ -185,7 +185,8 @@ void Scheduler::Impl::OnFollowing(const Change& change) {
     return;
   }
   effects_->record.changes.push_back(stored);
-  if (change.kind == Change::Kind::kOpened) {
+  if (change.kind == Change::Kind::kOpened &&
+      !FindRun(change.run)->graph().region(change.node).refill) {
     reservations_.push_back(Reservation{.turn = turn_,
                                         .run = change.run,
                                         .instance = change.instance,

@@ -116,6 +116,7 @@ class Scheduler::Impl final : public RunListener {
   void HandleStepError(const Worker& worker, const StepError& error);
   void HandleLearned(const LearnedMode& learned);
   void Succeeded(Run* run, Item* item, uint32_t v, const Outcome& outcome, Worker* worker);
+  void SourceCalled(Run* run, Item* item, uint32_t v, const Outcome& outcome, Worker* worker);
   void AttemptFailed(Run* run, Item* item, uint32_t v, const TaskError& error,
                      const std::string& worker, bool may_retry);
   void HandBack(Run* run, Item* item, uint32_t v, Outcome::Kind kind, const std::string& worker);
@@ -147,6 +148,7 @@ class Scheduler::Impl final : public RunListener {
   bool BeginFromCursor(Line* line);
   bool MayBegin(Run* run, Instance* instance);
   void Reserve(Run* run, Instance* instance);
+  static bool Streams(Run* run, const Item& item, uint32_t v);
   uint64_t CreditOf(Run* run, Item* item, uint32_t source);
   void GiveSourceCredit(Run* run, Item* item, uint32_t source);
   void ReadOn(Run* run, Instance* instance);
@@ -157,6 +159,7 @@ class Scheduler::Impl final : public RunListener {
   GrantGroup* GroupFor(Worker* worker, Run* run, const Item& item, uint32_t v, Pool pool,
                        uint64_t credit, const Yielded& yielded);
   void AddInputs(Run* run, Item* item, uint32_t v, GrantGroup* group);
+  static void AddCall(const Run::Call& call, GrantGroup* group);
   void AddElement(Run* run, Item* item, uint32_t region, InputColumn* column);
 
   // limits.cc

@@ -105,6 +105,7 @@ absl::Status AddOutcome(const v1::Outcome& from, const WorkerLimits& limits,
                   .address = kind == Outcome::Kind::kInputGone ? from.gone() : from.address(),
                   .elements = from.elements(),
                   .output = from.output(),
+                  .total = from.total(),
                   .run_us = from.run_us(),
                   .store_gone = from.store_gone()};
   if (kind == Outcome::Kind::kFailed || kind == Outcome::Kind::kInputGone) {

@@ -149,7 +149,7 @@ void AppendAddStep(uint32_t number, const LoadedStep& step, std::string* out) {
   };
   writer.ArrayHeader(2);
   writer.Uint(kAddStep);
-  writer.MapHeader(12);
+  writer.MapHeader(13);
   writer.String("number");
   writer.Uint(number);
   writer.String("run");
@@ -166,6 +166,7 @@ void AppendAddStep(uint32_t number, const LoadedStep& step, std::string* out) {
   text("files_dir", step.files_dir);
   flag("start_is_step", step.start_is_step);
   flag("finalize_is_step", step.finalize_is_step);
+  flag("refill", step.step.refill);
   EndFrame(at, out);
 }
 

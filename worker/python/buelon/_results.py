@@ -15,6 +15,7 @@ from buelon import _steps
 from buelon import _streams
 from buelon import _values
 from buelon import _wire
+from buelon._errors import StepError
 from buelon._task import FLAGS, LEASE, STEP
 from buelon.core.step import Result, StepStatus
 
@@ -95,7 +96,7 @@ class Returns:
             kind, message, trace = describe(error, step)
             if action == 'input':
                 message = f'input {getattr(error, "buelon_input", "")}: {message}'
-            if isinstance(error, (Failure, _steps.StepError)):
+            if isinstance(error, (Failure, StepError)):
                 action, kind, trace = error.action, '', ''
             elif isinstance(error, _values.Unstorable):
                 action, kind, trace = 'store', '', ''

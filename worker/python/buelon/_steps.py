@@ -7,6 +7,8 @@ import threading
 import typing
 
 from buelon import _modules
+from buelon import _refills
+from buelon._errors import StepError
 
 # Pools of worker/types.h: what a step without `!mode` turns out to be.
 ASYNC, THREAD, PROCESS = range(3)
@@ -17,14 +19,6 @@ mut = {}  # What steps with a `mut` parameter share, per runner.
 _hooked = {}  # Module name -> its finalize hook, or None. Modules whose start hook has run.
 _hook_locks = {}
 _hook_locks_lock = threading.Lock()
-
-
-class StepError(Exception):
-    """A step can not be called. `action` says what went wrong: load or start."""
-
-    def __init__(self, action, message):
-        super().__init__(message)
-        self.action = action
 
 
 class Step:
@@ -40,6 +34,7 @@ class Step:
         self.mode = MODES[info['mode']]
         self.start_is_step = info['start_is_step']
         self.finalize_is_step = info['finalize_is_step']
+        self.refill = info['refill']
         self.files = _modules.file_set(info['files_dir'], self.number)
         self.lane = None     # ASYNC or THREAD once loaded.
         self.call = None     # What the arguments go to.
@@ -71,6 +66,8 @@ class Step:
         call = function
         if any(p.name == 'mut' for p in parameters):
             call = functools.partial(call, mut=mut)
+        if self.refill:
+            call = _refills.giving_batches(call, is_async)
         if is_async and lane == THREAD:
             call = functools.partial(_run_to_end, call)
         self.call = call
