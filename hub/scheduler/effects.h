@@ -348,7 +348,7 @@ struct Reasons {
     std::string step;
     std::string item;    // Of one task; else empty,
     uint64_t tasks = 1;  // and how many wait for this.
-    std::string state;   // waiting ready delayed running succeeded failed skipped filtered
+    std::string state;   // waiting ready delayed running resting succeeded failed skipped filtered
     std::vector<std::string> reasons;
   };
   std::vector<Entry> entries;

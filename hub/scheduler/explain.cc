@@ -134,7 +134,8 @@ bool Scheduler::Impl::Explain(Run* run, uint32_t node, const std::string& name,
     const uint32_t v =
         own ? graph.vertex_of_node(node) : graph.loop_towards(instance->region, region);
     if (own || item->vertices[v].state != VertexState::kOpen) {
-      entry->state = std::string(NameOf(item->vertices[v].state));
+      const VertexState state = item->vertices[v].state;
+      entry->state = state == VertexState::kOpen ? "resting" : std::string(NameOf(state));
       entry->reasons = ReasonsOf(run, *item, v);
       if (own) return true;
       if (IsTerminal(item->vertices[v].state)) {
@@ -202,6 +203,13 @@ std::vector<std::string> Scheduler::Impl::ReasonsOf(Run* run, const Item& item, 
                        lease->worker->connected ? "" : ", whose connection has just broken"));
       return reasons;
     }
+    case VertexState::kOpen:
+      if (!run->graph().vertex(item.instance->region, v).is_loop) {
+        reasons = ReasonsOfRun(run);
+        if (run->active()) reasons.push_back(ReasonOfRest(run, item, v));
+        return reasons;
+      }
+      break;
     default:
       break;
   }
@@ -212,6 +220,19 @@ std::vector<std::string> Scheduler::Impl::ReasonsOf(Run* run, const Item& item, 
         " items are done"));
   }
   return reasons;
+}
+
+// Of a `!refill` source between two calls.
+std::string Scheduler::Impl::ReasonOfRest(Run* run, const Item& item, uint32_t v) {
+  const uint32_t loop = run->graph().loops_over(item.instance->region, v).front();
+  const Instance* instance = item.vertices[loop].state == VertexState::kOpen
+                                 ? run->FindInstance(item.vertices[loop].value)
+                                 : nullptr;
+  if (instance == nullptr) return "it has given items, and its loop waits for other values";
+  const uint64_t queue = run->QueueOf(*instance);
+  return absl::StrCat("its loop has ", Count(instance->available - instance->next, "item"),
+                      " that have not begun; it is asked for more when there are fewer than ",
+                      (queue + 1) / 2);
 }
 
 // Which values are not there yet.

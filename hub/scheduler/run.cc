@@ -402,7 +402,9 @@ void Run::Announce(bool after_load) {
           if (item->ended) break;
           if (vertex.state == VertexState::kReady) listener_->OnReady(this, item, v);
           if (vertex.state == VertexState::kDelayed) listener_->OnDelayed(this, item, v);
-          if (vertex.state == VertexState::kOpen) AskSource(item, v);
+          if (vertex.state == VertexState::kOpen && graph_.vertex(instance->region, v).refill) {
+            AskSource(item, v);
+          }
           if (vertex.state == VertexState::kWaiting && vertex.missing == 0 &&
               graph_.vertex(instance->region, v).is_loop) {
             TryOpen(item, v);

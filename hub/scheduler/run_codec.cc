@@ -6,7 +6,7 @@
 //   state   := version, run state (with bits: expired, revivals), when it ended or is to stop, next
 //   instance, failed units, errors, units, steps' counts, regions' counts, instances by id, what
 //   sources have yielded, limits that were changed, whether a failure stopped it,
-//   steps' statistics
+//   steps' statistics, what calls of `!refill` sources gave
 //   block   := instance, number, the packed block of KeptValues
 #include <algorithm>
 #include <utility>
@@ -87,9 +87,7 @@ void PutInstance(const Instance& instance, std::string* out) {
   for (const Instance::Segment& segment : instance.segments) {
     PutVarint(segment.first, out);
     PutVarint(segment.address, out);
-    PutVarint(segment.elements, out);
   }
-  PutVarint(instance.declared, out);
   PutVarint(instance.elements, out);
   PutVarint(instance.available, out);
   PutVarint(instance.next, out);
@@ -115,8 +113,8 @@ class RunCodec {
   RunCodec(Run* run, absl::string_view bytes) : run_(run), in_(bytes) {}
 
   bool Restore() {
-    version_ = in_.Varint();
-    if (version_ == 0 || version_ > kVersion) return false;
+    const uint64_t version = in_.Varint();
+    if (version == 0 || version > kVersion) return false;
     const uint64_t state = in_.Varint();
     if ((state & 15) > static_cast<uint64_t>(RunState::kStopping)) return false;
     run_->state_ = static_cast<RunState>(state & 15);
@@ -147,9 +145,10 @@ class RunCodec {
     for (uint64_t n = in_.Count(); n > 0; --n) {
       if (!TakeInstance()) return false;
     }
-    if (version_ >= kVersionOfYielded && !TakeYielded()) return false;
-    if (version_ >= kVersionOfLimits && !TakeLimits()) return false;
-    if (version_ >= kVersionOfStatistics && !TakeStatistics()) return false;
+    if (version >= kVersionOfYielded && !TakeYielded()) return false;
+    if (version >= kVersionOfLimits && !TakeLimits()) return false;
+    if (version >= kVersionOfStatistics && !TakeStatistics()) return false;
+    if (version >= kVersionOfRefill && !TakeCalls()) return false;
     return in_.ok() && in_.AtEnd() && run_->instances_.empty() == run_->expired_ && IsSound();
   }
 
@@ -168,12 +167,9 @@ class RunCodec {
     instance->parent_index = in_.Varint();
     if (region != 0 && !Link(instance, parent)) return false;
     for (uint64_t n = in_.Count(); n > 0; --n) {
-      Instance::Segment segment{.first = in_.Varint()};
-      segment.address = in_.Varint();
-      if (version_ >= kVersionOfRefill) segment.elements = in_.Varint();
-      instance->segments.push_back(segment);
+      const uint64_t first = in_.Varint();
+      instance->segments.push_back(Instance::Segment{.first = first, .address = in_.Varint()});
     }
-    if (version_ >= kVersionOfRefill) instance->declared = in_.Varint();
     instance->elements = in_.Varint();
     instance->available = in_.Varint();
     instance->next = in_.Varint();
@@ -225,6 +221,17 @@ class RunCodec {
       if (!in_.ok() || step >= steps) return false;
       run_->stats.Begin(static_cast<uint32_t>(step), steps);
       if (!run_->stats.steps[step]->Take(&in_)) return false;
+    }
+    return in_.ok();
+  }
+
+  // What calls of `!refill` sources gave.
+  bool TakeCalls() {
+    for (uint64_t n = in_.Count(); n > 0; --n) {
+      Instance* loop = run_->FindInstance(in_.Varint());
+      if (!in_.ok() || loop == nullptr || !run_->graph_.region(loop->region).refill) return false;
+      loop->declared = in_.Varint();
+      for (Instance::Segment& segment : loop->segments) segment.elements = in_.Varint();
     }
     return in_.ok();
   }
@@ -397,7 +404,6 @@ class RunCodec {
 
   Run* const run_;
   VarintReader in_;
-  uint64_t version_ = 0;
 };
 
 RunSnapshot Run::Snapshot() {
@@ -454,6 +460,18 @@ RunSnapshot Run::Snapshot() {
     if (!known(stats.steps[step])) continue;
     PutVarint(step, &out);
     stats.steps[step]->Put(&out);
+  }
+  const auto refill = [this](const auto& entry) {
+    return graph_.region(entry.second->region).refill;
+  };
+  PutVarint(std::count_if(instances_.begin(), instances_.end(), refill), &out);
+  for (const auto& entry : instances_) {
+    if (!refill(entry)) continue;
+    PutVarint(entry.first, &out);
+    PutVarint(entry.second->declared, &out);
+    for (const Instance::Segment& segment : entry.second->segments) {
+      PutVarint(segment.elements, &out);
+    }
   }
   return snapshot;
 }

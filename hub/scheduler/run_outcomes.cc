@@ -277,6 +277,7 @@ void Run::Settle(Item* item, uint32_t v) {
   ++regions_[region].settled;
   if (!graph_.region(region).refill || vertex.state != VertexState::kOpen) return;
   Instance* loop = FindInstance(vertex.value);
+  if (loop == nullptr) return;  // Destroyed.
   CountDeclared(*loop, -1);
   loop->declared = 0;
 }

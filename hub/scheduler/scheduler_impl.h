@@ -184,6 +184,7 @@ class Scheduler::Impl final : public RunListener {
   bool Explain(Run* run, uint32_t node, const std::string& name, Reasons::Entry* entry);
   std::vector<std::string> ReasonsOf(Run* run, const Item& item, uint32_t v);
   std::vector<std::string> ReasonsOfWaiting(Run* run, const Item& item, uint32_t v);
+  std::string ReasonOfRest(Run* run, const Item& item, uint32_t v);
   std::vector<std::string> ReasonsOfRun(Run* run);
   std::vector<std::string> ReasonsOfLine(Run* run, uint32_t node);
   std::vector<std::string> ReasonsOfLoop(Run* run, const Instance& instance, uint64_t index);

@@ -85,6 +85,8 @@ class Parser {
         step.queue = static_cast<uint64_t>(n);
       } else if (kv.first == "on_error" && kv.second == "stop") {
         step.stop_on_error = true;
+      } else if (kv.first == "refill") {
+        step.refill = true;
       } else if (kv.first == "sql") {
         step.language = Language::kSqlite;
       } else if (kv.second == "async") {

@@ -2,6 +2,7 @@
 //
 //   step NAME [scope=S] [priority=N] [retries=N] [backoff=S] [timeout=S] [poll=S] [handbacks=N]
 //     [mode=M] [sql] [max_running=N[@KEY]] [queue=N] [rate=N/S[@KEY]] [on_error=stop]
+//     [refill]
 //                                                S: seconds; KEY: shared by runs that name it
 //   loop in REGION over NODE|range:N [by=N]     makes region 1, 2, …
 //   node STEP [in REGION] [INPUT ...]           INPUT: a node's number or name, or e1 for region

@@ -14,7 +14,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/program/refill.h"
 #include "gtest/gtest.h"
+#include "tests/support/program_text.h"
 #include "tests/support/scheduler_driver.h"
 
 namespace bue::hub {
@@ -132,7 +134,20 @@ class RandomRun {
       absl::StrAppend(&text, "\n");
       region_of_node.push_back(region);
     }
+    // Some sources are asked again and again, where the language has it.
+    for (uint32_t n = 0; n < region_of_node.size(); ++n) {
+      const std::string name = NameOfNode(text, n);
+      const std::string with = absl::StrCat(text, "step ", name, " refill\n");
+      if (!Chance(40) || !FindRefillMisuses(*ParseProgramText(with)).empty()) continue;
+      text = with;
+      refills_.insert(name);
+    }
     return text;
+  }
+
+  static std::string NameOfNode(const std::string& text, uint32_t node) {
+    const auto program = ParseProgramText(text);
+    return program->steps[program->nodes[node].step].name;
   }
 
   void Act() {
@@ -162,6 +177,8 @@ class RandomRun {
       driver_.Report(worker, task, Outcome::Kind::kGivenBack);
     } else if (fate < 23 && !lucky_ && driver_.Gone(worker, task, Draw(8), Draw(3) == 0)) {
       // One of its inputs is lost.
+    } else if (refills_.contains(task.substr(0, task.find('[')))) {
+      driver_.Succeed(worker, task, 1 + (Chance(40) ? 0 : Draw(4)));  // Items, and a cursor.
     } else if (const auto made = driver_.Made(worker, task)) {
       // A source makes the same elements each time, a few at once.
       const uint64_t all = std::hash<std::string>()(task) % 5;
@@ -268,7 +285,8 @@ class RandomRun {
   std::deque<std::string> last_;
   std::set<uint64_t> disowned_;  // Addresses that a sweep would have taken.
   bool ended_ = false;
-  bool lucky_ = false;  // Tasks succeed, or are given back.
+  std::set<std::string> refills_;  // Steps.
+  bool lucky_ = false;             // Tasks succeed, or are given back.
 };
 
 class RandomRunTest : public testing::TestWithParam<uint32_t> {};
