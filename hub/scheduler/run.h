@@ -361,6 +361,7 @@ class Run {
   void ReopenInstance(Instance* instance);
   void DropKept(Instance* instance, uint64_t index);
   void StartOver(Item* item, uint32_t v);
+  uint32_t SourceToClear(const Item& item, uint32_t v) const;
   void ClearVertex(Item* item, uint32_t v);
   void CountMissing(Item* item);
   void ActivateWaiting(Item* item);

@@ -269,8 +269,8 @@ void Run::ReopenInstance(Instance* instance) {
 void Run::StartOver(Item* item, uint32_t v) {
   const uint32_t region = item->instance->region;
   std::vector<uint32_t> stack{v};
-  const auto clear = [&](uint32_t d) {
-    if (item->vertices[d].state == VertexState::kWaiting) return;
+  std::vector<uint32_t> sources;
+  const auto clear_one = [&](uint32_t d) {
     UnitState& unit = UnitOf(item, d);
     const bool failed = item->vertices[d].state == VertexState::kFailed;
     ClearVertex(item, d);
@@ -278,6 +278,14 @@ void Run::StartOver(Item* item, uint32_t v) {
     if (!failed || !unit.failed || AnyFailed(*item, graph_.vertex(region, d).unit)) return;
     unit.failed = false;
     --failed_units_;
+  };
+  const auto clear = [&](uint32_t d) {
+    if (item->vertices[d].state == VertexState::kWaiting) return;
+    clear_one(d);
+    const uint32_t source = SourceToClear(*item, d);
+    if (source == kNoVertex) return;
+    clear_one(source);
+    sources.push_back(source);
   };
   while (!stack.empty()) {
     const uint32_t w = stack.back();
@@ -287,6 +295,20 @@ void Run::StartOver(Item* item, uint32_t v) {
   }
   CountMissing(item);
   SkipBehindFailures(item);
+  for (const uint32_t source : sources) {
+    const Vertex& vertex = item->vertices[source];
+    if (vertex.state == VertexState::kWaiting && vertex.missing == 0) Activate(item, source);
+  }
+}
+
+// A loop that starts over has nothing left of what its `!refill` source gave: that source, which
+// has not failed, starts over with it.
+uint32_t Run::SourceToClear(const Item& item, uint32_t v) const {
+  const RunGraph::Vertex& info = graph_.vertex(item.instance->region, v);
+  if (!info.is_loop || !graph_.region(info.index).refill) return kNoVertex;
+  const uint32_t source = graph_.region(info.index).source_vertex;
+  const VertexState state = item.vertices[source].state;
+  return state == VertexState::kWaiting || state == VertexState::kFailed ? kNoVertex : source;
 }
 
 // What waits for something that will have no value will never run.

@@ -93,6 +93,10 @@ std::vector<uint32_t> Run::ResetSet(const Item& item, uint32_t v) const {
         if (in[d]) return;
         in[d] = true;
         reached.push_back(d);
+        const uint32_t source = SourceToClear(item, d);
+        if (source == kNoVertex || in[source]) return;
+        in[source] = true;
+        reached.push_back(source);
       };
       for (const uint32_t d : graph_.dependents(0, w)) visit(d);
       for (const uint32_t d : graph_.loops_over(0, w)) visit(d);

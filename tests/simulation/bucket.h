@@ -20,6 +20,8 @@ struct Object {
   uint64_t lease = 0;
   Content content = 0;
   uint64_t elements = 0;         // Durable ones, of a list.
+  uint64_t offset = 0;           // What a call of a `!refill` source gave: elements before it.
+  bool has_cursor = false;       // And the last element is its cursor.
   std::vector<uint64_t> inputs;  // Addresses that it was made from.
   bool there = true;
 };

@@ -71,8 +71,14 @@ void WorkerProcess::After(uint64_t lease, absl::Duration wait,
 void WorkerProcess::ReadInputs(uint64_t lease) {
   Execution& execution = executions_.at(lease);
   const worker::GrantGroup& group = *execution.task.group;
+  const bool refill = execution.plan->program()->steps[group.step].refill;
   while (execution.next_input < group.inputs.size()) {
     const worker::InputColumn& column = group.inputs[execution.next_input];
+    if (refill && execution.next_input < 2) {
+      if (!ReadCall(lease, column)) return;
+      ++execution.next_input;
+      continue;
+    }
     if (column.kind != worker::InputColumn::Kind::kFanIn) {
       if (!ReadColumn(lease, column)) return;
       ++execution.next_input;
@@ -114,6 +120,26 @@ bool WorkerProcess::ReadObject(uint64_t lease, uint64_t address, Content* conten
   return true;
 }
 
+// Of a `!refill` source: how many items are wanted, and where it goes on.
+bool WorkerProcess::ReadCall(uint64_t lease, const worker::InputColumn& column) {
+  Execution& execution = executions_.at(lease);
+  if (column.kind == worker::InputColumn::Kind::kRange) {
+    execution.wanted = column.first.at(0);
+    return true;
+  }
+  Content content = kNone;
+  Object* object = nullptr;
+  if (!ReadObject(lease, column.address.at(0), &content, &object)) return false;
+  if (object == nullptr) return true;
+  if (column.first.at(0) + 1 != object->elements || !object->has_cursor) {
+    world_->history.Fail(absl::StrCat(name_, " was given element ", column.first.at(0),
+                                      " of object ", object->address, " as a cursor"));
+    return false;
+  }
+  execution.produced = object->offset + object->elements - 1;
+  return true;
+}
+
 bool WorkerProcess::ReadColumn(uint64_t lease, const worker::InputColumn& column) {
   Execution& execution = executions_.at(lease);
   const uint32_t row = execution.task.row;
@@ -128,8 +154,9 @@ bool WorkerProcess::ReadColumn(uint64_t lease, const worker::InputColumn& column
     return true;
   }
   const auto element = [&](uint64_t i) {
-    return column.kind == worker::InputColumn::Kind::kRange ? Plan::RangeElement(i)
-                                                            : ElementOf(content, i);
+    return column.kind == worker::InputColumn::Kind::kRange
+               ? Plan::RangeElement(i)
+               : ElementOf(content, object->offset + i);
   };
   const uint64_t first = column.first[row];
   if (column.count.empty()) {
@@ -275,6 +302,7 @@ void WorkerProcess::Succeed(uint64_t lease) {
   Execution& execution = executions_.at(lease);
   const worker::GrantGroup& group = *execution.task.group;
   const Behaviour does = BehaviourOf(execution);
+  if (execution.plan->program()->steps[group.step].refill) return GiveItems(lease);
   uint64_t address = execution.object;
   if (address == 0 && (!does.none || group.is_source)) {
     address = world_->bucket.Put(
@@ -287,6 +315,32 @@ void WorkerProcess::Succeed(uint64_t lease) {
   }
   world_->Trace(name_, " succeeds with lease ", absl::Hex(lease), ", object ", address);
   session_.OnSucceeded(lease, address, group.is_source ? 1 + does.elements : 0, 1);
+  executions_.erase(lease);
+}
+
+// One call of a `!refill` source: seldom as many as are wanted, and now and then more.
+void WorkerProcess::GiveItems(uint64_t lease) {
+  const Execution& execution = executions_.at(lease);
+  const worker::GrantGroup& group = *execution.task.group;
+  const uint64_t left = BehaviourOf(execution).elements - execution.produced;
+  uint64_t by = 1;  // Lists do not straddle calls: whole ones, as the model has them.
+  for (const Region& region : execution.plan->program()->regions) {
+    if (region.source_node == group.node) by = std::max(by, region.by);
+  }
+  const uint64_t most = std::min<uint64_t>(execution.wanted + 1, 4);
+  const uint64_t items = std::min(left, by * (1 + Mix(lease, execution.produced) % most));
+  const uint64_t address =
+      world_->bucket.Put({.run = group.run,
+                          .task = execution.name,
+                          .lease = lease,
+                          .content = execution.plan->ContentOf(execution.name, execution.contents),
+                          .elements = items + 1,
+                          .offset = execution.produced,
+                          .has_cursor = true,
+                          .inputs = execution.inputs});
+  world_->Trace(name_, " gives ", items, " items with lease ", absl::Hex(lease), ", object ",
+                address);
+  session_.OnSucceeded(lease, address, 1 + items + 1, 1);
   executions_.erase(lease);
 }
 

@@ -65,9 +65,11 @@ void History::CheckAttempt(const hub::GrantGroup& group, size_t row, const Task&
   const uint32_t failures = failures_[keeps ? which.WithoutPass() : which.AnyPass()];
   if (task.over) Fail(name + " was granted after its success was acknowledged");
   const Run& run = runs_[group.run];
-  if (which.pass > 0 && !run.started_over) Fail(name + " runs again, and nobody asked for that");
   if (run.program == nullptr) return Fail(name + " was granted before the run's steps were told");
   const Step& step = run.program->steps[run.program->nodes[group.node].step];
+  if (which.pass > 0 && !run.started_over && !step.refill) {
+    Fail(name + " runs again, and nobody asked for that");
+  }
   if (step.retries >= 0 && attempt > step.retries + 1) {
     Fail(absl::StrCat(name, " was granted attempt ", attempt, " with ", step.retries, " retries"));
   }
@@ -129,7 +131,9 @@ void History::CheckInputs(const hub::GrantGroup& group, size_t row, Lease* lease
     }
     if (column.kind == hub::InputColumn::Kind::kElements) {
       const uint64_t end = column.first[row] + (column.count.empty() ? 1 : column.count[row]);
-      if (end > object->elements) {
+      const Program& program = *runs_.at(group.run).program;
+      const bool own = program.steps[group.step].refill && &column == &group.inputs[1];
+      if (end > object->elements - (object->has_cursor && !own ? 1 : 0)) {
         return Fail(absl::StrCat(name, " was granted with element ", end - 1, " of object ",
                                  address, ", which has ", object->elements));
       }

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/program/program_codec.h"
+#include "common/program/refill.h"
 #include "hub/scheduler/run_graph.h"
 #include "tests/simulation/model.h"
 #include "tests/support/program_text.h"
@@ -44,6 +45,9 @@ bool Plan::Make(Random* random, const Size& size) {
   // Drawn apart, so that whoever adds limits leaves the rest as it was.
   Random limits(Mix(seed_, 0x6c696d));
   if (limits.Chance(30)) LimitSteps(&limits);
+  // These too.
+  Random refills(Mix(seed_, 0x726566));
+  if (!big && refills.Chance(50)) RefillSources(&refills);
   Program program = *ParseProgramText(text_);
   program.script = key_;
   PlanSteps(random, size, &program);
@@ -127,6 +131,21 @@ void Plan::LimitSteps(Random* random) {
   }
 }
 
+// Some sources are asked again and again, where the language has it.
+void Plan::RefillSources(Random* random) {
+  const std::shared_ptr<const Program> before = ParseProgramText(text_);
+  for (const Step& step : before->steps) {
+    const std::string with = absl::StrCat(text_, "\nstep ", step.name, " refill");
+    const Program program = *ParseProgramText(with);
+    const auto is_source = [&](const Region& region) {
+      return region.source_node != kNoNode &&
+             program.steps[program.nodes[region.source_node].step].name == step.name;
+    };
+    if (std::none_of(program.regions.begin() + 1, program.regions.end(), is_source)) continue;
+    if (random->Chance(50) && FindRefillMisuses(program).empty()) text_ = with;
+  }
+}
+
 // Failures and cancels of one item race for how it ends, so most plans have only one of them.
 void Plan::PlanSteps(Random* random, const Size& size, Program* program) {
   enum class Mood { kCalm, kFailing, kCancelling, kMixed };
@@ -185,6 +204,10 @@ void Plan::PlanSteps(Random* random, const Size& size, Program* program) {
       continue;
     }
     plan.streams = random->Chance(50);
+    if (step.refill) {
+      plan.streams = false;
+      plan.resets = 0;  // Asked for again in each call, they would never end.
+    }
     plan.elements_max = size.range_max + (plan.streams && random->Chance(30) ? 20 : 0);
     plan.many = random->Chance(30);
     if (plan.streams) {  // How many items begin before it fails for good is chance.

@@ -116,6 +116,7 @@ class Plan {
   bool Make(Random* random, const Size& size);
   std::string MakeText(Random* random, const Size& size);
   void LimitSteps(Random* random);
+  void RefillSources(Random* random);
   void PlanSteps(Random* random, const Size& size, Program* program);
   uint64_t Hash(const TaskName& task, uint64_t salt) const;
 

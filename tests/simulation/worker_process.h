@@ -55,9 +55,10 @@ class WorkerProcess {
     size_t next_input = 0;
     std::vector<Content> contents;
     std::vector<uint64_t> inputs;
-    // Streaming sources.
+    // Sources.
     uint64_t object = 0;
-    uint64_t produced = 0;
+    uint64_t produced = 0;  // Elements.
+    uint64_t wanted = 0;
     uint64_t credit = 0;
     bool waits_for_credit = false;
   };
@@ -81,6 +82,7 @@ class WorkerProcess {
   Execution* Find(uint64_t lease, uint64_t serial);
   void ReadInputs(uint64_t lease);
   bool ReadObject(uint64_t lease, uint64_t address, Content* content, Object** object);
+  bool ReadCall(uint64_t lease, const worker::InputColumn& column);
   bool ReadColumn(uint64_t lease, const worker::InputColumn& column);
   void ReadFanIn(uint64_t lease, uint64_t serial, uint64_t instance, uint32_t node, uint64_t start,
                  std::shared_ptr<std::vector<Content>> list, OnList done);
@@ -93,6 +95,7 @@ class WorkerProcess {
   void Produce(uint64_t lease);
   void Finish(uint64_t lease);
   void Succeed(uint64_t lease);
+  void GiveItems(uint64_t lease);
   void Report(uint64_t lease, worker::Outcome::Kind kind, const std::string& action,
               const std::string& message, uint64_t gone = 0);
 
