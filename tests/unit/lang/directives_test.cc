@@ -260,11 +260,11 @@ TEST(Directives, RefillAndModeAreAboutPython) {
       "!mode thread\n!refill\nq:\n  sqlite3\n  !mode process\n  t\n  `select 1`\n"
       "import python (f) s.py\n");
   ASSERT_TRUE(result.program);
-  EXPECT_THAT(Warnings(result), ElementsAre(HasSubstr("2:1 `!refill` has no effect yet"),
-                                            HasSubstr("5:3 '!mode' has no effect")));
+  EXPECT_THAT(Warnings(result), ElementsAre(HasSubstr("5:3 '!mode' has no effect")));
   EXPECT_EQ(StepNamed(*result.program, "q").mode, Mode::kAuto);
   EXPECT_FALSE(StepNamed(*result.program, "q").refill);
   EXPECT_EQ(StepNamed(*result.program, "f").mode, Mode::kThread);
+  EXPECT_TRUE(StepNamed(*result.program, "f").refill);
 }
 
 TEST(Directives, VelocityIsAcceptedWithAWarning) {

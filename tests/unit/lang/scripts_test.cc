@@ -43,6 +43,7 @@ const std::map<std::string, Broken>& BrokenScripts() {
       {"pipe_as_argument", {{4}, R"(call it first: `v = source()`)"}},
       {"pipes", {{2, 5, 7, 8, 9, 10}, R"(a '|' is missing)"}},
       {"refill_in_sql", {{4}, R"(Python steps only)"}},
+      {"refill_misplaced", {{6, 7, 8, 10, 15}, R"(only one loop can iterate over it)"}},
       {"step_called", {{4}, R"(put it in a pipe)"}},
       {"unknown_pipe", {{4, 5}, R"(did you mean `get`?)"}},
       {"unknown_step", {{2, 5}, R"(no step named 'acounts', in the pipe 'p')"}},
