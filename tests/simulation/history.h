@@ -167,6 +167,7 @@ class History {
                     const TaskState& task, const std::string& name);
   void CheckEarlierLease(const Lease& earlier, uint32_t attempt, absl::Time now,
                          const std::string& name);
+  void CheckElement(const Task& task, uint64_t address, const std::string& name);
   void CheckInputs(const hub::GrantGroup& group, size_t row, Lease* lease, const std::string& name);
   void CheckRoom(const Stream& stream, hub::Pool pool, const std::string& name);
   // history_limits.cc
@@ -189,6 +190,7 @@ class History {
   absl::flat_hash_map<uint64_t, Lease> leases_;   // Never iterated.
   absl::flat_hash_map<Task, TaskState> tasks_;    // Never iterated.
   absl::flat_hash_map<Task, uint32_t> failures_;  // Taken ones, by AnyPass and by WithoutPass.
+  absl::flat_hash_map<Task, uint64_t> elements_;  // Objects of `!refill` sources' calls.
   absl::flat_hash_map<uint64_t, bool> reported_;  // Objects that the hub was told of.
   std::map<uint64_t, Run> runs_;
   std::set<uint64_t> learned_runs_;

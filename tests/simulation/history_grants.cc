@@ -138,8 +138,18 @@ void History::CheckInputs(const hub::GrantGroup& group, size_t row, Lease* lease
                                  address, ", which has ", object->elements));
       }
     }
+    if (object->has_cursor) CheckElement(lease->task, address, name);
     lease->inputs.push_back(address);
   }
+}
+
+// Whoever was given an element of what a source gave can rely on it: asked again, the source may
+// give others.
+void History::CheckElement(const Task& task, uint64_t address, const std::string& name) {
+  const auto [given, first] = elements_.try_emplace(task, address);
+  if (first || given->second == address) return;
+  Fail(absl::StrCat(name, " was granted with an element of object ", address,
+                    ", and before with one of object ", given->second));
 }
 
 void History::CheckRoom(const Stream& stream, hub::Pool pool, const std::string& name) {
