@@ -147,6 +147,12 @@ struct TaskError {
   std::string traceback;
 };
 
+// What a Result said beside its data.
+struct ResultExtra {
+  std::string id;      // Of the item. Empty: none.
+  uint64_t total = 0;  // 1 + items that a source will give, 0: unknown.
+};
+
 struct Outcome {
   enum class Kind : uint8_t {
     kSucceeded,
@@ -162,10 +168,10 @@ struct Outcome {
   uint64_t address = 0;   // kSucceeded: the value; kInputGone: the missing object.
   uint64_t elements = 0;  // kSucceeded: 1 + elements of a list, 0: not a list.
   uint64_t output = 0;    // Captured output's object, 0: none.
-  uint64_t total = 0;     // kSucceeded: 1 + items that a source says it will give, 0: unknown.
   uint32_t run_us = 0;
-  bool store_gone = false;           // kInputGone: all that lay in the store of `address`.
-  std::unique_ptr<TaskError> error;  // kFailed, kInputGone
+  bool store_gone = false;             // kInputGone: all that lay in the store of `address`.
+  std::unique_ptr<TaskError> error;    // kFailed, kInputGone
+  std::unique_ptr<ResultExtra> extra;  // kSucceeded
 };
 
 struct SourceProgress {

@@ -62,10 +62,11 @@ struct Change {
     // cursor, in the list at address a; b: 0: there are no more. c: 1 + how many items there will
     // be in all, 0: unknown.
     kRefill = 17,
-    kLimit = 16,  // node: a step's number; a: which of its limits (Run::LimitKind), b: its new
-                  // count, 0: none, c: a rate's microseconds.
+    kItemId = 18,  // instance, item: has the id with the hash a (ItemIds::HashOf).
+    kLimit = 16,   // node: a step's number; a: which of its limits (Run::LimitKind), b: its new
+                   // count, 0: none, c: a rate's microseconds.
   };
-  static constexpr Kind kLastKind = Kind::kRefill;
+  static constexpr Kind kLastKind = Kind::kItemId;
   Kind kind = Kind::kReserve;
   uint32_t node = 0;
   uint64_t run = 0;

@@ -11,7 +11,7 @@ namespace bue::hub {
 namespace {
 
 constexpr absl::Duration kBackoffMax = absl::Minutes(5);
-constexpr uint64_t kTotalMax = uint64_t{1} << 48;  // Items that a source says it will give.
+constexpr int64_t kTotalMax = int64_t{1} << 48;  // Items that a source says it will give.
 
 // Doubles with each failed attempt; spread over the upper half so that what failed together does
 // not come back together.
@@ -287,11 +287,39 @@ void Scheduler::Impl::Succeeded(Run* run, Item* item, uint32_t v, const Outcome&
                   worker->name, /*may_retry=*/true);
     return;
   }
+  if (outcome.extra && !outcome.extra->id.empty() &&
+      !TakeId(run, item, v, outcome.extra->id, worker)) {
+    if (outcome.address != 0) OnDelete(outcome.address);
+    return;
+  }
   ++worker->done;
   Change change = TaskChange(Change::Kind::kSucceeded, run, item, v);
   change.a = outcome.address;
   change.b = outcome.elements;
   Do(run, change);
+}
+
+// Gives the item the id that its task said. False: another one has it, so the task has failed.
+bool Scheduler::Impl::TakeId(Run* run, Item* item, uint32_t v, const std::string& id,
+                             Worker* worker) {
+  if (item->instance->region == 0) return true;  // Nobody is there to be told apart from.
+  const uint64_t hash = ItemIds::HashOf(id);
+  const std::optional<uint64_t> other = item->instance->ids.Find(hash);
+  if (!other.has_value()) {
+    Do(run, Change{.kind = Change::Kind::kItemId,
+                   .instance = item->instance->id,
+                   .item = item->index,
+                   .a = hash});
+  }
+  if (other.value_or(item->index) == item->index) return true;
+  ++worker->failed;
+  AttemptFailed(run, item, v,
+                TaskError{.action = "run",
+                          .message = absl::StrCat("the id '", id, "' is that of item ",
+                                                  item->instance->prefix, *other,
+                                                  " already; an id names one item of a loop")},
+                worker->name, /*may_retry=*/false);
+  return false;
 }
 
 // A call of a `!refill` source gave items, and behind them the cursor for the next one.
@@ -310,7 +338,7 @@ void Scheduler::Impl::SourceCalled(Run* run, Item* item, uint32_t v, const Outco
   Change change = TaskChange(Change::Kind::kRefill, run, item, v);
   change.a = outcome.address;
   change.b = outcome.elements - 2;
-  change.c = static_cast<int64_t>(std::min<uint64_t>(outcome.total, kTotalMax));
+  if (outcome.extra) change.c = std::min<int64_t>(outcome.extra->total, kTotalMax);
   Do(run, change);
 }
 

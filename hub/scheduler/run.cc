@@ -69,6 +69,8 @@ bool Run::Apply(const Change& change) {
       return ApplySourceFailed(change);
     case Change::Kind::kRefill:
       return ApplyRefill(change);
+    case Change::Kind::kItemId:
+      return ApplyItemId(change);
     case Change::Kind::kDeleted:
       return true;  // Its owner drops the run.
   }
@@ -79,6 +81,15 @@ bool Run::ApplyReserve(const Change& change) {
   Instance* instance = FindInstance(change.instance);
   if (instance == nullptr || change.a < instance->reserved) return false;
   instance->reserved = change.a;
+  return true;
+}
+
+bool Run::ApplyItemId(const Change& change) {
+  Instance* instance = FindInstance(change.instance);
+  if (instance == nullptr || instance->region == 0 || change.item >= instance->available) {
+    return false;
+  }
+  instance->ids.Set(change.a, change.item);
   return true;
 }
 

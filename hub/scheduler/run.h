@@ -27,6 +27,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "hub/scheduler/effects.h"
+#include "hub/scheduler/item_ids.h"
 #include "hub/scheduler/kept_values.h"
 #include "hub/scheduler/run_graph.h"
 #include "hub/scheduler/snapshot.h"
@@ -115,6 +116,7 @@ struct Instance {
   // Where the element lies; null: nowhere any more.
   const Segment* SegmentOf(uint64_t element) const;
 
+  ItemIds ids;
   std::vector<Segment> segments;
   uint64_t elements = 0;   // Known so far.
   uint64_t declared = 0;   // 1 + how many there will be, by its `!refill` source; 0: unknown.
@@ -321,6 +323,7 @@ class Run {
   bool ApplyToTask(const Change& change);
   bool ApplyState(const Change& change);
   bool ApplyLimit(const Change& change);
+  bool ApplyItemId(const Change& change);
   bool ApplyExpired();
   bool ApplyRetry(const Change& change);
   bool ApplySourceFailed(const Change& change);

@@ -6,7 +6,7 @@
 //   state   := version, run state (with bits: expired, revivals), when it ended or is to stop, next
 //   instance, failed units, errors, units, steps' counts, regions' counts, instances by id, what
 //   sources have yielded, limits that were changed, whether a failure stopped it,
-//   steps' statistics, what calls of `!refill` sources gave
+//   steps' statistics, what calls of `!refill` sources gave, ids of items
 //   block   := instance, number, the packed block of KeptValues
 #include <algorithm>
 #include <utility>
@@ -148,7 +148,7 @@ class RunCodec {
     if (version >= kVersionOfYielded && !TakeYielded()) return false;
     if (version >= kVersionOfLimits && !TakeLimits()) return false;
     if (version >= kVersionOfStatistics && !TakeStatistics()) return false;
-    if (version >= kVersionOfRefill && !TakeCalls()) return false;
+    if (version >= kVersionOfRefill && !TakeCallsAndIds()) return false;
     return in_.ok() && in_.AtEnd() && run_->instances_.empty() == run_->expired_ && IsSound();
   }
 
@@ -225,13 +225,23 @@ class RunCodec {
     return in_.ok();
   }
 
-  // What calls of `!refill` sources gave.
-  bool TakeCalls() {
+  // What calls of `!refill` sources gave, and which items have ids.
+  bool TakeCallsAndIds() {
     for (uint64_t n = in_.Count(); n > 0; --n) {
       Instance* loop = run_->FindInstance(in_.Varint());
       if (!in_.ok() || loop == nullptr || !run_->graph_.region(loop->region).refill) return false;
       loop->declared = in_.Varint();
       for (Instance::Segment& segment : loop->segments) segment.elements = in_.Varint();
+    }
+    for (uint64_t n = in_.Count(); n > 0; --n) {
+      Instance* loop = run_->FindInstance(in_.Varint());
+      if (!in_.ok() || loop == nullptr || loop->region == 0) return false;
+      for (uint64_t ids = in_.Count(); ids > 0; --ids) {
+        const uint64_t hash = in_.Varint();
+        const uint64_t item = in_.Varint();
+        if (!in_.ok() || item >= loop->available) return false;
+        loop->ids.Set(hash, item);
+      }
     }
     return in_.ok();
   }
@@ -472,6 +482,17 @@ RunSnapshot Run::Snapshot() {
     for (const Instance::Segment& segment : entry.second->segments) {
       PutVarint(segment.elements, &out);
     }
+  }
+  const auto has_ids = [](const auto& entry) { return entry.second->ids.size() > 0; };
+  PutVarint(std::count_if(instances_.begin(), instances_.end(), has_ids), &out);
+  for (const auto& entry : instances_) {
+    if (!has_ids(entry)) continue;
+    PutVarint(entry.first, &out);
+    PutVarint(entry.second->ids.size(), &out);
+    entry.second->ids.Visit([&out](uint64_t hash, uint64_t item) {
+      PutVarint(hash, &out);
+      PutVarint(item, &out);
+    });
   }
   return snapshot;
 }

@@ -116,6 +116,7 @@ class Scheduler::Impl final : public RunListener {
   void HandleStepError(const Worker& worker, const StepError& error);
   void HandleLearned(const LearnedMode& learned);
   void Succeeded(Run* run, Item* item, uint32_t v, const Outcome& outcome, Worker* worker);
+  bool TakeId(Run* run, Item* item, uint32_t v, const std::string& id, Worker* worker);
   void SourceCalled(Run* run, Item* item, uint32_t v, const Outcome& outcome, Worker* worker);
   void AttemptFailed(Run* run, Item* item, uint32_t v, const TaskError& error,
                      const std::string& worker, bool may_retry);

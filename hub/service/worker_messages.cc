@@ -105,11 +105,14 @@ absl::Status AddOutcome(const v1::Outcome& from, const WorkerLimits& limits,
                   .address = kind == Outcome::Kind::kInputGone ? from.gone() : from.address(),
                   .elements = from.elements(),
                   .output = from.output(),
-                  .total = from.total(),
                   .run_us = from.run_us(),
                   .store_gone = from.store_gone()};
   if (kind == Outcome::Kind::kFailed || kind == Outcome::Kind::kInputGone) {
     outcome.error = ToError(from.error(), limits);
+  }
+  if (!from.item_id().empty() || from.total() != 0) {
+    outcome.extra = std::make_unique<ResultExtra>(
+        ResultExtra{.id = Clip(from.item_id(), limits.name_bytes_max), .total = from.total()});
   }
   out->push_back(std::move(outcome));
   return absl::OkStatus();

@@ -283,7 +283,7 @@ uint64_t SchedulerDriver::LeaseOf(const std::string& worker, const std::string& 
 }
 
 void SchedulerDriver::Succeed(const std::string& worker, const std::string& task,
-                              int64_t list_elements) {
+                              int64_t list_elements, const ResultExtra& extra) {
   const uint64_t lease = LeaseOf(worker, task);
   FakeWorker& fake = workers_.at(worker);
   WorkerReported reported{.worker = fake.stream, .report = ++fake.report};
@@ -300,7 +300,8 @@ void SchedulerDriver::Succeed(const std::string& worker, const std::string& task
   }
   reported.outcomes.push_back(Outcome{.lease = lease,
                                       .address = begun ? source->second.first : next_value_++,
-                                      .elements = static_cast<uint64_t>(list_elements + 1)});
+                                      .elements = static_cast<uint64_t>(list_elements + 1),
+                                      .extra = std::make_unique<ResultExtra>(extra)});
   Forget(lease);
   std::vector<Command> commands;
   commands.push_back(std::move(reported));

@@ -45,7 +45,8 @@ class SchedulerDriver {
   void Say(const std::string& worker);     // It is alive.
 
   // Outcomes of a task named as in the transcript: "double[3]", "total".
-  void Succeed(const std::string& worker, const std::string& task, int64_t list_elements = -1);
+  void Succeed(const std::string& worker, const std::string& task, int64_t list_elements = -1,
+               const ResultExtra& extra = {});
   void Report(const std::string& worker, const std::string& task, Outcome::Kind kind,
               const std::string& message = "");
   // The same, but the worker never hears that it was taken in: it holds the lease still.

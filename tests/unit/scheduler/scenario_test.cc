@@ -3,7 +3,7 @@
 //   run [weight=N]             the following indented lines are the program (program_text.h)
 //   join W [threads=N] [async=N] [sql=N] [ahead=N] [scopes=a,b] [priority_first] [reverse]
 //   break W | return W | stop W | say W
-//   ok W TASK [list=N]         the task succeeded
+//   ok W TASK [list=N] [id=ID] [total=N]  the task succeeded
 //   fail|pending|reset|cancel|back W TASK [message]
 //   fail-unheard W TASK        the worker never hears that its failure was taken in
 //   progress W TASK N          a streaming source has N elements
@@ -61,7 +61,8 @@ class Scenario {
     } else if (verb == "say") {
       driver_.Say(words_.at(1));
     } else if (verb == "ok") {
-      driver_.Succeed(words_.at(1), words_.at(2), Option("list", -1));
+      driver_.Succeed(words_.at(1), words_.at(2), Option("list", -1),
+                      {.id = Word("id"), .total = static_cast<uint64_t>(Option("total", -1) + 1)});
     } else if (verb == "progress") {
       driver_.Progress(words_.at(1), words_.at(2), Number(words_.at(3)));
     } else if (verb == "learn") {
@@ -137,6 +138,13 @@ class Scenario {
     uint64_t n = 0;
     EXPECT_TRUE(absl::SimpleAtoi(text, &n)) << text;
     return n;
+  }
+
+  std::string Word(const std::string& name) {
+    for (const std::string& word : words_) {
+      if (absl::StartsWith(word, name + "=")) return word.substr(name.size() + 1);
+    }
+    return "";
   }
 
   int64_t Option(const std::string& name, int64_t otherwise) {

@@ -211,9 +211,9 @@ TEST_F(StatisticsTest, StatesFromBeforeThereWereAnyLoad) {
   Upload(kLoop);
   std::string state = scheduler_->SnapshotRun(1).state;
   ASSERT_EQ(state.front(), 5);
-  ASSERT_EQ(state.substr(state.size() - 2), std::string(2, '\0'));  // No step's, no calls.
+  ASSERT_EQ(state.substr(state.size() - 3), std::string(3, '\0'));  // No step's, calls or ids.
   state.front() = 3;
-  state.resize(state.size() - 2);
+  state.resize(state.size() - 3);
   ASSERT_TRUE(Load(state).ok());
   EXPECT_EQ(Status().timing.attempts, 0);
   EXPECT_EQ(Status().tasks.total, 100);

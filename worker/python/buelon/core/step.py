@@ -25,8 +25,9 @@ class StepStatus(enum.Enum):
 class Result:
     """A step's answer: a status, and the data that goes on.
 
-    `id` names an item (of a loop's source), `total` says how many items a source will have. `env`,
-    `priority` and `velocity` are accepted for older step files and mean nothing.
+    `id` names the loop's item that the step works on: a second item with the same one fails. `total`
+    says how many items a `!refill` source will give in all. `env`, `priority` and `velocity` are
+    accepted for older step files and mean nothing.
     """
     __slots__ = ('status', 'env', 'priority', 'velocity', 'data', 'id', 'total')
 

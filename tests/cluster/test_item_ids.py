@@ -1,0 +1,42 @@
+"""Ids that steps give their items: the second item with the same one fails, and nothing else does."""
+from cluster import ClusterTest, main
+
+STEPS = '''
+from buelon.core.step import Result, StepStatus
+
+def jobs():
+    return [{'id': 'dup'}, {'id': 'dup'}, {'id': 'ok'}]
+
+def work(job):
+    return Result(status=StepStatus.success, data=job['id'].upper(), id=job['id'])
+
+def total(values):
+    return sorted(values)
+'''
+SCRIPT = '''
+import python (jobs, work, total) steps.py
+source = | jobs
+pipe = | work
+totals = | total
+for job in source():
+    v = pipe(job)
+t = totals(v)
+'''
+
+
+class ItemIdsTest(ClusterTest):
+    def test_the_second_item_with_an_id_fails_alone(self):
+        self.write('steps.py', STEPS)
+        self.start_cluster(workers=2)
+        run = self.upload(self.write('script.bue', SCRIPT))
+        self.bue('wait', run, code=1)
+        items = self.status(run)['items']
+        self.assertEqual((items['done'], items['failed']), (2, 1))
+        self.assertEqual(self.bue('get', run, 't').stdout.split(), ['["DUP","OK"]'])
+        errors = self.json_lines('errors', run)
+        self.assertEqual(len(errors), 1)
+        self.assertIn("the id 'dup' is that of item", errors[0]['message'])
+
+
+if __name__ == '__main__':
+    main()
