@@ -1,4 +1,6 @@
 """Ids that steps give their items: the second item with the same one fails, and nothing else does."""
+import json
+
 from cluster import ClusterTest, main
 
 STEPS = '''
@@ -32,7 +34,7 @@ class ItemIdsTest(ClusterTest):
         self.bue('wait', run, code=1)
         items = self.status(run)['items']
         self.assertEqual((items['done'], items['failed']), (2, 1))
-        self.assertEqual(self.bue('get', run, 't').stdout.split(), ['["DUP","OK"]'])
+        self.assertEqual(json.loads(self.bue('get', run, 't').stdout), ['DUP', 'OK'])
         errors = self.json_lines('errors', run)
         self.assertEqual(len(errors), 1)
         self.assertIn("the id 'dup' is that of item", errors[0]['message'])
