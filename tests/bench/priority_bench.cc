@@ -7,12 +7,12 @@
 // and the worker asks for none ahead. Then it uploads the script TOP, one task of a higher
 // priority, COUNT times, each a random while after the one before has started:
 //
-//   {"ms": [...], "early": n, "low": n}
+//   {"ms": [...], "early_ms": [...], "low": n}
 //
 // `ms`: from the moment before the first report of a slot that became free after the upload was
-// acknowledged, to the moment after the worker read the grant of the top task. `early` of them were
-// granted before that, in a slot that became free while they were uploaded: theirs are from the
-// last report before. `low`: tasks of LOW that were started meanwhile.
+// acknowledged, to the moment after the worker read the grant of the top task. `early_ms`: of those
+// that were granted before that, in a slot that became free while they were uploaded; from the last
+// report before their grant. `low`: tasks of LOW that were started meanwhile.
 #include <grpcpp/grpcpp.h>
 
 #include <cstdint>
@@ -86,16 +86,16 @@ class BusyWorker {
     absl::MutexLock lock(&mutex_);
     acknowledged_ = freed_ = started_ = absl::InfiniteFuture();
   }
-  // Its upload was acknowledged: waits for its start. The time from a slot's becoming free.
-  absl::StatusOr<absl::Duration> AwaitStart(int* early) {
+  // Its upload was acknowledged: waits for its start. The time from a slot's becoming free;
+  // `early`: that was before the acknowledgement.
+  absl::StatusOr<absl::Duration> AwaitStart(bool* early) {
     absl::MutexLock lock(&mutex_);
     acknowledged_ = absl::Now();
     if (!mutex_.AwaitWithTimeout(absl::Condition(this, &BusyWorker::Started), kPatience)) {
       return absl::DeadlineExceededError("a top task did not start");
     }
-    if (freed_ < started_) return started_ - freed_;
-    ++*early;
-    return started_ - freed_before_start_;
+    *early = started_ <= freed_;
+    return started_ - (*early ? freed_before_start_ : freed_);
   }
 
  private:
@@ -227,15 +227,17 @@ absl::StatusOr<nlohmann::ordered_json> Run(const Options& options) {
   std::minstd_rand random(1);
   std::uniform_real_distribution<double> pause(0, 1);
   std::vector<double> ms;
-  int early = 0;
+  std::vector<double> early_ms;
   for (int i = 0; i < options.count; ++i) {
     absl::SleepFor(pause(random) * options.task);
     worker.Expect();
     RETURN_IF_ERROR(hub->Upload(cli::ToNewRun(top.compiled, top.flags)).status());
+    bool early = false;
     ASSIGN_OR_RETURN(const absl::Duration took, worker.AwaitStart(&early));
-    ms.push_back(absl::ToDoubleMilliseconds(took));
+    (early ? early_ms : ms).push_back(absl::ToDoubleMilliseconds(took));
   }
-  return nlohmann::ordered_json{{"ms", ms}, {"early", early}, {"low", worker.low() - low_before}};
+  return nlohmann::ordered_json{
+      {"ms", ms}, {"early_ms", early_ms}, {"low", worker.low() - low_before}};
 }
 
 }  // namespace
