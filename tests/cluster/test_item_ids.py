@@ -37,7 +37,7 @@ class ItemIdsTest(ClusterTest):
         self.assertEqual(json.loads(self.bue('get', run, 't').stdout), ['DUP', 'OK'])
         errors = self.json_lines('errors', run)
         self.assertEqual(len(errors), 1)
-        self.assertIn("the id 'dup' is that of item", errors[0]['message'])
+        self.assertIn("the id 'dup' is that of item", self.bue('errors', run).stdout)
 
 
 if __name__ == '__main__':
