@@ -27,6 +27,7 @@ std::string History::NameOf(const Task& task) const {
 
 void History::HubStarted(absl::Time now) {
   hub_started_ = now;
+  told_.clear();  // What it knows it has read.
   returned_.clear();
   ForgetFutureStarts(now);
 }
@@ -72,7 +73,9 @@ void History::HubCrashed(bool power, absl::Time now) {
   controls_.clear();
 }
 
-void History::TurnBegins(const std::vector<hub::Command>& commands, absl::Time now) {
+void History::TurnBegins(const std::vector<hub::Command>& commands, uint64_t commits,
+                         absl::Time now) {
+  commits_ = commits;
   turn_under_way_ = true;
   taken_.clear();
   for (const hub::Command& command : commands) {
@@ -123,7 +126,10 @@ void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
   }
   for (const hub::Outcome& outcome : reported.outcomes) {
     // Also if the hub dies before it publishes: what it took may be on disk.
-    if (outcome.address != 0) reported_[outcome.address] = true;
+    if (outcome.address != 0) {
+      reported_[outcome.address] = true;
+      told_.try_emplace(outcome.address, commits_ + 1);
+    }
     const auto lease = leases_.find(outcome.lease);
     if (lease != leases_.end()) lease->second.was_reported = true;
     if (lease != leases_.end() && outcome.kind == hub::Outcome::Kind::kReset) {
@@ -143,7 +149,8 @@ void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
   if (reported.goodbye) taken_.push_back(Goodbye{.stream = reported.worker});
 }
 
-void History::Published(const hub::Outgoing& outgoing, absl::Time now) {
+void History::Published(const hub::Outgoing& outgoing, uint64_t durable_commits, absl::Time now) {
+  durable_commits_ = durable_commits;
   turn_under_way_ = false;
   for (const hub::Reply& reply : outgoing.promises.replies) {
     const auto* accepted = std::get_if<hub::RunAccepted>(&reply.body);

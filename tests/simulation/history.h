@@ -35,8 +35,9 @@ class History {
   void HubStarted(absl::Time now);
   void HubCrashed(bool power, absl::Time now);
   // A turn takes these commands; what it gave out follows, unless the hub died before.
-  void TurnBegins(const std::vector<hub::Command>& commands, absl::Time now);
-  void Published(const hub::Outgoing& outgoing, absl::Time now);
+  // Of `commits` there have been so far; `durable_commits` are on disk.
+  void TurnBegins(const std::vector<hub::Command>& commands, uint64_t commits, absl::Time now);
+  void Published(const hub::Outgoing& outgoing, uint64_t durable_commits, absl::Time now);
   void Promised(const std::vector<hub::OutcomeAck>& acks, const std::vector<hub::Reply>& replies);
 
   // ------------------------------------------------------------------------------------ the bucket
@@ -167,7 +168,7 @@ class History {
                     const TaskState& task, const std::string& name);
   void CheckEarlierLease(const Lease& earlier, uint32_t attempt, absl::Time now,
                          const std::string& name);
-  void CheckElement(const Task& task, uint64_t address, const std::string& name);
+  void CheckElement(uint64_t address, const std::string& name);
   void CheckInputs(const hub::GrantGroup& group, size_t row, Lease* lease, const std::string& name);
   void CheckRoom(const Stream& stream, hub::Pool pool, const std::string& name);
   // history_limits.cc
@@ -190,13 +191,15 @@ class History {
   absl::flat_hash_map<uint64_t, Lease> leases_;   // Never iterated.
   absl::flat_hash_map<Task, TaskState> tasks_;    // Never iterated.
   absl::flat_hash_map<Task, uint32_t> failures_;  // Taken ones, by AnyPass and by WithoutPass.
-  absl::flat_hash_map<Task, uint64_t> elements_;  // Objects of `!refill` sources' calls.
   absl::flat_hash_map<uint64_t, bool> reported_;  // Objects that the hub was told of.
   std::map<uint64_t, Run> runs_;
   std::set<uint64_t> learned_runs_;
   std::map<std::string, uint64_t> run_of_key_;
 
-  // Of the hub's life under way.
+  // Of the hub's life under way. Objects that it was told of, and which of its commits said so.
+  absl::flat_hash_map<uint64_t, uint64_t> told_;
+  uint64_t commits_ = 0;
+  uint64_t durable_commits_ = 0;
   std::map<uint64_t, Stream> streams_;
   uint64_t next_order_ = 1;
   absl::Time hub_started_;

@@ -133,23 +133,22 @@ void History::CheckInputs(const hub::GrantGroup& group, size_t row, Lease* lease
       const uint64_t end = column.first[row] + (column.count.empty() ? 1 : column.count[row]);
       const Program& program = *runs_.at(group.run).program;
       const bool own = program.steps[group.step].refill && &column == &group.inputs[1];
+      if (object->has_cursor && !own) CheckElement(address, name);
       if (end > object->elements - (object->has_cursor && !own ? 1 : 0)) {
         return Fail(absl::StrCat(name, " was granted with element ", end - 1, " of object ",
                                  address, ", which has ", object->elements));
       }
     }
-    if (object->has_cursor) CheckElement(lease->task, address, name);
     lease->inputs.push_back(address);
   }
 }
 
-// Whoever was given an element of what a source gave can rely on it: asked again, the source may
-// give others.
-void History::CheckElement(const Task& task, uint64_t address, const std::string& name) {
-  const auto [given, first] = elements_.try_emplace(task, address);
-  if (first || given->second == address) return;
+// What a source gave is granted once that is on disk: asked again, it may give others.
+void History::CheckElement(uint64_t address, const std::string& name) {
+  const auto told = told_.find(address);
+  if (told == told_.end() || told->second <= durable_commits_) return;
   Fail(absl::StrCat(name, " was granted with an element of object ", address,
-                    ", and before with one of object ", given->second));
+                    ", and a power cut may take back that there is one"));
 }
 
 void History::CheckRoom(const Stream& stream, hub::Pool pool, const std::string& name) {

@@ -154,7 +154,7 @@ void HubProcess::TakeTurn() {
     const std::string taken = Describe(commands);
     if (!taken.empty()) world_->Trace("hub takes", taken);
   }
-  world_->history.TurnBegins(commands, Now());
+  world_->history.TurnBegins(commands, store_->commits(), Now());
   const absl::Status status = loop_->RunTurn(&commands, Now());
   if (!status.ok()) {
     dying_ = true;
@@ -247,7 +247,7 @@ void HubProcess::Publish(hub::Outgoing* outgoing) {
   for (const uint64_t address : outgoing->promises.deletions) {
     given_up_[address] = store_->commits();
   }
-  world_->history.Published(*outgoing, Now());
+  world_->history.Published(*outgoing, store_->durable_commits(), Now());
   sessions_->Publish(outgoing, Now());
   for (const hub::Reply& reply : outgoing->answers) {
     if (TakesWrite()) world_->Replied(reply);
