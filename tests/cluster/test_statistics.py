@@ -7,6 +7,7 @@ from cluster import ClusterTest, main, wait_for
 STEPS = '''
 import os
 import time
+from buelon.core.step import Result, StepStatus
 
 def nap(x):
     time.sleep(0.1)
@@ -20,6 +21,14 @@ def endless(x):
     while not os.path.exists('release'):
         time.sleep(0.01)
     return x
+
+def told(count, cursor):
+    """Says with the first items that there will be a hundred."""
+    while not os.path.exists('tell'):
+        time.sleep(0.01)
+    at = cursor or 0
+    items = list(range(at, min(at + count, 100)))
+    return Result(status=StepStatus.success, data=(items, at + len(items)), total=100)
 
 def source():
     yield from range(10)
@@ -110,6 +119,27 @@ for x in {over}:
         self.write('w0/release', '')
         self.bue('wait', run)
         self.assertEqual(self.status(run)['progress_percent'], 100)
+
+    def test_a_source_may_say_how_many_items_there_will_be(self):
+        self.start_cluster()
+        run = self.upload(self.write('script.bue', '''
+import python (told !refill, endless !queue 10) steps.py
+src = | told
+pipe = | endless
+for x in src():
+    v = pipe(x)
+'''))
+        wait_for(lambda: self.status(run)['tasks']['running'] == 1, 'the source is asked')
+        status = self.status(run)
+        self.assertEqual((status['items']['total'], status['progress_percent']), (None, None))
+        self.write('w0/tell', '')
+        wait_for(lambda: self.status(run)['items']['total'] == 100, 'it is told')
+        status = self.status(run)
+        self.assertEqual((status['state'], status['items']['done']), ('running', 0))
+        self.assertIsNotNone(status['progress_percent'])
+        self.write('w0/release', '')
+        self.bue('wait', run)
+        self.assertEqual(self.status(run)['items']['done'], 100)
 
     def lines(self, run, state):
         return re.findall(rf'run statistics run={run} state={state} .*', self.hub.log())
