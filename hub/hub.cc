@@ -43,7 +43,8 @@ void SayThatStoreIsGone(uint16_t store, const std::string& why) {
 
 // Opens the store; a disk that is too full is waited for.
 absl::StatusOr<std::unique_ptr<RocksdbHubStore>> OpenStore(const HubOptions& options) {
-  const HubStoreOptions store_options{.free_bytes_min = options.free_bytes_min};
+  const HubStoreOptions store_options{.free_bytes_min = options.free_bytes_min,
+                                      .history_bytes = options.history_bytes};
   const absl::Time end = absl::Now() + options.wait_for_space;
   absl::Time say_at = absl::InfinitePast();
   while (true) {

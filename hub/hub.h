@@ -41,6 +41,8 @@ struct HubOptions {
   // After a start, how long to wait for the workers of the last time.
   absl::Duration reattach_grace = absl::Seconds(5);
   absl::Duration keep_results = absl::Hours(7 * 24);  // The values of a run that has ended.
+  // About so much of what became of tasks and items, and when, can be read later; 0: nothing.
+  uint64_t history_bytes = 256 << 20;
   // How often the buckets are swept of what nobody wants (zero: never), and how old that must be.
   absl::Duration sweep_interval = absl::Minutes(10);
   absl::Duration sweep_grace = absl::Minutes(10);

@@ -4,6 +4,7 @@ add_library(bue_hub_core STATIC
   service/worker_messages.cc
   service/worker_sessions.cc
   service/worker_stream.cc
+  storage/history_codec.cc
   storage/record_codec.cc
   turn_loop.cc)
 target_link_libraries(bue_hub_core PUBLIC hub_scheduler bue_logging bue_program
@@ -20,6 +21,7 @@ add_library(bue_hub_store STATIC
   service/upload_budget.cc
   storage/data_directory.cc
   storage/database.cc
+  storage/history_rows.cc
   storage/rocksdb_hub_store.cc
   storage/row_loader.cc
   storage/rows.cc
@@ -33,6 +35,7 @@ add_library(bue_hub STATIC
   hub.cc
   service/client_messages.cc
   service/client_service.cc
+  service/history_listing.cc
   service/listings.cc
   service/upload.cc
   service/watch.cc

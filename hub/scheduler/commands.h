@@ -81,7 +81,12 @@ struct QueryValues {
 struct QueryResults {
   uint64_t request = 0;
   uint64_t run = 0;
-  std::string start;  // ResultPage::next of the last page; empty: from the beginning.
+  std::string start;    // ResultPage::next of the last page; empty: from the beginning.
+  bool failed = false;  // Items that failed, instead.
+};
+struct QueryProgram {
+  uint64_t request = 0;
+  uint64_t run = 0;
 };
 struct QueryPlace {
   uint64_t request = 0;
@@ -226,7 +231,7 @@ struct WorkerGone {
 
 using Command =
     std::variant<SubmitRun, ControlRun, SetLimits, QueryReasons, QueryRun, QueryRuns, QueryWorkers,
-                 QueryValues, QueryResults, QueryPlace, QueryRunning, QueryStatistics,
+                 QueryValues, QueryResults, QueryProgram, QueryPlace, QueryRunning, QueryStatistics,
                  QueryOwnership, WorkerJoined, WorkerReported, WorkerGone>;
 
 }  // namespace bue::hub

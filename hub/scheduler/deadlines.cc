@@ -63,7 +63,11 @@ void Scheduler::Impl::EndOverdue() {
     const std::string worker = lease->worker->name;
     ++lease->worker->failed;
     effects_->outgoing.revocations.push_back(Revocation{.worker = lease->worker->id, .lease = id});
+    // A source's is when it last moved.
+    const bool is_source = run->graph().vertex(item->instance->region, v).is_source;
+    const int64_t started_us = is_source ? 0 : absl::ToUnixMicros(lease->started);
     FreeLease(lease);
+    attempt_.started_us = started_us;
     const Step& step = run->StepOf(*item, v);
     AttemptFailed(
         run, item, v,

@@ -28,6 +28,7 @@ void TurnRecord::Clear() {
   changes.clear();
   errors.clear();
   logs.clear();
+  history.Clear();
   workers_changed = false;
   workers.clear();
 }

@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/program/program.h"
+#include "hub/scheduler/turn_history.h"
 
 namespace bue::hub {
 
@@ -127,12 +128,14 @@ struct TurnRecord {
   std::vector<Change> changes;
   std::vector<ErrorRecord> errors;
   std::vector<LogAdded> logs;
+  TurnHistory history;
   // Names of the workers that are connected, when that changed: a restarted hub waits for them.
   bool workers_changed = false;
   std::vector<std::string> workers;
 
   bool empty() const {
-    return runs.empty() && changes.empty() && errors.empty() && logs.empty() && !workers_changed;
+    return runs.empty() && changes.empty() && errors.empty() && logs.empty() && history.empty() &&
+           !workers_changed;
   }
   void Clear();  // Keeps capacity.
 };
@@ -255,6 +258,10 @@ struct ResultEntry {
   std::string step;
   std::string item;
   uint64_t address = 0;
+  // Which item that is, as history names it; at the top level `index` is that of the unit.
+  uint64_t instance = 0;
+  uint64_t index = 0;
+  bool failed = false;  // The item failed, here, and has no value.
 };
 
 struct RunStatus {
@@ -316,6 +323,9 @@ struct ResultPage {
   std::vector<ResultEntry> results;
   std::string next;  // Opaque; empty: the end.
 };
+struct RunProgram {
+  std::shared_ptr<const Program> program;
+};
 struct ValuePlace {
   bool fan_in = false;
   uint64_t address = 0;
@@ -367,9 +377,9 @@ struct Controlled {
   bool already = false;  // It was so before.
 };
 
-using ReplyBody =
-    std::variant<Done, RunAccepted, RunStatus, RunList, WorkerList, ValuePage, ResultPage,
-                 ValuePlace, RunningList, Controlled, OwnershipList, Reasons, RunStatistics>;
+using ReplyBody = std::variant<Done, RunAccepted, RunStatus, RunList, WorkerList, ValuePage,
+                               ResultPage, ValuePlace, RunningList, RunProgram, Controlled,
+                               OwnershipList, Reasons, RunStatistics>;
 
 struct Reply {
   uint64_t request = 0;  // The command's.

@@ -22,6 +22,7 @@ void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
   lease->item = item;
   lease->vertex = v;
   lease->pool = queue->pool;
+  lease->queued_us = task.ready_us;
   NoteGrant(lease);
   run->Lease(item, v, lease->slot);
   lease->line = line;

@@ -30,6 +30,7 @@ struct Lease {
   Pool pool = Pool::kThread;
   bool paused = false;     // A streaming source that has used its credit up: its time stands still.
   int64_t granted_us = 0;  // Unix time.
+  int64_t queued_us = 0;   // When the task became ready; 0: not known.
   Line* line = nullptr;    // Whose limits it counts for.
   Worker* worker = nullptr;
   Lease* previous = nullptr;  // Of the worker's leases.
@@ -58,6 +59,7 @@ class LeaseTable {
     Lease& lease = leases_[slot];
     lease.use = (lease.use + 1) & 0xffffff;
     lease.credit = 0;
+    lease.queued_us = 0;
     lease.started = absl::InfiniteFuture();
     lease.overdue_at = absl::InfiniteFuture();
     lease.paused = false;

@@ -29,8 +29,10 @@ void Scheduler::Impl::Match(absl::Time now, Effects* effects) {
     auto& changes = effects->record.changes;
     changes.insert(changes.begin(), after_load_.record.changes.begin(),
                    after_load_.record.changes.end());
-    after_load_.record.Clear();
+    after_load_.record.changes.clear();
   }
+  effects->record.history.Append(after_load_.record.history);
+  after_load_.record.history.Clear();
   for (Reservation& made : reservations_) {
     if (made.turn == 0) made.turn = turn_;  // While loading: this turn writes it.
   }
@@ -89,7 +91,7 @@ void Scheduler::Impl::RemoveLostWorkers() {
 
 void Scheduler::Impl::OnReady(Run* run, Item* item, uint32_t vertex) {
   Line* line = LineOf(run, run->NodeOf(*item, vertex));
-  const TaskRef task{.item = item, .serial = item->serial, .vertex = vertex};
+  const TaskRef task{.item = item, .serial = item->serial, .vertex = vertex, .ready_us = now_us_};
   if (in_grace_ && item->loaded) {
     ready_.Hold(line, task);
     return;

@@ -147,7 +147,9 @@ void Scheduler::Impl::Handle(QueryResults& command) {
   if (run->expired()) return Answer(command.request, Expired(command.run), Done{});
   absl::StatusOr<ResultCursor> cursor = ParseCursor(command.start);
   if (!cursor.ok()) return Answer(command.request, cursor.status(), Done{});
-  Answer(command.request, absl::OkStatus(), Results(run, *cursor, kPageEntries));
+  Answer(command.request, absl::OkStatus(),
+         command.failed ? FailedItems(run, *cursor, kPageEntries)
+                        : Results(run, *cursor, kPageEntries));
 }
 
 // A page is full with `limit` results of loops; those of calls outside loops come as one.
@@ -169,7 +171,8 @@ ResultPage Scheduler::Impl::Results(Run* run, const ResultCursor& start, size_t 
         if (graph.vertex(0, v).final && vertices[v].state == VertexState::kSucceeded &&
             !run->unit(*instance->first_item, v).filtered) {
           page.results.push_back(ResultEntry{.step = step_name(graph.vertex(0, v).index),
-                                             .address = vertices[v].value});
+                                             .address = vertices[v].value,
+                                             .index = graph.vertex(0, v).unit});
         }
       }
       continue;
@@ -188,10 +191,63 @@ ResultPage Scheduler::Impl::Results(Run* run, const ResultCursor& start, size_t 
         if (!info.final) continue;
         page.results.push_back(ResultEntry{.step = step_name(info.index),
                                            .item = absl::StrCat(instance->prefix, index),
-                                           .address = values[c]});
+                                           .address = values[c],
+                                           .instance = instance->id,
+                                           .index = index});
       }
       return true;
     });
+  }
+  return page;
+}
+
+// Items that failed and have ended, each with the first of its tasks that did; those of the top
+// level come as one page.
+ResultPage Scheduler::Impl::FailedItems(Run* run, const ResultCursor& start, size_t limit) {
+  const RunGraph& graph = run->graph();
+  ResultPage page;
+  const auto add = [&](const Item& item, uint32_t v, uint64_t index) {
+    page.results.push_back(ResultEntry{.step = run->StepOf(item, v).name,
+                                       .item = run->NameOf(item),
+                                       .instance = item.instance->id,
+                                       .index = index,
+                                       .failed = true});
+  };
+  const auto is_failed = [&](const Item& item, uint32_t v) {
+    const UnitState& unit = run->unit(item, v);
+    return item.vertices[v].state == VertexState::kFailed && unit.failed &&
+           (unit.open == 0 || !run->active());
+  };
+  auto entry = run->instances().lower_bound(start.instance);
+  for (; entry != run->instances().end(); ++entry) {
+    const Instance& instance = *entry->second;
+    if (instance.region == 0) {
+      absl::flat_hash_set<uint32_t> units;
+      const Item& item = *instance.first_item;
+      for (uint32_t v = 0; v < item.vertices.size(); ++v) {
+        const uint32_t unit = graph.vertex(0, v).unit;
+        if (is_failed(item, v) && units.insert(unit).second) add(item, v, unit);
+      }
+      continue;
+    }
+    std::vector<const Item*> items;  // Those that were run again stand at the end of the list.
+    const uint64_t first = entry->first == start.instance ? start.item : 0;
+    for (const Item* item = instance.first_item; item != nullptr; item = item->next) {
+      if (item->index >= first && item->unit.failed) items.push_back(item);
+    }
+    std::sort(items.begin(), items.end(),
+              [](const Item* a, const Item* b) { return a->index < b->index; });
+    for (const Item* item : items) {
+      if (page.results.size() >= limit) {
+        page.next = absl::StrCat(entry->first, ".", item->index);
+        return page;
+      }
+      for (uint32_t v = 0; v < item->vertices.size(); ++v) {
+        if (!is_failed(*item, v)) continue;
+        add(*item, v, item->index);
+        break;
+      }
+    }
   }
   return page;
 }

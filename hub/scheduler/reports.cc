@@ -205,6 +205,7 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
 }
 
 void Scheduler::Impl::FreeLease(struct Lease* lease) {
+  attempt_ = {.queued_us = lease->queued_us};
   ClearOverdue(lease);
   if (!lease->paused) ready_.Return(*lease->line);
   lease->item->vertices[lease->vertex].lease = 0;  // Leased still, until its outcome is taken in.
@@ -229,8 +230,9 @@ void Scheduler::Impl::HandleOutcome(Worker* worker, Outcome& outcome) {
                                              .attempt = item->vertices[v].attempts + 1,
                                              .worker = worker->name});
   }
-  NoteOutcome(*lease, outcome);
+  const int64_t started_us = NoteOutcome(*lease, outcome);
   FreeLease(lease);
+  attempt_.started_us = started_us;
   switch (outcome.kind) {
     case Outcome::Kind::kSucceeded:
       Succeeded(run, item, v, outcome, worker);
@@ -245,6 +247,7 @@ void Scheduler::Impl::HandleOutcome(Worker* worker, Outcome& outcome) {
       HandBack(run, item, v, outcome.kind, worker->name);
       return;
     case Outcome::Kind::kCancel:
+      NoteTaskEnd(*run, *item, v, HistoryEvent::End::kFiltered, 0);
       Do(run, TaskChange(Change::Kind::kFiltered, run, item, v));
       return;
     case Outcome::Kind::kGivenBack:
@@ -296,6 +299,7 @@ void Scheduler::Impl::Succeeded(Run* run, Item* item, uint32_t v, const Outcome&
   Change change = TaskChange(Change::Kind::kSucceeded, run, item, v);
   change.a = outcome.address;
   change.b = outcome.elements;
+  NoteTaskEnd(*run, *item, v, HistoryEvent::End::kSucceeded, outcome.address);
   Do(run, change);
 }
 
@@ -361,6 +365,7 @@ void Scheduler::Impl::AttemptFailed(Run* run, Item* item, uint32_t v, const Task
                                                 .at = now_,
                                                 .final = !again});
   if (!again) {
+    NoteTaskEnd(*run, *item, v, HistoryEvent::End::kFailed, 0);
     Do(run, TaskChange(Change::Kind::kFailed, run, item, v));
     if (step.stop_on_error) StopRun(run, options_.stop_grace, /*failed=*/true);
     return;

@@ -158,6 +158,8 @@ class RunListener {
   virtual void OnDelete(uint64_t address) = 0;
   // A change that followed and must be stored with the one that caused it.
   virtual void OnFollowing(const Change& change) = 0;
+  // All of the unit is over; of a loop's item, too.
+  virtual void OnUnitEnded(Run* run, const Item& item, uint32_t unit, const UnitState& state) = 0;
   virtual void OnEnded(Run* run) = 0;
 };
 

@@ -9,6 +9,7 @@ namespace bue::hub {
 
 void Run::EndUnit(Item* item, uint32_t unit) {
   const UnitState& state = item->instance->region == 0 ? units_[unit] : item->unit;
+  if (listener_ != nullptr) listener_->OnUnitEnded(this, *item, unit, state);
   if (!state.failed && !HasRetained(*item, unit)) DeleteIntermediates(item, unit);
   if (item->instance->region != 0) {
     EndItem(item);

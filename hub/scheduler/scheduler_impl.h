@@ -1,6 +1,6 @@
 // The Scheduler's inside: what scheduler.cc (life, uploads), controls.cc (people's commands),
 // reports.cc (workers' commands), lost_inputs.cc, deadlines.cc, matcher.cc (granting), queries.cc,
-// locate.cc and statistics.cc (answers) share.
+// locate.cc and statistics.cc (answers), note_history.cc share.
 //
 // Not thread-safe.
 #ifndef BUE_HUB_SCHEDULER_SCHEDULER_IMPL_H_
@@ -49,7 +49,7 @@ class Scheduler::Impl final : public RunListener {
   // matcher.cc
   void Match(absl::Time now, Effects* effects);
 
-  // RunListener: scheduler.cc; what becomes ready: matcher.cc
+  // RunListener: scheduler.cc; what becomes ready: matcher.cc; OnUnitEnded: note_history.cc
   void OnReady(Run* run, Item* item, uint32_t vertex) override;
   void OnDelayed(Run* run, Item* item, uint32_t vertex) override;
   void OnCursor(Run* run, Instance* instance) override;
@@ -59,6 +59,7 @@ class Scheduler::Impl final : public RunListener {
   void OnQueueShorter(Run* run, uint32_t step) override;
   void OnDelete(uint64_t address) override;
   void OnFollowing(const Change& change) override;
+  void OnUnitEnded(Run* run, const Item& item, uint32_t unit, const UnitState& state) override;
   void OnEnded(Run* run) override;
 
  private:
@@ -202,14 +203,20 @@ class Scheduler::Impl final : public RunListener {
   bool MayRead(uint64_t lease, const Run* run, const Instance* loop);
   RunStatus StatusOf(Run* run);
   ResultPage Results(Run* run, const ResultCursor& start, size_t limit);
+  ResultPage FailedItems(Run* run, const ResultCursor& start, size_t limit);
   absl::StatusOr<ValuePlace> Locate(Run* run, const std::string& name, const std::string& item);
 
   // statistics.cc
   void NoteRun(Run* run);
   void NoteGrant(struct Lease* lease);
-  void NoteOutcome(const struct Lease& lease, const Outcome& outcome);
+  int64_t NoteOutcome(const struct Lease& lease, const Outcome& outcome);
   RunStatus ProgressOf(const Run& run) const;
   void Handle(QueryStatistics& command);
+
+  // note_history.cc
+  void NoteTaskEnd(const Run& run, const Item& item, uint32_t v, HistoryEvent::End end,
+                   uint64_t address);
+  void Handle(QueryProgram& command);
 
   // ownership.cc
   void Handle(QueryOwnership& command);
@@ -243,6 +250,13 @@ class Scheduler::Impl final : public RunListener {
 
   std::vector<uint64_t> ended_;           // Runs that ended this turn.
   absl::btree_set<uint64_t> noted_runs_;  // Active ones whose numbers changed since asked for.
+
+  // Of the lease that ended last.
+  struct Attempt {
+    int64_t queued_us = 0;   // When its task became ready; 0: not known.
+    int64_t started_us = 0;  // When its step's code did; 0: not known, or never.
+  };
+  Attempt attempt_;
 
   // Of the turn under way.
   uint64_t turn_ = 0;

@@ -51,19 +51,22 @@ void Scheduler::Impl::NoteRun(Run* run) {
   if (now_us_ >= run->stats.headway.due_us()) run->stats.headway.Note(now_us_, run->Finished());
 }
 
-// Before the outcome is taken in: the lease ends with that.
-void Scheduler::Impl::NoteOutcome(const struct Lease& lease, const Outcome& outcome) {
+// Before the outcome is taken in: the lease ends with that. When the step's code began to run, as
+// unix microseconds; 0: it did not, as far as is known.
+int64_t Scheduler::Impl::NoteOutcome(const struct Lease& lease, const Outcome& outcome) {
   Run* run = lease.run;
   if (run->stats.recent == 0 || now_us_ >= run->stats.headway.due_us()) NoteRun(run);
   ++run->stats.recent;
-  if (!SaysItsTime(outcome)) return;
+  if (!SaysItsTime(outcome)) return 0;
   const Program& program = run->graph().program();
   const uint32_t step = program.nodes[run->NodeOf(*lease.item, lease.vertex)].step;
   if (step >= run->stats.steps.size() || run->stats.steps[step] == nullptr) {
     run->stats.Begin(step, program.steps.size());
   }
-  run->stats.steps[step]->Add(RunTime_us(lease, outcome, now_us_), Since(lease.granted_us, now_us_),
-                              now_us_);
+  const uint64_t run_us = RunTime_us(lease, outcome, now_us_);
+  const uint64_t total_us = Since(lease.granted_us, now_us_);
+  run->stats.steps[step]->Add(run_us, total_us, now_us_);
+  return now_us_ - static_cast<int64_t>(std::min(run_us, total_us));
 }
 
 RunStatus Scheduler::Impl::ProgressOf(const Run& run) const {

@@ -16,6 +16,7 @@ struct TaskRef {
   Item* item = nullptr;
   uint64_t serial = 0;  // The item's, when the task became ready.
   uint32_t vertex = 0;
+  int64_t ready_us = 0;  // When it became ready: unix time.
 };
 
 // Whether the entry is still true.
@@ -55,19 +56,20 @@ class TaskFifo {
   }
 
  private:
-  // Tasks of one item: `first` and those with the next vertices.
+  // Tasks of one item that became ready together: `first` and those with the next vertices.
   struct Stretch {
     TaskRef first;
     uint32_t count = 1;
 
     bool IsFollowedBy(const TaskRef& task) const {
-      return IsSameItem(task) && first.vertex + count == task.vertex;
+      return IsAlike(task) && first.vertex + count == task.vertex;
     }
     bool Follows(const TaskRef& task) const {
-      return IsSameItem(task) && task.vertex + 1 == first.vertex;
+      return IsAlike(task) && task.vertex + 1 == first.vertex;
     }
-    bool IsSameItem(const TaskRef& task) const {
-      return first.item == task.item && first.serial == task.serial;
+    bool IsAlike(const TaskRef& task) const {
+      return first.item == task.item && first.serial == task.serial &&
+             first.ready_us == task.ready_us;
     }
   };
 

@@ -32,6 +32,22 @@ double ToSeconds(absl::Time time) {
   return absl::ToDoubleSeconds(time - absl::UnixEpoch());
 }
 
+double ToSeconds(int64_t unix_us) { return static_cast<double>(unix_us) / 1e6; }
+
+v1::HistoryRecord::End ToProto(HistoryEvent::End end) {
+  switch (end) {
+    case HistoryEvent::End::kNone:
+      return v1::HistoryRecord::GOES_ON;
+    case HistoryEvent::End::kSucceeded:
+      return v1::HistoryRecord::SUCCEEDED;
+    case HistoryEvent::End::kFailed:
+      return v1::HistoryRecord::FAILED;
+    case HistoryEvent::End::kFiltered:
+      return v1::HistoryRecord::FILTERED;
+  }
+  CHECK(false);
+}
+
 void ToProto(const Counts& counts, v1::Counts* out) {
   out->set_total(counts.total);
   out->set_total_unknown(counts.total_unknown);
@@ -95,6 +111,32 @@ void ToProto(uint64_t run, const ResultEntry& result, v1::ResultRecord* out) {
   out->set_step(result.step);
   out->set_item(result.item);
   out->set_address(result.address);
+  out->set_instance(result.instance);
+  out->set_index(result.index);
+  out->set_failed(result.failed);
+}
+
+void ToProto(const PastEvent& past, const Program& program, v1::HistoryRecord* out) {
+  const HistoryEvent& event = past.event;
+  out->set_instance(event.instance);
+  out->set_index(event.item);
+  out->set_item(past.item);
+  out->set_item_end(ToProto(event.item_end));
+  out->set_ended_unix_s(ToSeconds(event.ended_us));
+  if (event.task == HistoryEvent::End::kNone) return;
+  out->set_task_end(ToProto(event.task));
+  if (event.node < program.nodes.size()) {
+    out->set_step(program.steps[program.nodes[event.node].step].name);
+  }
+  out->set_node(event.node);
+  out->set_attempts(event.attempts);
+  out->set_queued_unix_s(ToSeconds(event.queued_us));
+  out->set_started_unix_s(ToSeconds(event.started_us));
+  out->set_is_result(event.is_result);
+  out->set_address(event.address);
+  if (past.error == nullptr) return;
+  out->set_error_type(past.error->type);
+  out->set_error(past.error->message);
 }
 
 void ToProto(const WorkerStatus& status, v1::WorkerStatus* out) {

@@ -7,11 +7,13 @@
 #include "bue/v1/hub.pb.h"
 #include "hub/scheduler/effects.h"
 #include "hub/service/bucket_watch.h"
+#include "hub/storage/hub_store.h"
 
 namespace bue::hub {
 
 void ToProto(const RunStatus& status, v1::RunStatus* out);
 void ToProto(uint64_t run, const ResultEntry& result, v1::ResultRecord* out);
+void ToProto(const PastEvent& past, const Program& program, v1::HistoryRecord* out);
 void ToProto(const WorkerStatus& status, v1::WorkerStatus* out);
 void ToProto(const ErrorRecord& error, v1::ErrorRecord* out);
 void ToProto(const LogAdded& log, v1::LogRecord* out);

@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "common/logging.h"
 #include "common/rpc.h"
 #include "hub/service/client_messages.h"
+#include "hub/service/history_listing.h"
 #include "hub/service/listings.h"
 #include "hub/service/upload.h"
 #include "hub/service/watch.h"
@@ -186,6 +188,13 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
     return StartListResults(parts_, *request);
   }
 
+  grpc::ServerWriteReactor<v1::HistoryPage>* ListHistory(
+      Context* context, const v1::ListHistoryRequest* request) override {
+    absl::Status allowed = CheckToken(*context, options_.token);
+    if (!allowed.ok()) return new RefusedListing<v1::HistoryPage>(allowed);
+    return StartListHistory(parts_, *request, HistoryListingOptions{}, &followers_);
+  }
+
   Unary* ListWorkers(Context* context, const v1::ListWorkersRequest*,
                      v1::ListWorkersReply* reply) override {
     return AskLong<WorkerList>(context, QueryWorkers{}, [reply](const WorkerList& list) {
@@ -284,6 +293,7 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
   const ClientParts parts_;
   Uploads uploads_;
   Watches watches_;
+  std::atomic<size_t> followers_ = 0;
 };
 
 ClientService::ClientService(ClientServiceOptions options, ClientParts parts)

@@ -102,15 +102,17 @@ class ErrorListing final : public Listing<v1::ErrorRecord> {
 
 class ResultListing final : public Listing<v1::ResultRecord> {
  public:
-  ResultListing(const ClientParts& parts, uint64_t run) : Listing(parts), run_(run) {}
+  ResultListing(const ClientParts& parts, const v1::ListResultsRequest& request)
+      : Listing(parts), run_(request.run()), failed_(request.failed()) {}
 
   void MakePage() override {
-    parts_.requests->Ask(QueryResults{.run = run_, .start = start_}, [this](Reply reply) {
-      if (!reply.status.ok()) return End(reply.status);
-      // The writes of a page are not for the thread that takes turns.
-      auto page = std::make_shared<ResultPage>(std::get<ResultPage>(std::move(reply.body)));
-      OnPool([this, page] { TakePage(*page); });
-    });
+    parts_.requests->Ask(
+        QueryResults{.run = run_, .start = start_, .failed = failed_}, [this](Reply reply) {
+          if (!reply.status.ok()) return End(reply.status);
+          // The writes of a page are not for the thread that takes turns.
+          auto page = std::make_shared<ResultPage>(std::get<ResultPage>(std::move(reply.body)));
+          OnPool([this, page] { TakePage(*page); });
+        });
   }
 
  private:
@@ -121,6 +123,7 @@ class ResultListing final : public Listing<v1::ResultRecord> {
   }
 
   const uint64_t run_;
+  const bool failed_;
   std::string start_;
 };
 
@@ -251,7 +254,7 @@ grpc::ServerWriteReactor<v1::ErrorRecord>* StartListErrors(const ClientParts& pa
 
 grpc::ServerWriteReactor<v1::ResultRecord>* StartListResults(
     const ClientParts& parts, const v1::ListResultsRequest& request) {
-  return Begin(new ResultListing(parts, request.run()));
+  return Begin(new ResultListing(parts, request));
 }
 
 grpc::ServerWriteReactor<v1::LogRecord>* StartListLogs(const ClientParts& parts,

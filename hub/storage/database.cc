@@ -4,6 +4,7 @@
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -32,6 +33,20 @@ rocksdb::ColumnFamilyOptions JournalOptions(const std::shared_ptr<rocksdb::Cache
   return options;
 }
 
+constexpr uint64_t kHistoryAge_s = 30 * 86400;
+
+// Files are dropped whole, so they are small beside what is kept.
+rocksdb::ColumnFamilyOptions HistoryOptions(const std::shared_ptr<rocksdb::Cache>& cache,
+                                            uint64_t bytes) {
+  rocksdb::ColumnFamilyOptions options = JournalOptions(cache);
+  options.compaction_style = rocksdb::kCompactionStyleFIFO;
+  options.compaction_options_fifo.max_table_files_size = std::max<uint64_t>(bytes, 1);
+  options.compaction_options_fifo.allow_compaction = true;
+  options.ttl = kHistoryAge_s;
+  options.write_buffer_size = std::clamp<uint64_t>(bytes / 16, 64 << 10, 4 << 20);
+  return options;
+}
+
 }  // namespace
 
 std::string DatabasePath(const std::string& dir) { return dir + "/db"; }
@@ -43,16 +58,17 @@ rocksdb::DBOptions DatabaseOptions() {
   // The last record may be cut off by a crash; anything else that is wrong refuses to open.
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   options.max_total_wal_size = 32 << 20;
-  options.max_open_files = 128;
+  options.max_open_files = -1;  // What drops old history by itself wants that. They are few.
   options.max_background_jobs = 2;
   options.info_log = std::make_shared<NoLog>();
   return options;
 }
 
-std::vector<rocksdb::ColumnFamilyDescriptor> Families() {
+std::vector<rocksdb::ColumnFamilyDescriptor> Families(uint64_t history_bytes) {
   const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(8 << 20);
   return {{rocksdb::kDefaultColumnFamilyName, FamilyOptions(cache)},
-          {"journal", JournalOptions(cache)}};
+          {"journal", JournalOptions(cache)},
+          {kHistoryFamily, HistoryOptions(cache, history_bytes)}};
 }
 
 absl::Status ToStatus(const rocksdb::Status& status, absl::string_view doing,

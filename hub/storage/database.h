@@ -21,6 +21,8 @@ inline constexpr char kIdKey[] = "mid";
 inline constexpr char kNextRunKey[] = "mnext_run";
 inline constexpr char kWorkersKey[] = "mworkers";
 
+inline constexpr char kHistoryFamily[] = "history";
+
 // What a change takes up while the journal is loaded, beyond its bytes, in units of journal bytes.
 inline constexpr uint64_t kChangeWeight = 8;
 
@@ -36,8 +38,8 @@ inline constexpr char kDamagedRemedy[] =
 std::string DatabasePath(const std::string& dir);
 
 rocksdb::DBOptions DatabaseOptions();
-// The rows, then the journal.
-std::vector<rocksdb::ColumnFamilyDescriptor> Families();
+// The rows, the journal, then the history, of which about so many bytes are kept.
+std::vector<rocksdb::ColumnFamilyDescriptor> Families(uint64_t history_bytes);
 
 // `doing`: "open", "read", "write to". Says what to do about it.
 absl::Status ToStatus(const rocksdb::Status& status, absl::string_view doing,

@@ -16,6 +16,13 @@
 
 namespace bue::hub {
 
+// Of a run's history, for who reads it.
+struct PastEvent {
+  HistoryEvent event;
+  std::string item;                    // The item's name: "4", "4.17"; "" at the top level.
+  const ErrorRecord* error = nullptr;  // A failed task's, if it was kept.
+};
+
 class HubStore {
  public:
   virtual ~HubStore() = default;
@@ -57,6 +64,11 @@ class HubStore {
                                   const std::function<bool(const ErrorRecord&)>& visit) = 0;
   virtual absl::Status ReadLogs(uint64_t run, std::string* cursor,
                                 const std::function<bool(const LogAdded&)>& visit) = 0;
+
+  // What is still kept of a run's history, in the order in which it happened, as far as it is on
+  // disk; `cursor` and `visit` as above, but at the end it stays where more may come. Thread-safe.
+  virtual absl::Status ReadHistory(uint64_t run, std::string* cursor,
+                                   const std::function<bool(const PastEvent&)>& visit) = 0;
 };
 
 }  // namespace bue::hub

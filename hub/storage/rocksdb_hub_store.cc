@@ -20,6 +20,7 @@
 #include "common/varint.h"
 #include "hub/storage/data_directory.h"
 #include "hub/storage/database.h"
+#include "hub/storage/history_rows.h"
 #include "hub/storage/record_codec.h"
 #include "hub/storage/row_loader.h"
 #include "hub/storage/rows.h"
@@ -59,7 +60,12 @@ class RocksdbHubStore::Impl {
   absl::Status Sync() {
     const absl::MutexLockMaybe alone(AloneWhenTight());
     RETURN_IF_ERROR(CheckWritable());
-    return Wrote(db_->SyncWAL(), "sync");
+    const uint64_t turn = committed_turn_;
+    RETURN_IF_ERROR(Wrote(db_->SyncWAL(), "sync"));
+    uint64_t synced = synced_turn_;
+    while (synced < turn && !synced_turn_.compare_exchange_weak(synced, turn)) {
+    }
+    return absl::OkStatus();
   }
   absl::Status Checkpoint(uint64_t turn, const std::vector<RunSnapshot>& runs, uint64_t drop_to);
   uint64_t JournalBytes() const { return journal_weight_; }
@@ -77,6 +83,9 @@ class RocksdbHubStore::Impl {
   template <typename Record, typename Decode>
   absl::Status ReadRows(Row row, uint64_t run, std::string* cursor, const Decode& decode,
                         const std::function<bool(const Record&)>& visit);
+  absl::Status ReadHistory(uint64_t run, std::string* cursor,
+                           const std::function<bool(const PastEvent&)>& visit)
+      ABSL_LOCKS_EXCLUDED(first_turns_mutex_);
 
  private:
   using Iterator = std::unique_ptr<rocksdb::Iterator>;
@@ -109,11 +118,11 @@ class RocksdbHubStore::Impl {
   absl::Status DropUnusedFiles(const HubSnapshot& snapshot);
 
   absl::Status WriteBatch();
-  void AddRuns(const TurnRecord& record);
+  void AddRuns(uint64_t turn, const TurnRecord& record) ABSL_LOCKS_EXCLUDED(first_turns_mutex_);
   void AddJournal(uint64_t turn, const TurnRecord& record);
   void AddErrors(uint64_t turn, const TurnRecord& record);
   void AddLogs(uint64_t turn, const TurnRecord& record);
-  void DropDeletedRuns(const TurnRecord& record);
+  void DropDeletedRuns(const TurnRecord& record) ABSL_LOCKS_EXCLUDED(first_turns_mutex_);
   bool KeepError(const ErrorRecord& error, ErrorRecord* shortened);
 
   // Constant after OpenDatabase.
@@ -122,7 +131,9 @@ class RocksdbHubStore::Impl {
   std::unique_ptr<rocksdb::DB> db_;
   rocksdb::ColumnFamilyHandle* rows_ = nullptr;
   rocksdb::ColumnFamilyHandle* journal_ = nullptr;
+  rocksdb::ColumnFamilyHandle* history_ = nullptr;
   std::unique_ptr<RowLoader> loader_;
+  std::unique_ptr<HistoryRows> history_rows_;
   uint64_t epoch_ = 0;
   std::string id_;
 
@@ -130,6 +141,12 @@ class RocksdbHubStore::Impl {
   std::atomic<bool> failed_{false};
   absl::Mutex failure_mutex_;
   absl::Status failure_ ABSL_GUARDED_BY(failure_mutex_);
+
+  std::atomic<uint64_t> committed_turn_{0};
+  std::atomic<uint64_t> synced_turn_{0};  // Everything up to it is on disk.
+  absl::Mutex first_turns_mutex_;
+  // By run: there is no history of it before that turn.
+  absl::flat_hash_map<uint64_t, uint64_t> first_turns_ ABSL_GUARDED_BY(first_turns_mutex_);
 
   // Used by the thread that commits only.
   rocksdb::WriteBatch batch_;
@@ -143,9 +160,10 @@ class RocksdbHubStore::Impl {
 RocksdbHubStore::Impl::~Impl() {
   if (db_ == nullptr) return;
   // So that the next opening replays nothing. A failure costs time then, no data.
-  (void)db_->Flush({}, {rows_, journal_});
-  (void)db_->DestroyColumnFamilyHandle(rows_);
-  (void)db_->DestroyColumnFamilyHandle(journal_);
+  (void)db_->Flush({}, {rows_, journal_, history_});
+  for (rocksdb::ColumnFamilyHandle* family : {rows_, journal_, history_}) {
+    (void)db_->DestroyColumnFamilyHandle(family);
+  }
   (void)db_->Close();
 }
 
@@ -155,13 +173,15 @@ absl::Status RocksdbHubStore::Impl::OpenDatabase() {
   rocksdb::DB* db = nullptr;
   rocksdb::DBOptions options = DatabaseOptions();
   if (options_.env != nullptr) options.env = options_.env;
-  RETURN_IF_ERROR(
-      Done(rocksdb::DB::Open(options, DatabasePath(directory_->path()), Families(), &handles, &db),
-           "open"));
+  RETURN_IF_ERROR(Done(rocksdb::DB::Open(options, DatabasePath(directory_->path()),
+                                         Families(options_.history_bytes), &handles, &db),
+                       "open"));
   db_.reset(db);
   rows_ = handles[0];
   journal_ = handles[1];
+  history_ = handles[2];
   loader_ = std::make_unique<RowLoader>(db, rows_, journal_, directory_->path());
+  history_rows_ = std::make_unique<HistoryRows>(db, rows_, history_, directory_->path());
   return BeginEpoch();
 }
 
@@ -169,6 +189,7 @@ absl::Status RocksdbHubStore::Impl::BeginEpoch() {
   ASSIGN_OR_RETURN(const uint64_t last, loader_->ReadNumber(kEpochKey));
   RETURN_IF_ERROR(CheckEpoch(last, directory_->epoch(), directory_->path()));
   epoch_ = last + 1;
+  committed_turn_ = synced_turn_ = epoch_ << kTurnBits;  // What was there is on disk.
   std::string bytes;
   PutVarint(epoch_, &bytes);
   rocksdb::WriteBatch batch;
@@ -192,6 +213,12 @@ absl::StatusOr<HubSnapshot> RocksdbHubStore::Impl::Load() {
   journal_turns_.assign(loaded.journal.begin(), loaded.journal.end());
   error_bytes_ = std::move(loaded.error_bytes);
   next_run_ = loaded.snapshot.next_run;
+  {
+    absl::MutexLock lock(&first_turns_mutex_);
+    for (const StoredRun& run : loaded.snapshot.runs) {
+      first_turns_[run.added.run] = run.added.epoch << kTurnBits;
+    }
+  }
   RETURN_IF_ERROR(DropUnusedFiles(loaded.snapshot));
   return std::move(loaded.snapshot);
 }
@@ -212,13 +239,16 @@ absl::Status RocksdbHubStore::Impl::DropUnusedFiles(const HubSnapshot& snapshot)
 
 absl::Status RocksdbHubStore::Impl::Commit(uint64_t turn, const TurnRecord& record) {
   batch_.Clear();
-  AddRuns(record);
+  AddRuns(turn, record);
   AddJournal(turn, record);
   AddErrors(turn, record);
   AddLogs(turn, record);
   if (record.workers_changed) batch_.Put(kWorkersKey, EncodeNames(record.workers));
+  if (options_.history_bytes > 0) history_rows_->Add(turn, record.history, &batch_);
   DropDeletedRuns(record);
-  return WriteBatch();
+  RETURN_IF_ERROR(WriteBatch());
+  committed_turn_ = turn;
+  return absl::OkStatus();
 }
 
 // A large program's memory is not kept for the next turn.
@@ -231,9 +261,11 @@ absl::Status RocksdbHubStore::Impl::WriteBatch() {
   return status;
 }
 
-void RocksdbHubStore::Impl::AddRuns(const TurnRecord& record) {
+void RocksdbHubStore::Impl::AddRuns(uint64_t turn, const TurnRecord& record) {
   if (record.runs.empty()) return;
+  absl::MutexLock lock(&first_turns_mutex_);
   for (const RunAdded& run : record.runs) {
+    first_turns_[run.run] = turn;
     batch_.Put(RowKey(kRun, run.run), EncodeRun(run));
     next_run_ = std::max(next_run_, run.run + 1);
   }
@@ -291,6 +323,10 @@ void RocksdbHubStore::Impl::DropDeletedRuns(const TurnRecord& record) {
   for (const Change& change : record.changes) {
     if (change.kind != Change::Kind::kDeleted) continue;
     error_bytes_.erase(change.run);
+    {
+      absl::MutexLock lock(&first_turns_mutex_);
+      first_turns_.erase(change.run);
+    }
     batch_.Delete(RowKey(kRun, change.run));
     batch_.Delete(RowKey(kState, change.run));
     for (const Row row : {kBlock, kErrors, kLogs}) {
@@ -367,6 +403,20 @@ absl::Status RocksdbHubStore::Impl::ReadRows(Row row, uint64_t run, std::string*
   return Done(it->status(), "read");
 }
 
+// Who is told of an end relies on it: so it is on disk first.
+absl::Status RocksdbHubStore::Impl::ReadHistory(
+    uint64_t run, std::string* cursor, const std::function<bool(const PastEvent&)>& visit) {
+  HistoryRows::Turns turns{.upto = committed_turn_};
+  if (synced_turn_ < turns.upto) RETURN_IF_ERROR(Sync());
+  {
+    absl::MutexLock lock(&first_turns_mutex_);
+    const auto first = first_turns_.find(run);
+    if (first == first_turns_.end()) return absl::OkStatus();  // It was deleted.
+    turns.from = first->second;
+  }
+  return history_rows_->Read(run, turns, cursor, visit);
+}
+
 // ------------------------------------------------------------------------------------ front door
 
 RocksdbHubStore::RocksdbHubStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -413,6 +463,10 @@ absl::Status RocksdbHubStore::ReadErrors(uint64_t run, std::string* cursor,
 absl::Status RocksdbHubStore::ReadLogs(uint64_t run, std::string* cursor,
                                        const std::function<bool(const LogAdded&)>& visit) {
   return impl_->ReadRows<LogAdded>(kLogs, run, cursor, DecodeLogs, visit);
+}
+absl::Status RocksdbHubStore::ReadHistory(uint64_t run, std::string* cursor,
+                                          const std::function<bool(const PastEvent&)>& visit) {
+  return impl_->ReadHistory(run, cursor, visit);
 }
 
 }  // namespace bue::hub

@@ -31,6 +31,8 @@ struct HubStoreOptions {
   uint64_t free_bytes_min = 64 << 20;
   // Error records of one run; beyond, those of attempts that were retried are not kept.
   uint64_t error_bytes_per_run_max = 64 << 20;
+  // About so much of the history of tasks and items is kept, and for thirty days; 0: none.
+  uint64_t history_bytes = 256 << 20;
   // What the database's files lie on; null: the disk. Outlives the store. For tests of failures.
   rocksdb::Env* env = nullptr;
 };
@@ -66,6 +68,8 @@ class RocksdbHubStore final : public HubStore {
                           const std::function<bool(const ErrorRecord&)>& visit) override;
   absl::Status ReadLogs(uint64_t run, std::string* cursor,
                         const std::function<bool(const LogAdded&)>& visit) override;
+  absl::Status ReadHistory(uint64_t run, std::string* cursor,
+                           const std::function<bool(const PastEvent&)>& visit) override;
 
  private:
   class Impl;  // Keeps RocksDB out of this header.

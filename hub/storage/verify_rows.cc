@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -15,6 +16,7 @@
 #include "common/status_macros.h"
 #include "hub/storage/data_directory.h"
 #include "hub/storage/database.h"
+#include "hub/storage/history_codec.h"
 #include "hub/storage/record_codec.h"
 #include "hub/storage/row_loader.h"
 #include "hub/storage/rows.h"
@@ -42,6 +44,7 @@ class RowVerifier {
           [](Slice key, Slice value) { return ReadState(ToView(key), ToView(value)).status(); });
     Count("blocks", kBlock, [](Slice, Slice) { return absl::OkStatus(); });
     VerifyJournal();
+    VerifyHistory();
     Count("error rows", kErrors, [](Slice key, Slice value) {
       return DecodeErrors(RunOfKey(ToView(key)), ToView(value)).status();
     });
@@ -126,6 +129,29 @@ class RowVerifier {
     report_->Add("changes in them", count);
   }
 
+  // A directory of an earlier version has none.
+  void VerifyHistory() {
+    uint64_t rows = 0;
+    uint64_t events = 0;
+    if (database_.families().size() > 2) {
+      const std::unique_ptr<rocksdb::Iterator> row(
+          database_.db()->NewIterator({}, database_.families()[2]));
+      for (row->SeekToFirst(); row->Valid(); row->Next(), ++rows) {
+        const absl::StatusOr<HistoryRow> decoded = DecodeHistory(ToView(row->value()));
+        if (decoded.ok()) {
+          events += decoded->events.size();
+        } else {
+          Problem(absl::StrCat("history, turn ", FromBigEndian(ToView(row->key()))),
+                  decoded.status());
+        }
+      }
+      const absl::Status read = ToStatus(row->status(), "read the history of", dir_);
+      if (!read.ok()) Problem(DatabasePath(dir_), read);
+    }
+    report_->Add("history records", rows);
+    report_->Add("ends in them", events);
+  }
+
   void VerifyFiles() {
     Count("files", kFile, [&](Slice key, Slice value) {
       const std::string sha256(key.data() + 1, key.size() - 1);
@@ -163,11 +189,22 @@ class RowVerifier {
   absl::flat_hash_map<std::string, std::string> wanted_files_;  // By hash: what misses it.
 };
 
+// Those that the database has: one that an earlier version made has no history yet.
+std::vector<rocksdb::ColumnFamilyDescriptor> FamiliesOf(const std::string& dir) {
+  std::vector<rocksdb::ColumnFamilyDescriptor> families = Families(/*history_bytes=*/0);
+  std::vector<std::string> names;
+  const rocksdb::Status listed =
+      rocksdb::DB::ListColumnFamilies(DatabaseOptions(), DatabasePath(dir), &names);
+  // What cannot be listed cannot be opened either, which is said then.
+  if (listed.ok() && !absl::c_linear_search(names, kHistoryFamily)) families.pop_back();
+  return families;
+}
+
 LookOptions LookOptionsOf(const std::string& dir, const VerifyReport& report) {
   return {.path = DatabasePath(dir),
           .in_use = !report.in_use_by.empty(),
           .db = DatabaseOptions(),
-          .families = Families(),
+          .families = FamiliesOf(dir),
           .remedy = kRemedy};
 }
 

@@ -84,6 +84,10 @@ class DiskHubStore final : public hub::HubStore {
                         const std::function<bool(const hub::LogAdded&)>&) override {
     return absl::OkStatus();
   }
+  absl::Status ReadHistory(uint64_t, std::string*,
+                           const std::function<bool(const hub::PastEvent&)>&) override {
+    return absl::OkStatus();
+  }
 
  private:
   Disk* const disk_;

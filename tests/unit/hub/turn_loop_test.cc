@@ -57,6 +57,10 @@ class FakeStore final : public HubStore {
   absl::Status PutFile(absl::string_view, absl::string_view) override { return absl::OkStatus(); }
   absl::StatusOr<std::string> GetFile(absl::string_view) override { return ""; }
   absl::StatusOr<bool> HasFile(absl::string_view) override { return true; }
+  absl::Status ReadHistory(uint64_t, std::string*,
+                           const std::function<bool(const PastEvent&)>&) override {
+    return absl::OkStatus();
+  }
   absl::Status ReadErrors(uint64_t, std::string*,
                           const std::function<bool(const ErrorRecord&)>&) override {
     return absl::OkStatus();

@@ -1,0 +1,175 @@
+#include "hub/storage/history_codec.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
+#include "common/varint.h"
+#include "hub/storage/columns.h"
+
+namespace bue::hub {
+namespace {
+
+constexpr uint64_t kVersion = 1;
+constexpr uint64_t kEndMask = 3;  // Of HistoryEvent::End.
+static_assert(static_cast<uint64_t>(HistoryEvent::kLastEnd) <= kEndMask);
+
+absl::Status Damaged() { return absl::DataLossError("a stored piece of history is damaged"); }
+
+uint64_t Bits(const HistoryEvent& event) {
+  return uint64_t{event.node} << 5 | static_cast<uint64_t>(event.task) << 3 |
+         static_cast<uint64_t>(event.item_end) << 1 | (event.is_result ? 1 : 0);
+}
+
+void TakeBits(uint64_t bits, HistoryEvent* event) {
+  event->node = static_cast<uint32_t>(bits >> 5);
+  event->task = static_cast<HistoryEvent::End>(bits >> 3 & kEndMask);
+  event->item_end = static_cast<HistoryEvent::End>(bits >> 1 & kEndMask);
+  event->is_result = (bits & 1) != 0;
+}
+
+// Times as how long before the end they were: 1 + that; 0: not known. Wraps around, and back.
+uint64_t Before(const HistoryEvent& event, int64_t time_us) {
+  return time_us == 0 ? 0
+                      : 1 + static_cast<uint64_t>(event.ended_us) - static_cast<uint64_t>(time_us);
+}
+int64_t TimeOf(const HistoryEvent& event, uint64_t before) {
+  return before == 0 ? 0
+                     : static_cast<int64_t>(static_cast<uint64_t>(event.ended_us) - (before - 1));
+}
+
+// The version, and the first and the last run of the row. False: it is damaged, or of another
+// version.
+bool ReadHead(VarintReader* reader, uint64_t* version, uint64_t* first, uint64_t* last) {
+  *version = reader->Varint();
+  if (!reader->ok() || *version != kVersion) return false;
+  *first = reader->Varint();
+  *last = *first + reader->Varint();
+  return reader->ok();
+}
+
+}  // namespace
+
+size_t EncodeHistory(const TurnHistory& history, size_t begin, std::string* out) {
+  const absl::Span<const HistoryEvent> events =
+      absl::MakeConstSpan(history.events).subspan(begin, kHistoryRowEvents);
+  uint64_t first_run = UINT64_MAX;
+  uint64_t last_run = 0;
+  uint32_t first_prefix = UINT32_MAX;
+  uint32_t last_prefix = 0;
+  for (const HistoryEvent& event : events) {
+    first_run = std::min(first_run, event.run);
+    last_run = std::max(last_run, event.run);
+    if (event.prefix == 0) continue;
+    first_prefix = std::min(first_prefix, event.prefix);
+    last_prefix = std::max(last_prefix, event.prefix);
+  }
+  PutVarint(kVersion, out);
+  PutVarint(first_run, out);
+  PutVarint(last_run - first_run, out);
+  PutVarint(events.size(), out);
+  ColumnWriter column(events.size());
+  const auto write = [&](auto field) {
+    for (const HistoryEvent& event : events) column.Add(field(event));
+    column.Finish(out);
+  };
+  write(Bits);
+  write([](const HistoryEvent& event) { return event.run; });
+  write([](const HistoryEvent& event) { return event.instance; });
+  write([](const HistoryEvent& event) { return event.item; });
+  write([](const HistoryEvent& event) { return event.attempts; });
+  write([](const HistoryEvent& event) { return static_cast<uint64_t>(event.ended_us); });
+  write([](const HistoryEvent& event) { return Before(event, event.queued_us); });
+  write([](const HistoryEvent& event) { return Before(event, event.started_us); });
+  write([&](const HistoryEvent& event) {
+    return event.prefix == 0 ? 0 : event.prefix - first_prefix + 1;
+  });
+  for (const HistoryEvent& event : events) {
+    if (event.is_result) column.Add(event.address);
+  }
+  column.Finish(out);
+  const size_t prefixes = last_prefix == 0 ? 0 : last_prefix - first_prefix + 1;
+  PutVarint(prefixes, out);
+  for (size_t i = 0; i < prefixes; ++i) {
+    PutBytes(history.prefixes[first_prefix - 1 + i].text, out);
+  }
+  return events.size();
+}
+
+absl::StatusOr<HistoryRow> DecodeHistory(absl::string_view bytes) {
+  VarintReader reader(bytes);
+  uint64_t version = 0;
+  uint64_t first_run = 0;
+  uint64_t last_run = 0;
+  if (!ReadHead(&reader, &version, &first_run, &last_run)) {
+    if (version == kVersion || version == 0) return Damaged();
+    return absl::DataLossError(absl::StrCat("a stored piece of history has format ", version,
+                                            "; this hub reads ", kVersion));
+  }
+  const uint64_t count = reader.Varint();
+  if (!reader.ok() || count > kHistoryRowEvents) return Damaged();
+  HistoryRow row;
+  row.events.resize(count);
+  HistoryEvent* const events = row.events.data();
+  const auto read = [&](const auto& take) {
+    return ReadColumn(count, &reader, [&](size_t i, uint64_t value) {
+      take(value, &events[i]);
+      return true;
+    });
+  };
+  uint64_t results = 0;
+  bool ok = ReadColumn(count, &reader, [&](size_t i, uint64_t value) {
+    TakeBits(value, &events[i]);
+    results += events[i].is_result ? 1 : 0;
+    return value >> 5 <= UINT32_MAX;
+  });
+  ok = ok && ReadColumn(count, &reader, [&](size_t i, uint64_t value) {
+         events[i].run = value;
+         return value >= first_run && value <= last_run;
+       });
+  ok = ok && read([](uint64_t value, HistoryEvent* event) { event->instance = value; });
+  ok = ok && read([](uint64_t value, HistoryEvent* event) { event->item = value; });
+  ok = ok && ReadColumn(count, &reader, [&](size_t i, uint64_t value) {
+         events[i].attempts = static_cast<uint32_t>(value);
+         return value <= UINT32_MAX;
+       });
+  ok = ok && read([](uint64_t value, HistoryEvent* event) {
+         event->ended_us = static_cast<int64_t>(value);
+       });
+  ok = ok &&
+       read([](uint64_t value, HistoryEvent* event) { event->queued_us = TimeOf(*event, value); });
+  ok = ok &&
+       read([](uint64_t value, HistoryEvent* event) { event->started_us = TimeOf(*event, value); });
+  uint64_t prefixes = 0;
+  ok = ok && ReadColumn(count, &reader, [&](size_t i, uint64_t value) {
+         events[i].prefix = static_cast<uint32_t>(value);
+         prefixes = std::max(prefixes, value);
+         return value <= count;
+       });
+  size_t next = 0;  // Event that may be a result.
+  ok = ok && ReadColumn(results, &reader, [&](size_t, uint64_t value) {
+         while (!events[next].is_result) ++next;
+         events[next++].address = value;
+         return true;
+       });
+  if (!ok || reader.Count() != prefixes) return Damaged();
+  for (uint64_t i = 0; i < prefixes; ++i) row.prefixes.emplace_back(reader.Bytes());
+  if (!reader.ok() || !reader.AtEnd()) return Damaged();
+  return row;
+}
+
+std::string HistoryRow::NameOf(const HistoryEvent& event) const {
+  if (event.instance == 0) return "";
+  return absl::StrCat(event.prefix == 0 ? "" : prefixes[event.prefix - 1], event.item);
+}
+
+bool MayTellOf(uint64_t run, absl::string_view bytes) {
+  VarintReader reader(bytes);
+  uint64_t version = 0;
+  uint64_t first = 0;
+  uint64_t last = 0;
+  return !ReadHead(&reader, &version, &first, &last) || (run >= first && run <= last);
+}
+
+}  // namespace bue::hub
