@@ -20,6 +20,8 @@
 namespace bue::cli {
 namespace {
 
+constexpr uint64_t kHistoryMax = uint64_t{1} << 50;
+
 struct Flags {
   ServerFlags server;
   std::vector<std::string> buckets = {BucketToConnect()};
@@ -27,6 +29,7 @@ struct Flags {
   std::string sweep = "10m";
   std::string sweep_grace = "10m";
   std::string stats_interval = "10";
+  uint64_t history = hub::HubOptions().history_bytes;
 };
 
 absl::Status ReadTime(const char* option, const std::string& text, absl::Duration* time) {
@@ -57,6 +60,10 @@ absl::StatusOr<int> ServeHub(const Flags& flags) {
     RETURN_IF_ERROR(CheckHostPort("bucket", bucket));
   }
   if (flags.server.low_water.has_value()) options.free_bytes_min = *flags.server.low_water;
+  if (flags.history > kHistoryMax) {
+    return absl::InvalidArgumentError("--history takes a size such as 64MiB or 0, up to 1 PiB");
+  }
+  options.history_bytes = flags.history;
   RETURN_IF_ERROR(ReadTime("--keep-results", flags.keep_results, &options.keep_results));
   RETURN_IF_ERROR(ReadTime("--sweep", flags.sweep, &options.sweep_interval));
   RETURN_IF_ERROR(ReadTime("--sweep-grace", flags.sweep_grace, &options.sweep_grace));
@@ -104,6 +111,13 @@ void AddHub(CLI::App* app, Action* action) {
                    "How often the log says how active runs get on; 0: only when one has ended")
       ->type_name("SECONDS")
       ->capture_default_str();
+  command
+      ->add_option("--history", flags->history,
+                   "How much is kept of when each item's steps were queued, started and done (bue "
+                   "results --json, --follow): 64MiB, 1GiB, ...; the oldest goes first, and what "
+                   "is 30 days old; 0: nothing; otherwise 256 MiB")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(false));
   command->footer(
       "Prints `listening on HOST:PORT` when ready. SIGTERM or Ctrl-C stop it; started again with "
       "the\n"

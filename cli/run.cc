@@ -13,7 +13,7 @@
 #include "cli/local_cluster.h"
 #include "cli/number_range.h"
 #include "cli/progress.h"
-#include "cli/result_printer.h"
+#include "cli/result_lines.h"
 #include "cli/run_directory.h"
 #include "cli/run_report.h"
 #include "cli/script.h"
@@ -73,7 +73,8 @@ absl::StatusOr<int> PrintValues(const LocalCluster& cluster, HubClient* hub, uin
   ASSIGN_OR_RETURN(
       const std::unique_ptr<BucketClient> bucket,
       BucketClient::Connect({.buckets = {cluster.bucket_address()}, .token = cluster.token()}));
-  ASSIGN_OR_RETURN(const std::string complaint, PrintResults(hub, bucket.get(), run, json));
+  ASSIGN_OR_RETURN(const std::string complaint,
+                   PrintResults(hub, bucket.get(), {.run = run, .json = json}));
   if (complaint.empty()) return kExitOk;
   absl::FPrintF(stderr, "bue run: error: %s\n", complaint);
   return kExitFailed;

@@ -256,6 +256,44 @@ class HubClient::Impl {
     }
   }
 
+  // One stream of ListHistory, from `after` on.
+  absl::Status History(uint64_t run, bool follow, std::string* after,
+                       const std::function<bool(const v1::HistoryPage&)>& each, Contact* contact) {
+    v1::ListHistoryRequest request;
+    request.set_run(run);
+    request.set_follow(follow);
+    request.set_after(*after);
+    if (contact->said_away()) RETURN_IF_ERROR(Ping(contact));
+    ReplyReader<v1::HistoryPage> reader(
+        [&](grpc::ClientContext* context, grpc::ClientReadReactor<v1::HistoryPage>* reactor) {
+          stub()->ListHistory(context, &request, reactor);
+        });
+    v1::HistoryPage* page;
+    while (true) {
+      switch (reader.Next(follow ? kWatchSilence : kSilence, &page)) {
+        case ReplyReader<v1::HistoryPage>::Got::kNothing:
+          if (!follow) return absl::UnavailableError("the hub fell silent in the middle of a list");
+          RETURN_IF_ERROR(Ping(contact));
+          break;
+        case ReplyReader<v1::HistoryPage>::Got::kEnd:
+          return reader.Finish();
+        case ReplyReader<v1::HistoryPage>::Got::kMessage:
+          contact->Heard();
+          *after = page->next();
+          if (!each(*page)) return absl::OkStatus();
+      }
+    }
+  }
+
+  absl::Status ListResults(const v1::ListResultsRequest& request,
+                           const std::function<bool(const v1::ResultRecord&)>& each) {
+    return List<v1::ResultRecord>(
+        [&](grpc::ClientContext* context, grpc::ClientReadReactor<v1::ResultRecord>* reactor) {
+          stub()->ListResults(context, &request, reactor);
+        },
+        each);
+  }
+
   absl::Status Ping(Contact* contact) {
     const v1::HubInfoRequest request;
     v1::HubInfo info;
@@ -385,11 +423,22 @@ absl::Status HubClient::ListResults(uint64_t run,
                                     const std::function<bool(const v1::ResultRecord&)>& each) {
   v1::ListResultsRequest request;
   request.set_run(run);
-  return impl_->List<v1::ResultRecord>(
-      [&](grpc::ClientContext* context, grpc::ClientReadReactor<v1::ResultRecord>* reactor) {
-        impl_->stub()->ListResults(context, &request, reactor);
-      },
-      each);
+  return impl_->ListResults(request, each);
+}
+
+absl::Status HubClient::ListFailedItems(uint64_t run,
+                                        const std::function<bool(const v1::ResultRecord&)>& each) {
+  v1::ListResultsRequest request;
+  request.set_run(run);
+  request.set_failed(true);
+  return impl_->ListResults(request, each);
+}
+
+absl::Status HubClient::ListHistory(uint64_t run, bool follow,
+                                    const std::function<bool(const v1::HistoryPage&)>& each) {
+  std::string after;
+  return impl_->Retry(
+      [&](Contact* contact) { return impl_->History(run, follow, &after, each, contact); });
 }
 
 absl::Status HubClient::ListLogs(const v1::ListLogsRequest& request,

@@ -80,8 +80,16 @@ class HubClient {
   // over and skips as many records as were delivered. `each` returns false to stop.
   absl::Status ListErrors(uint64_t run, const std::function<bool(const v1::ErrorRecord&)>& each);
   absl::Status ListResults(uint64_t run, const std::function<bool(const v1::ResultRecord&)>& each);
+  // Items that failed, each with the first of its steps that did.
+  absl::Status ListFailedItems(uint64_t run,
+                               const std::function<bool(const v1::ResultRecord&)>& each);
   absl::Status ListLogs(const v1::ListLogsRequest& request,
                         const std::function<bool(const v1::LogRecord&)>& each);
+
+  // Calls `each` with what is kept of the run's history, page by page; with `follow` until the run
+  // has ended. Nothing is left out or told twice when the connection breaks, or the hub restarts.
+  absl::Status ListHistory(uint64_t run, bool follow,
+                           const std::function<bool(const v1::HistoryPage&)>& each);
 
   absl::StatusOr<std::vector<v1::WorkerStatus>> ListWorkers();
   absl::StatusOr<v1::LocateValueReply> LocateValue(const v1::LocateValueRequest& request);
