@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "cli/command.h"
 #include "cli/connection.h"
+#include "cli/number_range.h"
 #include "cli/result_lines.h"
 #include "cli/run_report.h"
 #include "cli/stop_signal.h"
@@ -80,7 +81,7 @@ void AddResults(CLI::App* app, Action* action) {
       ->add_option("--reconnect", flags->reconnect_s,
                    "With --follow: seconds to wait for a hub that went away meanwhile")
       ->type_name("SECONDS")
-      ->check(CLI::Range(0.0, 86400.0))
+      ->check(NumberBetween(0, 86400))
       ->capture_default_str();
   AddHubFlags(command, &flags->connection);
   AddBucketFlag(command, &flags->connection);

@@ -29,14 +29,16 @@ void TakeBits(uint64_t bits, HistoryEvent* event) {
   event->is_result = (bits & 1) != 0;
 }
 
-// Times as how long before the end they were: 1 + that; 0: not known. Wraps around, and back.
+// Times as how long before the end they were: 1 + that; 0: not known. A clock that was set back
+// makes none come after the end.
 uint64_t Before(const HistoryEvent& event, int64_t time_us) {
-  return time_us == 0 ? 0
-                      : 1 + static_cast<uint64_t>(event.ended_us) - static_cast<uint64_t>(time_us);
+  if (time_us == 0) return 0;
+  return 1 + static_cast<uint64_t>(event.ended_us) -
+         static_cast<uint64_t>(std::min(time_us, event.ended_us));
 }
 int64_t TimeOf(const HistoryEvent& event, uint64_t before) {
-  return before == 0 ? 0
-                     : static_cast<int64_t>(static_cast<uint64_t>(event.ended_us) - (before - 1));
+  if (before == 0) return 0;
+  return static_cast<int64_t>(static_cast<uint64_t>(event.ended_us) - (before - 1));
 }
 
 // The version, and the first and the last run of the row. False: it is damaged, or of another

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/check.h"
+#include "hub/storage/history_codec.h"
 #include "hub/storage/record_codec.h"
 #include "tests/fuzz/feed.h"
 #include "tests/fuzz/target.h"
@@ -14,7 +15,7 @@ namespace {
 
 using hub::Change;
 
-enum Kind : uint8_t { kChanges, kRun, kErrors, kLogs, kNames, kKinds };
+enum Kind : uint8_t { kChanges, kRun, kErrors, kLogs, kNames, kHistory, kKinds };
 
 template <typename T>
 std::vector<const T*> Pointers(const std::vector<T>& list) {
@@ -41,6 +42,21 @@ void ReadRun(absl::string_view bytes) {
   CHECK(again.ok() && again->key == run->key && again->added == run->added);
 }
 
+void ReadHistory(absl::string_view bytes) {
+  const absl::StatusOr<hub::HistoryRow> row = hub::DecodeHistory(bytes);
+  if (!row.ok()) return;
+  hub::TurnHistory history{.events = row->events};
+  for (const std::string& prefix : row->prefixes) history.prefixes.push_back({.text = prefix});
+  for (const hub::HistoryEvent& event : row->events) row->NameOf(event);
+  std::string written;
+  hub::EncodeHistory(history, 0, &written);
+  const absl::StatusOr<hub::HistoryRow> again = hub::DecodeHistory(written);
+  CHECK(again.ok() && again->events.size() == row->events.size());
+  for (size_t i = 0; i < row->events.size(); ++i) {
+    CHECK(again->NameOf(again->events[i]) == row->NameOf(row->events[i]));
+  }
+}
+
 void Run(absl::string_view bytes) {
   Feed feed(bytes);
   const uint32_t kind = feed.Choice(kKinds);
@@ -65,6 +81,8 @@ void Run(absl::string_view bytes) {
       if (names.ok()) CHECK(*hub::DecodeNames(hub::EncodeNames(*names)) == *names);
       return;
     }
+    case kHistory:
+      return ReadHistory(rest);
     case kKinds:
       return;
   }
@@ -90,10 +108,27 @@ std::vector<std::string> Seeds() {
   hub::EncodeChanges(changes, &encoded);
   const hub::ErrorRecord error{.run = 7, .step = "s", .item = "4.1", .attempt = 2, .message = "m"};
   const hub::LogAdded log{.run = 7, .address = 99, .step = "s", .item = "4", .attempt = 1};
-  return {seed(kChanges, encoded),
+  hub::TurnHistory history;
+  for (uint64_t item = 0; item < 20; ++item) {
+    history.events.push_back({.run = 7,
+                              .instance = 3,
+                              .item = item,
+                              .task = hub::HistoryEvent::End::kSucceeded,
+                              .is_result = item % 2 == 0,
+                              .address = item % 2 == 0 ? item : 0,
+                              .prefix = history.PrefixFor(7, 3, "4."),
+                              .queued_us = 5,
+                              .started_us = 6,
+                              .ended_us = 7});
+  }
+  std::string past;
+  hub::EncodeHistory(history, 0, &past);
+  return {seed(kHistory, past),
+          seed(kChanges, encoded),
           seed(kRun, hub::EncodeRun({.run = 7, .key = "k", .name = "n", .program = "p"})),
           seed(kErrors, hub::EncodeErrors({&error, &error})),
-          seed(kLogs, hub::EncodeLogs({&log, &log})), seed(kNames, hub::EncodeNames({"w1", "w2"}))};
+          seed(kLogs, hub::EncodeLogs({&log, &log})),
+          seed(kNames, hub::EncodeNames({"w1", "w2"}))};
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "common/program/program_codec.h"
 #include "common/status_macros.h"
 #include "common/varint.h"
+#include "hub/storage/history_codec.h"
 #include "hub/storage/record_codec.h"
 
 namespace bue::sim {
@@ -110,9 +111,40 @@ absl::StatusOr<hub::HubSnapshot> DiskHubStore::Load() {
   return snapshot;
 }
 
+// Whatever ends a task or drops it by its own word is told, once, and nothing else is. That each
+// task ends once is what the run's history says.
+void DiskHubStore::CheckHistory(const hub::TurnRecord& record) {
+  using End = hub::HistoryEvent::End;
+  size_t next = 0;
+  const std::vector<hub::HistoryEvent>& events = record.history.events;
+  for (const hub::Change& change : record.changes) {
+    End end = End::kNone;
+    if (change.kind == hub::Change::Kind::kSucceeded) end = End::kSucceeded;
+    if (change.kind == hub::Change::Kind::kFailed) end = End::kFailed;
+    if (change.kind == hub::Change::Kind::kFiltered) end = End::kFiltered;
+    if (end == End::kNone) continue;
+    while (next < events.size() && events[next].task == End::kNone) ++next;
+    CHECK(next < events.size());
+    const hub::HistoryEvent& event = events[next++];
+    CHECK(event.task == end && event.run == change.run && event.node == change.node);
+    CHECK(event.instance == change.instance);
+    CHECK(event.instance == 0 || event.item == change.item);
+    CHECK(event.queued_us <= event.ended_us && event.started_us <= event.ended_us);
+    CHECK(event.started_us == 0 || event.queued_us <= event.started_us);
+  }
+  while (next < events.size() && events[next].task == End::kNone) ++next;
+  CHECK(next == events.size());
+  for (size_t begin = 0; begin < events.size();) {
+    std::string bytes;
+    begin += hub::EncodeHistory(record.history, begin, &bytes);
+    CHECK(hub::DecodeHistory(bytes).ok());
+  }
+}
+
 absl::Status DiskHubStore::Commit(uint64_t turn, const hub::TurnRecord& record) {
   RETURN_IF_ERROR(fault_(StorePoint::kBeforeCommit));
   ++commits_;
+  CheckHistory(record);
   Disk::Batch batch;
   for (const hub::RunAdded& run : record.runs) {
     batch.puts.emplace_back(Key('r', run.run), hub::EncodeRun(run));

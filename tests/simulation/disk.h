@@ -90,6 +90,8 @@ class DiskHubStore final : public hub::HubStore {
   }
 
  private:
+  static void CheckHistory(const hub::TurnRecord& record);
+
   Disk* const disk_;
   const Fault fault_;
   uint64_t epoch_ = 0;
