@@ -61,6 +61,7 @@ void ItemHistory::Add(const Record& record) {
              .address = record.address(),
              .error = record.error().empty() ? record.error_type() : record.error()});
   }
+  if (!record.id().empty()) item.id = record.id();
   // An item that had ended goes on when it is tried again.
   item.end = record.item_end();
   item.ended_unix_s = item.end == Record::GOES_ON ? 0 : record.ended_unix_s();
@@ -89,7 +90,8 @@ std::vector<const ItemHistory::Task*> ItemHistory::Item::LastTasks() const {
 }
 
 Json TimesOfItem(const ItemHistory::Item* item) {
-  Json times{{"total_duration", nullptr},
+  Json times{{"id", nullptr},
+             {"total_duration", nullptr},
              {"started", nullptr},
              {"completed", nullptr},
              {"steps", Json::object()}};
@@ -104,6 +106,7 @@ Json TimesOfItem(const ItemHistory::Item* item) {
   if (begun != 0 && item->ended_unix_s != 0) {
     times["total_duration"] = std::round((item->ended_unix_s - begun) * 1e6) / 1e6;
   }
+  if (!item->id.empty()) times["id"] = item->id;
   times["started"] = TimeJson(started);
   times["completed"] = TimeJson(item->ended_unix_s);
   times["steps"] = StepsJson(tasks);

@@ -34,6 +34,7 @@ class ItemHistory {
     std::vector<Task> tasks;  // In the order in which they ended.
     v1::HistoryRecord::End end = v1::HistoryRecord::GOES_ON;
     double ended_unix_s = 0;
+    std::string id;  // Empty: none.
 
     // Without those that have ended again since.
     std::vector<const Task*> LastTasks() const;
@@ -61,8 +62,8 @@ class ItemHistory {
   absl::flat_hash_map<Key, Item> items_;
 };
 
-// The fields total_duration, started, completed, steps (cli/README.md). Null: of an item of which
-// nothing is known.
+// The fields id, total_duration, started, completed, steps (cli/README.md). Null: of an item of
+// which nothing is known.
 Json TimesOfItem(const ItemHistory::Item* item);
 
 }  // namespace bue::cli

@@ -159,10 +159,11 @@ std::string ResultPrinter::Head(const ResultLine& line) const {
     const std::string item = line.item.empty() ? "" : absl::StrCat("[", line.item, "]");
     return absl::StrCat(line.step, item, "  ");
   }
-  Json json{
-      {"run", RunName(line.run)}, {"step", line.step},
-      {"item", line.item},        {"id", nullptr},
-      {"success", !line.failed},  {"error", line.error.empty() ? Json(nullptr) : Json(line.error)}};
+  Json json{{"run", RunName(line.run)},
+            {"step", line.step},
+            {"item", line.item},
+            {"success", !line.failed},
+            {"error", line.error.empty() ? Json(nullptr) : Json(line.error)}};
   json.update(line.times);
   std::string text = ToLine(json);
   text.pop_back();

@@ -300,6 +300,9 @@ void Scheduler::Impl::Succeeded(Run* run, Item* item, uint32_t v, const Outcome&
   change.a = outcome.address;
   change.b = outcome.elements;
   NoteTaskEnd(*run, *item, v, HistoryEvent::End::kSucceeded, outcome.address);
+  if (outcome.extra && !outcome.extra->id.empty()) {
+    effects_->record.history.GiveId(outcome.extra->id);
+  }
   Do(run, change);
 }
 
@@ -343,6 +346,8 @@ void Scheduler::Impl::SourceCalled(Run* run, Item* item, uint32_t v, const Outco
   change.a = outcome.address;
   change.b = outcome.elements - 2;
   if (outcome.extra) change.c = std::min<int64_t>(outcome.extra->total, kTotalMax);
+  // The call that gives none is the last.
+  if (change.b == 0) NoteTaskEnd(*run, *item, v, HistoryEvent::End::kSucceeded, outcome.address);
   Do(run, change);
 }
 

@@ -28,6 +28,7 @@ struct HistoryEvent {
   bool is_result = false;     // No other step takes the task's value:
   uint64_t address = 0;       // that lies here.
   uint32_t prefix = 0;        // 1 + index of what the item's name begins with; 0: nothing.
+  uint32_t id = 0;            // 1 + index of the id that the task gave its item; 0: none.
   int64_t queued_us = 0;      // When the last attempt could have started; 0: not known.
   int64_t started_us = 0;     // When its step's code did; 0: not known, or never.
   int64_t ended_us = 0;       // When the hub heard of it. All unix microseconds.
@@ -44,11 +45,13 @@ struct TurnHistory {
   };
   std::vector<HistoryEvent> events;
   std::vector<Prefix> prefixes;
+  std::vector<std::string> ids;
 
   bool empty() const { return events.empty(); }
   void Clear() {  // Keeps capacity.
     events.clear();
     prefixes.clear();
+    ids.clear();
   }
 
   // For the next event of that instance.
@@ -60,13 +63,22 @@ struct TurnHistory {
     return static_cast<uint32_t>(prefixes.size());
   }
 
+  // Of the last event's item.
+  void GiveId(const std::string& id) {
+    ids.push_back(id);
+    events.back().id = static_cast<uint32_t>(ids.size());
+  }
+
   void Append(const TurnHistory& later) {
+    const uint32_t ids_before = static_cast<uint32_t>(ids.size());
     const uint32_t base = static_cast<uint32_t>(prefixes.size());
     for (HistoryEvent event : later.events) {
       if (event.prefix != 0) event.prefix += base;
+      if (event.id != 0) event.id += ids_before;
       events.push_back(event);
     }
     prefixes.insert(prefixes.end(), later.prefixes.begin(), later.prefixes.end());
+    ids.insert(ids.end(), later.ids.begin(), later.ids.end());
   }
 };
 

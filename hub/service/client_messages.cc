@@ -132,6 +132,7 @@ void ToProto(const PastEvent& past, const Program& program, v1::HistoryRecord* o
   out->set_attempts(event.attempts);
   out->set_queued_unix_s(ToSeconds(event.queued_us));
   out->set_started_unix_s(ToSeconds(event.started_us));
+  out->set_id(past.id);
   out->set_is_result(event.is_result);
   out->set_address(event.address);
   if (past.error == nullptr) return;

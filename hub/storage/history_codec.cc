@@ -51,6 +51,27 @@ bool ReadHead(VarintReader* reader, uint64_t* version, uint64_t* first, uint64_t
   return reader->ok();
 }
 
+// Texts that events count from 1, each in the order of the events, and 0 for none. A row has a part
+// of the turn's.
+struct TextRange {
+  uint32_t first = UINT32_MAX;
+  uint32_t last = 0;
+
+  void Cover(uint32_t index) {
+    if (index == 0) return;
+    first = std::min(first, index);
+    last = std::max(last, index);
+  }
+  uint64_t InRow(uint32_t index) const { return index == 0 ? 0 : index - first + 1; }
+  size_t size() const { return last == 0 ? 0 : last - first + 1; }
+};
+
+bool ReadTexts(uint64_t count, VarintReader* reader, std::vector<std::string>* out) {
+  if (reader->Count() != count) return false;
+  for (uint64_t i = 0; i < count; ++i) out->emplace_back(reader->Bytes());
+  return reader->ok();
+}
+
 }  // namespace
 
 size_t EncodeHistory(const TurnHistory& history, size_t begin, std::string* out) {
@@ -58,14 +79,13 @@ size_t EncodeHistory(const TurnHistory& history, size_t begin, std::string* out)
       absl::MakeConstSpan(history.events).subspan(begin, kHistoryRowEvents);
   uint64_t first_run = UINT64_MAX;
   uint64_t last_run = 0;
-  uint32_t first_prefix = UINT32_MAX;
-  uint32_t last_prefix = 0;
+  TextRange prefixes;
+  TextRange ids;
   for (const HistoryEvent& event : events) {
     first_run = std::min(first_run, event.run);
     last_run = std::max(last_run, event.run);
-    if (event.prefix == 0) continue;
-    first_prefix = std::min(first_prefix, event.prefix);
-    last_prefix = std::max(last_prefix, event.prefix);
+    prefixes.Cover(event.prefix);
+    ids.Cover(event.id);
   }
   PutVarint(kVersion, out);
   PutVarint(first_run, out);
@@ -84,18 +104,18 @@ size_t EncodeHistory(const TurnHistory& history, size_t begin, std::string* out)
   write([](const HistoryEvent& event) { return static_cast<uint64_t>(event.ended_us); });
   write([](const HistoryEvent& event) { return Before(event, event.queued_us); });
   write([](const HistoryEvent& event) { return Before(event, event.started_us); });
-  write([&](const HistoryEvent& event) {
-    return event.prefix == 0 ? 0 : event.prefix - first_prefix + 1;
-  });
+  write([&](const HistoryEvent& event) { return prefixes.InRow(event.prefix); });
+  write([&](const HistoryEvent& event) { return ids.InRow(event.id); });
   for (const HistoryEvent& event : events) {
     if (event.is_result) column.Add(event.address);
   }
   column.Finish(out);
-  const size_t prefixes = last_prefix == 0 ? 0 : last_prefix - first_prefix + 1;
-  PutVarint(prefixes, out);
-  for (size_t i = 0; i < prefixes; ++i) {
-    PutBytes(history.prefixes[first_prefix - 1 + i].text, out);
+  PutVarint(prefixes.size(), out);
+  for (size_t i = 0; i < prefixes.size(); ++i) {
+    PutBytes(history.prefixes[prefixes.first - 1 + i].text, out);
   }
+  PutVarint(ids.size(), out);
+  for (size_t i = 0; i < ids.size(); ++i) PutBytes(history.ids[ids.first - 1 + i], out);
   return events.size();
 }
 
@@ -143,27 +163,34 @@ absl::StatusOr<HistoryRow> DecodeHistory(absl::string_view bytes) {
        read([](uint64_t value, HistoryEvent* event) { event->queued_us = TimeOf(*event, value); });
   ok = ok &&
        read([](uint64_t value, HistoryEvent* event) { event->started_us = TimeOf(*event, value); });
+  const auto read_index = [&](uint32_t HistoryEvent::*field, uint64_t* last) {
+    return ReadColumn(count, &reader, [&](size_t i, uint64_t value) {
+      events[i].*field = static_cast<uint32_t>(value);
+      *last = std::max(*last, value);
+      return value <= count;
+    });
+  };
   uint64_t prefixes = 0;
-  ok = ok && ReadColumn(count, &reader, [&](size_t i, uint64_t value) {
-         events[i].prefix = static_cast<uint32_t>(value);
-         prefixes = std::max(prefixes, value);
-         return value <= count;
-       });
+  uint64_t ids = 0;
+  ok = ok && read_index(&HistoryEvent::prefix, &prefixes) && read_index(&HistoryEvent::id, &ids);
   size_t next = 0;  // Event that may be a result.
   ok = ok && ReadColumn(results, &reader, [&](size_t, uint64_t value) {
          while (!events[next].is_result) ++next;
          events[next++].address = value;
          return true;
        });
-  if (!ok || reader.Count() != prefixes) return Damaged();
-  for (uint64_t i = 0; i < prefixes; ++i) row.prefixes.emplace_back(reader.Bytes());
-  if (!reader.ok() || !reader.AtEnd()) return Damaged();
+  ok = ok && ReadTexts(prefixes, &reader, &row.prefixes) && ReadTexts(ids, &reader, &row.ids);
+  if (!ok || !reader.AtEnd()) return Damaged();
   return row;
 }
 
 std::string HistoryRow::NameOf(const HistoryEvent& event) const {
   if (event.instance == 0) return "";
   return absl::StrCat(event.prefix == 0 ? "" : prefixes[event.prefix - 1], event.item);
+}
+
+std::string HistoryRow::IdOf(const HistoryEvent& event) const {
+  return event.id == 0 ? "" : ids[event.id - 1];
 }
 
 bool MayTellOf(uint64_t run, absl::string_view bytes) {

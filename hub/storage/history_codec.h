@@ -28,10 +28,12 @@ size_t EncodeHistory(const TurnHistory& history, size_t begin, std::string* out)
 
 struct HistoryRow {
   std::vector<HistoryEvent> events;
-  std::vector<std::string> prefixes;  // HistoryEvent::prefix counts in these.
+  std::vector<std::string> prefixes;  // HistoryEvent::prefix counts in these,
+  std::vector<std::string> ids;       // HistoryEvent::id in these.
 
   // "4", "4.17"; "" at the top level.
   std::string NameOf(const HistoryEvent& event) const;
+  std::string IdOf(const HistoryEvent& event) const;  // Empty: none.
 };
 absl::StatusOr<HistoryRow> DecodeHistory(absl::string_view bytes);
 

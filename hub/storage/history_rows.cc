@@ -100,7 +100,7 @@ absl::Status HistoryRows::Read(uint64_t run, const Turns& turns, std::string* cu
     for (size_t i = skip; i < decoded->events.size(); ++i) {
       const HistoryEvent& event = decoded->events[i];
       if (event.run != run) continue;
-      PastEvent past{.event = event, .item = decoded->NameOf(event)};
+      PastEvent past{.event = event, .item = decoded->NameOf(event), .id = decoded->IdOf(event)};
       if (event.task == HistoryEvent::End::kFailed) {
         RETURN_IF_ERROR(errors.Load(db_, rows_, run, turn));
         past.error = errors.Find(past.item, event.attempts);

@@ -20,6 +20,7 @@ namespace bue::hub {
 struct PastEvent {
   HistoryEvent event;
   std::string item;                    // The item's name: "4", "4.17"; "" at the top level.
+  std::string id;                      // That the task gave it; empty: none.
   const ErrorRecord* error = nullptr;  // A failed task's, if it was kept.
 };
 

@@ -54,13 +54,16 @@ def nothing():
 def total(xs):
     return sum(sum(x) for x in xs)
 
+def named(x):
+    return Result(status=StepStatus.success, data=x, id=f'job-{x}')
+
 def fragile(x):
     if not os.path.exists('repaired'):
         raise RuntimeError('broken')
     return x
 '''
 
-LINE = ['run', 'step', 'item', 'id', 'success', 'error', 'total_duration', 'started', 'completed',
+LINE = ['run', 'step', 'item', 'success', 'error', 'id', 'total_duration', 'started', 'completed',
         'steps', 'value']
 
 
@@ -96,7 +99,7 @@ class ResultsTest(ClusterTest):
     def script(self, body):
         return self.write('script.bue', f'''
 import python (
-    first, second !retries 2 !backoff 0.01, gated, late, pair, nothing, total, fragile
+    first, second !retries 2 !backoff 0.01, gated, late, pair, nothing, total, fragile, named
 ) steps.py
 one = | gated
 two = | late
@@ -105,6 +108,7 @@ pairs = | pair
 none = | nothing
 sums = | total
 weak = | fragile
+names = | named | gated
 {body}''')
 
     def assert_times(self, line, steps):
@@ -222,6 +226,16 @@ s = sums(v)
         places = [line['item'] for line in lines]
         self.assertLess(places.index('0.1'), places.index('0'))
         self.assertEqual(places[-1], '')
+
+    def test_items_have_the_ids_that_steps_gave_them(self):
+        self.start_cluster()
+        self.write('w0/release', '')
+        run = self.upload(self.script('for x in range(3):\n    v = names(x)\n'))
+        self.bue('wait', run)
+        lines = self.json_lines('results', run)
+        self.assertEqual([line['id'] for line in lines], ['job-0', 'job-1', 'job-2'])
+        followed, _, _ = Follow(self, run, '--json').rest()
+        self.assertEqual(sorted(line['id'] for line in followed), ['job-0', 'job-1', 'job-2'])
 
     def test_a_run_without_items_ends_at_once(self):
         self.start_cluster()

@@ -47,13 +47,14 @@ void ReadHistory(absl::string_view bytes) {
   if (!row.ok()) return;
   hub::TurnHistory history{.events = row->events};
   for (const std::string& prefix : row->prefixes) history.prefixes.push_back({.text = prefix});
-  for (const hub::HistoryEvent& event : row->events) row->NameOf(event);
+  history.ids = row->ids;
   std::string written;
   hub::EncodeHistory(history, 0, &written);
   const absl::StatusOr<hub::HistoryRow> again = hub::DecodeHistory(written);
   CHECK(again.ok() && again->events.size() == row->events.size());
   for (size_t i = 0; i < row->events.size(); ++i) {
     CHECK(again->NameOf(again->events[i]) == row->NameOf(row->events[i]));
+    CHECK(again->IdOf(again->events[i]) == row->IdOf(row->events[i]));
   }
 }
 

@@ -122,6 +122,7 @@ void DiskHubStore::CheckHistory(const hub::TurnRecord& record) {
     if (change.kind == hub::Change::Kind::kSucceeded) end = End::kSucceeded;
     if (change.kind == hub::Change::Kind::kFailed) end = End::kFailed;
     if (change.kind == hub::Change::Kind::kFiltered) end = End::kFiltered;
+    if (change.kind == hub::Change::Kind::kRefill && change.b == 0) end = End::kSucceeded;
     if (end == End::kNone) continue;
     while (next < events.size() && events[next].task == End::kNone) ++next;
     CHECK(next < events.size());

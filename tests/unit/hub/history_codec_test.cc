@@ -55,6 +55,7 @@ TurnHistory Random(size_t count, std::mt19937_64& random) {
     const std::string prefix = random() % 2 == 0 ? "" : absl::StrCat(random() % 100, ".");
     event.prefix = history.PrefixFor(event.run, event.instance, prefix);
     history.events.push_back(event);
+    if (random() % 3 == 0) history.GiveId(absl::StrCat("id", random() % 1000));
   }
   return history;
 }
@@ -81,7 +82,8 @@ void ExpectSame(const TurnHistory& history, const std::vector<HistoryRow>& rows)
       HistoryEvent expected = history.events[next++];
       EXPECT_EQ(event.prefix == 0 ? "" : row.prefixes[event.prefix - 1],
                 expected.prefix == 0 ? "" : history.prefixes[expected.prefix - 1].text);
-      event.prefix = expected.prefix = 0;
+      EXPECT_EQ(row.IdOf(event), expected.id == 0 ? "" : history.ids[expected.id - 1]);
+      event.prefix = expected.prefix = event.id = expected.id = 0;
       EXPECT_EQ(event, expected);
     }
   }
@@ -164,7 +166,10 @@ TEST(HistoryCodecTest, MutatedRowsNeverCrash) {
       EXPECT_EQ(row.status().code(), absl::StatusCode::kDataLoss);
       continue;
     }
-    for (const HistoryEvent& event : row->events) row->NameOf(event);
+    for (const HistoryEvent& event : row->events) {
+      row->NameOf(event);
+      row->IdOf(event);
+    }
   }
 }
 
