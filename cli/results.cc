@@ -12,7 +12,6 @@
 #include "cli/number_range.h"
 #include "cli/result_lines.h"
 #include "cli/run_report.h"
-#include "cli/stop_signal.h"
 #include "cli/text.h"
 #include "common/status_macros.h"
 
@@ -31,7 +30,6 @@ struct Flags {
 
 absl::StatusOr<int> Results(const Flags& flags) {
   ASSIGN_OR_RETURN(const uint64_t run, ParseRun(flags.run));
-  if (flags.follow) StopSignal::Install(kExitInterrupted);
   ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub,
                    flags.follow ? ConnectHub(flags.connection, absl::Seconds(flags.reconnect_s))
                                 : ConnectHub(flags.connection));

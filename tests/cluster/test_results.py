@@ -199,7 +199,7 @@ names = | named | gated
         follow.line()
         follow.process.send_signal(signal.SIGINT)
         lines, err, code = follow.rest()
-        self.assertEqual((lines, err, code), ([], '', 130))
+        self.assertEqual((lines, err, code), ([], '', -signal.SIGINT))
         self.write('w0/release', '')
         self.bue('wait', run)
 
