@@ -122,6 +122,12 @@ Json SuccessRate(const v1::Counts& items) {
   return std::round(rate * 10'000) / 10'000;
 }
 
+std::string WhyStopped(const v1::RunStatus& status) {
+  if (!status.stopped_by_failure()) return "";
+  return HasEnded(status) ? "; it was stopped because a step with !on_error stop failed"
+                          : ", because a step with !on_error stop failed";
+}
+
 }  // namespace
 
 bool HasEnded(const v1::RunStatus& status) {
@@ -189,6 +195,7 @@ Json StatusJson(const v1::RunStatus& status, absl::Time now) {
       {"items", CountsJson(status.items())},
       {"success_rate", SuccessRate(status.items())},
       {"errors", status.errors()},
+      {"stopped_by_failure", status.stopped_by_failure()},
   };
   json.update(TimingJson(status.timing()));
   json["steps"] = std::move(steps);
@@ -253,7 +260,7 @@ std::string EndLine(const v1::RunStatus& status, absl::Time now) {
   if (tasks.failed() > 0) absl::StrAppend(&line, ", ", tasks.failed(), " failed");
   if (tasks.skipped() > 0) absl::StrAppend(&line, ", ", tasks.skipped(), " skipped");
   if (tasks.filtered() > 0) absl::StrAppend(&line, ", ", tasks.filtered(), " filtered");
-  return line;
+  return absl::StrCat(line, WhyStopped(status));
 }
 
 std::string WhatIsMissing(const v1::RunStatus& status) {
@@ -282,6 +289,7 @@ std::string RunTable(const v1::RunStatus& status, absl::Time now) {
   if (const std::optional<double> percent = Percent(status)) {
     absl::StrAppendFormat(&text, ", %.0f%%", std::floor(*percent));
   }
+  absl::StrAppend(&text, WhyStopped(status));
   if (status.tasks_per_s() > 0) absl::StrAppendFormat(&text, ", %.1f/s", status.tasks_per_s());
   if (const std::optional<absl::Duration> remaining = Remaining(status)) {
     absl::StrAppend(&text, ", eta ", HumanDuration(*remaining));

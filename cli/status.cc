@@ -117,10 +117,10 @@ void AddStatus(CLI::App* app, Action* action) {
       "JSON: run, name, state (running, paused, stopping, succeeded, failed, cancelled),\n"
       "started, ended,\n"
       "elapsed_s, eta_s, progress_percent, tasks_per_s, tasks and items {total, done, failed,\n"
-      "filtered, skipped, running, waiting}, errors, attempts, run_s {mean, min, max, p50, p95},\n"
-      "overhead_ms, overhead_percent, total_s, last_result, steps [{name, …the counts…, left_out,\n"
-      "scope, queued, peak_running, peak_queued, limits {max_running, max_running_key, queue,\n"
-      "rate, rate_key},\n"
+      "filtered, skipped, running, waiting}, errors, stopped_by_failure, attempts,\n"
+      "run_s {mean, min, max, p50, p95}, overhead_ms, overhead_percent, total_s, last_result,\n"
+      "steps [{name, …the counts…, left_out, scope, queued, peak_running, peak_queued,\n"
+      "limits {max_running, max_running_key, queue, rate, rate_key},\n"
       "…the times…}]. What is not known is null.");
   command->callback([flags, action] { *action = [flags] { return PrintStatus(*flags); }; });
 }

@@ -272,9 +272,10 @@ struct RunStatus {
   absl::Time ended = absl::InfiniteFuture();
   Counts tasks;
   Counts items;
-  std::vector<StepStatus> steps;  // In order of first appearance; implicit ones included.
-  uint64_t errors = 0;            // Final ones.
-  Timing timing;                  // Of all steps.
+  std::vector<StepStatus> steps;    // In order of first appearance; implicit ones included.
+  uint64_t errors = 0;              // Final ones.
+  bool stopped_by_failure = false;  // Of a step with `!on_error stop`: it is stopping, or failed.
+  Timing timing;                    // Of all steps.
   // At the pace of the last minute. Absent or 0: it does not run, or nothing came to an end; `eta`
   // also while the total is unknown.
   std::optional<absl::Duration> eta;

@@ -72,7 +72,8 @@ RunStatus Run::Status() const {
                    .state = state_,
                    .started = added_.added,
                    .ended = ended_,
-                   .errors = errors};
+                   .errors = errors,
+                   .stopped_by_failure = stopped_by_failure_};
   bool unknown = false;
   for (uint32_t r = 1; r < graph_.region_count(); ++r) {
     const RegionCounts& outer = regions_[graph_.region(r).parent];

@@ -100,6 +100,7 @@ void ToProto(const RunStatus& status, v1::RunStatus* out) {
   if (status.timing.attempts > 0) ToProto(status.timing, out->mutable_timing());
   if (status.eta.has_value()) out->set_eta_s(absl::ToDoubleSeconds(*status.eta));
   out->set_tasks_per_s(status.tasks_per_s);
+  out->set_stopped_by_failure(status.stopped_by_failure);
   out->set_errors(status.errors);
   if (!status.results.has_value()) return;
   out->set_has_results(true);

@@ -128,9 +128,9 @@ for x in range({items}):
         self.start_cluster()
         run = self.upload(self.script('fails_at_55 !on_error stop !max_running 1', '| fails_at_55',
                                       100))
-        self.bue('wait', run, code=1)
+        self.assertIn('a step with !on_error stop failed', self.bue('wait', run, code=1).stdout)
         status = self.status(run)
-        self.assertEqual(status['state'], 'failed')
+        self.assertEqual((status['state'], status['stopped_by_failure']), ('failed', True))
         self.assertEqual(status['tasks']['done'], 55)
         self.assertEqual(status['tasks']['failed'], 1)
         values = [line['value'] for line in self.json_lines('results', run)]
