@@ -33,6 +33,7 @@ void Scheduler::Impl::Handle(ControlRun& command) {
       if (run->state() != RunState::kRunning) return refuse("is being stopped");
       set(RunState::kPaused);
       ready_.Suspend(run);
+      Recall(run);
       break;
     case ControlRun::Action::kStop:
       if (!run->active()) return refuse("has ended already");
@@ -72,7 +73,18 @@ void Scheduler::Impl::StopRun(Run* run, absl::Duration grace, bool failed) {
                  .b = static_cast<uint64_t>(absl::ToUnixMicros(now_ + grace)),
                  .c = absl::ToUnixMicros(now_)});
   ready_.Suspend(run);
+  Recall(run);
   stopping_.insert(run->number());
+}
+
+// Workers have asked ahead: what they were given and have not started comes back.
+void Scheduler::Impl::Recall(const Run* run) {
+  for (const auto& [id, worker] : workers_.all()) {
+    const struct Lease* lease = worker->first_lease;
+    while (lease != nullptr && lease->run != run) lease = lease->next;
+    if (lease == nullptr) continue;
+    effects_->outgoing.recalls.push_back({.worker = id, .run = run->number()});
+  }
 }
 
 // An ended run is under way again first; then what failed is. Asked twice, the second finds nothing

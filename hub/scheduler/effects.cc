@@ -38,6 +38,7 @@ void Outgoing::Clear() {
   run_steps.clear();
   grants.clear();
   revocations.clear();
+  recalls.clear();
   credits.clear();
   ended_runs.clear();
   answers.clear();

@@ -191,6 +191,12 @@ struct Revocation {
   uint64_t lease = 0;
 };
 
+// The worker is to give back what it has not started of the run.
+struct Recall {
+  uint64_t worker = 0;
+  uint64_t run = 0;
+};
+
 struct SourceCredit {
   uint64_t worker = 0;
   uint64_t lease = 0;
@@ -407,6 +413,7 @@ struct Outgoing {
   std::vector<RunSteps> run_steps;  // Runs that appear in `grants` for the first time this turn.
   std::vector<GrantGroup> grants;
   std::vector<Revocation> revocations;
+  std::vector<Recall> recalls;
   std::vector<SourceCredit> credits;
   std::vector<uint64_t> ended_runs;
   std::vector<Reply> answers;            // To queries: they promise nothing.

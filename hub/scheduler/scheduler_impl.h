@@ -90,6 +90,7 @@ class Scheduler::Impl final : public RunListener {
   // controls.cc
   void Handle(ControlRun& command);
   void RefuseControl(const ControlRun& command, absl::string_view why);
+  void Recall(const Run* run);
   void StopRun(Run* run, absl::Duration grace, bool failed);
   void RetryRun(Run* run, const ControlRun& command);
   void ReviveRun(Run* run);

@@ -153,6 +153,9 @@ void WorkerSessions::FillParcels(Outgoing* outgoing) {
   for (const Revocation& revocation : outgoing->revocations) {
     parcels_[revocation.worker].revoked.push_back(revocation.lease);
   }
+  for (const Recall& recall : outgoing->recalls) {
+    parcels_[recall.worker].recalled_runs.push_back(recall.run);
+  }
   for (const SourceCredit& credit : outgoing->credits) {
     parcels_[credit.worker].credits.push_back(credit);
   }
@@ -169,6 +172,8 @@ void WorkerSessions::SendParcel(WorkerSession* session, const Parcel& parcel, ab
     bytes += AppendGrants(session, parcel, out);
     out->mutable_revoked()->Add(parcel.revoked.begin(), parcel.revoked.end());
     bytes += 8 * parcel.revoked.size();
+    out->mutable_recalled_runs()->Add(parcel.recalled_runs.begin(), parcel.recalled_runs.end());
+    bytes += 8 * parcel.recalled_runs.size();
     for (const SourceCredit& credit : parcel.credits) {
       v1::SourceCredit* to = out->add_credit();
       to->set_lease(credit.lease);

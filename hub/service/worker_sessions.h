@@ -112,6 +112,7 @@ class WorkerSessions {
     const WorkerWelcome* welcome = nullptr;
     std::vector<const GrantGroup*> grants;
     std::vector<uint64_t> revoked;
+    std::vector<uint64_t> recalled_runs;
     std::vector<SourceCredit> credits;
     bool close = false;
   };

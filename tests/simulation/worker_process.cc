@@ -193,6 +193,7 @@ void WorkerProcess::OnRead(Connection* connection, const v1::ToWorker& message) 
   session_.OnRevoked(absl::MakeConstSpan(message.revoked().data(), message.revoked_size()),
                      &running);
   Cancel(running);
+  for (const uint64_t run : message.recalled_runs()) session_.OnRecalled(run);
   for (const v1::SourceCredit& credit : message.credit()) {
     session_.OnCredit(credit.lease(), credit.elements());
     const auto execution = executions_.find(credit.lease());

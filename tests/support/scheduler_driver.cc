@@ -75,6 +75,9 @@ void SchedulerDriver::Take(const Effects& effects) {
     Forget(revocation.lease);
   }
   for (const GrantGroup& group : out.grants) TakeGrants(group);
+  for (const Recall& recall : out.recalls) {
+    lines_.push_back(absl::StrCat("recall ", WorkerOf(recall.worker), " r", recall.run));
+  }
   for (const SourceCredit& credit : out.credits) {
     lines_.push_back(absl::StrCat("credit ", WorkerOf(credit.worker), " ", credit.elements));
   }

@@ -6,6 +6,7 @@
 //   grant w1 double[3](v7, e v2[3]) attempt=2      values are v1, v2, … in order of success
 //   revoke w1 double[3]
 //   credit w1 gen 1500
+//   recall w1 r1                                   to give back what it has not started
 //   ack w1 4 | run r1 succeeded | error double[3] attempt=1 final: message | delete v7 | drop w1 …
 #ifndef BUE_TESTS_SUPPORT_SCHEDULER_DRIVER_H_
 #define BUE_TESTS_SUPPORT_SCHEDULER_DRIVER_H_

@@ -282,6 +282,7 @@ void Role::OnMessage(const v1::ToWorker& message) {
     hub_calls_.LeasesEnded(revoked);
     Cancel(running);
   }
+  for (const uint64_t run : message.recalled_runs()) session_.OnRecalled(run);
   for (const v1::SourceCredit& credit : message.credit()) {
     session_.OnCredit(credit.lease(), credit.elements());
     if (python_ != nullptr) python_->SourceCredit(credit.lease(), credit.elements());

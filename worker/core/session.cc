@@ -130,6 +130,23 @@ void Session::OnRevoked(absl::Span<const uint64_t> leases, std::vector<uint64_t>
   }
 }
 
+void Session::OnRecalled(uint64_t run) {
+  for (PoolState& pool : pools_) {
+    StartQueue staying;
+    while (!pool.queue.empty()) {
+      const uint32_t record = pool.queue.PopFront();
+      if (table_.at(record).state == LeaseState::kRevoked) {
+        table_.Free(record);
+      } else if (table_.group(record)->run == run) {
+        OnOutcome({.lease = table_.at(record).lease, .kind = Outcome::Kind::kGivenBack});
+      } else {
+        staying.Push(table_.group(record)->rank, record);
+      }
+    }
+    pool.queue = std::move(staying);
+  }
+}
+
 void Session::OnAcked(uint64_t report) {
   while (!unacked_.empty() && unacked_.front().number <= report) {
     const Report& done = unacked_.front();

@@ -65,6 +65,8 @@ class Session {
   void OnGrant(std::shared_ptr<const GrantGroup> group);
   // Appends those that run to `cancel`.
   void OnRevoked(absl::Span<const uint64_t> leases, std::vector<uint64_t>* cancel);
+  // Gives back what has not started of the run.
+  void OnRecalled(uint64_t run);
   void OnAcked(uint64_t report);
   void OnCredit(uint64_t lease, uint64_t elements);
   void OnRunEnded(uint64_t run);
@@ -125,11 +127,11 @@ class Session {
 
  private:
   struct PoolState {
-    StartQueue queue;        // Records; revoked ones are skipped.
-    uint32_t waiting = 0;        // In `queue`, not revoked.
-    uint32_t running = 0;        // Taking a slot.
-    uint32_t held_beside = 0;    // Storing, or paused: leases held that take no slot.
-    double mean_us = 0;          // Of a task; 0: none measured yet.
+    StartQueue queue;          // Records; revoked ones are skipped.
+    uint32_t waiting = 0;      // In `queue`, not revoked.
+    uint32_t running = 0;      // Taking a slot.
+    uint32_t held_beside = 0;  // Storing, or paused: leases held that take no slot.
+    double mean_us = 0;        // Of a task; 0: none measured yet.
     bool room_sent = false;
     Room sent;
   };

@@ -288,6 +288,25 @@ TEST_F(SessionTest, ARevokedLeaseFreesItsSlot) {
   EXPECT_EQ(Starts(), Leases{3});
 }
 
+TEST_F(SessionTest, WhatWaitsOfARecalledRunIsGivenBack) {
+  auto other = Group({4, 5});
+  other->run = 8;
+  session_.OnGrant(Group({1, 2, 3}));
+  session_.OnGrant(other);
+  EXPECT_EQ(Starts(), (Leases{1, 2}));
+  session_.OnRecalled(7);
+  const Session::Message message = session_.TakeMessage();
+  ASSERT_NE(message.report, nullptr);
+  ASSERT_EQ(message.report->outcomes.size(), 1);
+  EXPECT_EQ(message.report->outcomes[0].lease, 3);
+  EXPECT_EQ(message.report->outcomes[0].kind, Outcome::Kind::kGivenBack);
+  Succeed(1);
+  Succeed(2);
+  EXPECT_EQ(Starts(), (Leases{4, 5}));
+  session_.OnRecalled(9);
+  EXPECT_EQ(session_.waiting(Pool::kThread), 0);
+}
+
 TEST_F(SessionTest, ALearnedModeMovesWaitingCalls) {
   session_.OnGrant(Group({1, 2, 3, 4}));
   EXPECT_EQ(Starts(), (Leases{1, 2}));
