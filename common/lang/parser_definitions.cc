@@ -104,6 +104,10 @@ void ScriptParser::ParseLevelDirectives(const Line& line, uint32_t level) {
     DirectiveKind kind;
     if (!ParseOneDirective(text, line.At(text), level == 0 ? "file" : "body", into, &kind))
       continue;
+    if (kind == DirectiveKind::kRefill) {
+      report_.Error(line.At(text), "`!refill` belongs to one step",
+                    "write it in that step's definition or import entry");
+    }
     if (kind != DirectiveKind::kOldScope) continue;
     tree_.levels[level].old_scopes.push_back({line.number, *old_scope.scope});
     if (definition_end_ != 0 && line.number == definition_end_ + 1) {

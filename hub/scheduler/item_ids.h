@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
@@ -34,11 +35,12 @@ class ItemIds {
     return found == items_.end() ? std::nullopt : std::optional<uint64_t>(found->second);
   }
 
+  // Of an id that no item has.
   void Set(uint64_t hash, uint64_t item) {
-    if (!items_.insert_or_assign(hash, item).second) return;
-    oldest_.push_back(hash);
+    if (!items_.try_emplace(hash, item).second) return;
+    oldest_.emplace_back(hash, item);
     if (oldest_.size() <= kMost) return;
-    items_.erase(oldest_.front());
+    items_.erase(oldest_.front().first);
     oldest_.pop_front();
   }
 
@@ -47,12 +49,12 @@ class ItemIds {
   // Oldest first.
   template <typename Visitor>
   void Visit(const Visitor& visit) const {
-    for (const uint64_t hash : oldest_) visit(hash, items_.at(hash));
+    for (const auto& [hash, item] : oldest_) visit(hash, item);
   }
 
  private:
-  absl::flat_hash_map<uint64_t, uint64_t> items_;  // By hash. Never iterated.
-  std::deque<uint64_t> oldest_;                    // Hashes, as they came.
+  absl::flat_hash_map<uint64_t, uint64_t> items_;     // By hash. Never iterated.
+  std::deque<std::pair<uint64_t, uint64_t>> oldest_;  // The same, as they came.
 };
 
 }  // namespace bue::hub

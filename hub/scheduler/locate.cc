@@ -116,8 +116,9 @@ absl::StatusOr<ValuePlace> Scheduler::Impl::Locate(Run* run, const std::string& 
                      ", so it has no item ", item));
   }
   const RunGraph::Vertex& named = graph.vertex(region, graph.vertex_of_node(node));
-  // Nobody could read it any more when the run succeeded.
-  const bool deleted = run->state() == RunState::kSucceeded && !named.held;
+  // Nobody could read it any more when the run succeeded; a `!refill` source has no value of its
+  // own.
+  const bool deleted = (run->state() == RunState::kSucceeded && !named.held) || named.refill;
   Instance* instance = run->top();
   uint64_t index = 0;
   for (size_t depth = 0;; ++depth) {
@@ -130,8 +131,10 @@ absl::StatusOr<ValuePlace> Scheduler::Impl::Locate(Run* run, const std::string& 
     std::string why;
     if (Item* live = run->FindItem(instance->id, index)) {
       const Vertex& vertex = live->vertices[v];
-      found =
-          vertex.state == VertexState::kSucceeded || (!own && vertex.state == VertexState::kOpen);
+      // A loop whose source failed has what was made from the elements that there were.
+      const bool begun = !own && (vertex.state == VertexState::kOpen ||
+                                  (vertex.state == VertexState::kSkipped && vertex.value != 0));
+      found = vertex.state == VertexState::kSucceeded || begun;
       value = vertex.value;
       const UnitState& unit = run->unit(*live, v);
       if (own && unit.open == 0 && !unit.failed && !graph.vertex(instance->region, v).held) {

@@ -74,7 +74,8 @@ bool IsRead(Run* run, const Item& item, uint32_t v, uint64_t address) {
 Ownership OfLiveItem(Run* run, const Item& item, uint32_t v, uint64_t address) {
   const Vertex& vertex = item.vertices[v];
   if (IsRead(run, item, v, address)) return Ownership::kWanted;
-  if (vertex.state == VertexState::kOpen && vertex.value == address) return Ownership::kWanted;
+  // A `!refill` source between two calls: what it gave has been taken.
+  if (vertex.state == VertexState::kOpen) return WantedIf(vertex.value == address);
   // Whoever has run the task may still report it: a lease that is not current can be renewed.
   if (!IsTerminal(vertex.state)) return WantedIf(run->active());
   return WantedIf(vertex.state == VertexState::kSucceeded && vertex.value == address);

@@ -11,7 +11,7 @@ namespace bue::hub {
 namespace {
 
 constexpr absl::Duration kBackoffMax = absl::Minutes(5);
-constexpr int64_t kTotalMax = int64_t{1} << 48;  // Items that a source says it will give.
+constexpr uint64_t kTotalMax = uint64_t{1} << 48;  // Items that a source says it will give.
 
 // Doubles with each failed attempt; spread over the upper half so that what failed together does
 // not come back together.
@@ -311,7 +311,8 @@ bool Scheduler::Impl::TakeId(Run* run, Item* item, uint32_t v, const std::string
                              Worker* worker) {
   if (item->instance->region == 0) return true;  // Nobody is there to be told apart from.
   const uint64_t hash = ItemIds::HashOf(id);
-  const std::optional<uint64_t> other = item->instance->ids.Find(hash);
+  const ItemIds* ids = item->instance->ids.get();
+  const std::optional<uint64_t> other = ids == nullptr ? std::nullopt : ids->Find(hash);
   if (!other.has_value()) {
     Do(run, Change{.kind = Change::Kind::kItemId,
                    .instance = item->instance->id,
@@ -332,7 +333,9 @@ bool Scheduler::Impl::TakeId(Run* run, Item* item, uint32_t v, const std::string
 // A call of a `!refill` source gave items, and behind them the cursor for the next one.
 void Scheduler::Impl::SourceCalled(Run* run, Item* item, uint32_t v, const Outcome& outcome,
                                    Worker* worker) {
-  if (outcome.elements < 2) {
+  const bool has_items = outcome.elements > 2;
+  if (outcome.elements < 2 || (has_items && outcome.address == 0)) {
+    if (outcome.address != 0) OnDelete(outcome.address);
     ++worker->failed;
     AttemptFailed(run, item, v,
                   TaskError{.action = "run",
@@ -345,7 +348,9 @@ void Scheduler::Impl::SourceCalled(Run* run, Item* item, uint32_t v, const Outco
   Change change = TaskChange(Change::Kind::kRefill, run, item, v);
   change.a = outcome.address;
   change.b = outcome.elements - 2;
-  if (outcome.extra) change.c = std::min<int64_t>(outcome.extra->total, kTotalMax);
+  if (outcome.extra) {
+    change.c = static_cast<int64_t>(std::min<uint64_t>(outcome.extra->total, kTotalMax));
+  }
   // The call that gives none is the last.
   if (change.b == 0) NoteTaskEnd(*run, *item, v, HistoryEvent::End::kSucceeded, outcome.address);
   Do(run, change);
@@ -426,7 +431,7 @@ void Scheduler::Impl::HandleStepError(const Worker& worker, const StepError& err
 void Scheduler::Impl::HandleProgress(const Worker* worker, const SourceProgress& progress) {
   struct Lease* lease = leases_.Find(progress.lease);
   if (lease == nullptr || lease->worker != worker ||
-      !lease->run->graph().vertex(lease->item->instance->region, lease->vertex).is_source) {
+      !Streams(lease->run, *lease->item, lease->vertex)) {
     return;
   }
   if (progress.elements >= lease->credit) SetPaused(lease, true);

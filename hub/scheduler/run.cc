@@ -89,7 +89,8 @@ bool Run::ApplyItemId(const Change& change) {
   if (instance == nullptr || instance->region == 0 || change.item >= instance->available) {
     return false;
   }
-  instance->ids.Set(change.a, change.item);
+  if (instance->ids == nullptr) instance->ids = std::make_unique<ItemIds>();
+  instance->ids->Set(change.a, change.item);
   return true;
 }
 
@@ -113,7 +114,7 @@ bool Run::ApplyProgress(const Change& change) {
   if (item == nullptr || change.node >= graph_.program().nodes.size()) return false;
   const uint32_t v = graph_.vertex_of_node(change.node);
   Vertex& source = item->vertices[v];
-  if (IsTerminal(source.state)) return false;
+  if (IsTerminal(source.state) || graph_.vertex(instance->region, v).refill) return false;
   // A new attempt is only on its way to where another one was.
   if (change.b < YieldedBy(*item, v).elements) return true;
   if (change.c != 0) {

@@ -116,7 +116,7 @@ struct Instance {
   // Where the element lies; null: nowhere any more.
   const Segment* SegmentOf(uint64_t element) const;
 
-  ItemIds ids;
+  std::unique_ptr<ItemIds> ids;  // Null: no item has one.
   std::vector<Segment> segments;
   uint64_t elements = 0;   // Known so far.
   uint64_t declared = 0;   // 1 + how many there will be, by its `!refill` source; 0: unknown.
@@ -339,6 +339,7 @@ class Run {
   void TakeCall(Item* item, uint32_t source, Instance* instance);
   void CountDeclared(const Instance& loop, int64_t by);
   void LeaveSegment(Instance* instance, uint64_t index);
+  void ReturnToSegment(Instance* instance, uint64_t index);
   void DropSegments(Instance* instance);
   bool CountOpenItems(Instance* loop) const;
   void SkipSource(Item* item, uint32_t v);
@@ -360,7 +361,7 @@ class Run {
   bool IsFailureOf(const Item& item, uint32_t v, uint32_t step) const;
   std::vector<ItemToRetry> FindItemsToRetry(uint32_t step) const;
   void ClearFailures(Item* item, uint32_t unit, uint32_t step);
-  void GoOn(Item* item);
+  void GoOn(Item* item, const std::vector<uint32_t>& units);
   void ReopenSource(Item* item, uint32_t loop);
   void ReopenItem(Item* item);
   void ReopenInstance(Instance* instance);

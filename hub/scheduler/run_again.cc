@@ -43,7 +43,7 @@ bool Run::ApplyRetry(const Change& change) {
     CountMissing(item);
   }
   for (const ItemToRetry& failed : items) {
-    if (Item* item = FindItem(failed.instance, failed.index)) GoOn(item);
+    if (Item* item = FindItem(failed.instance, failed.index)) GoOn(item, failed.units);
   }
   return true;
 }
@@ -104,10 +104,21 @@ void Run::ClearFailures(Item* item, uint32_t unit, uint32_t step) {
 }
 
 // What was cleared runs, as far as nothing that still failed is in its way.
-void Run::GoOn(Item* item) {
+void Run::GoOn(Item* item, const std::vector<uint32_t>& units) {
   const uint32_t region = item->instance->region;
   CountMissing(item);
+  const auto is_open = [&](uint32_t unit) {
+    return (region == 0 ? units_[unit] : item->unit).open > 0;
+  };
+  std::vector<uint32_t> open;
+  std::copy_if(units.begin(), units.end(), std::back_inserter(open), is_open);
   SkipBehindFailures(item);
+  // A source whose loop cannot open does not run again either: that may have been all.
+  for (const uint32_t unit : open) {
+    if (is_open(unit)) continue;
+    EndUnit(item, unit);
+    if (region != 0) return;
+  }
   for (uint32_t v = 0; v < item->vertices.size(); ++v) {
     if (!graph_.vertex(region, v).is_loop || item->vertices[v].state != VertexState::kOpen)
       continue;
@@ -191,6 +202,7 @@ bool Run::ApplyRestart(const Change& change) {
     ReopenInstance(instance);
     DropKept(instance, change.item);
     item = NewItem(instance, change.item);
+    ReturnToSegment(instance, change.item);
   }
   CountMissing(item);
   ActivateWaiting(item);

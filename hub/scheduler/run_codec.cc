@@ -236,11 +236,12 @@ class RunCodec {
     for (uint64_t n = in_.Count(); n > 0; --n) {
       Instance* loop = run_->FindInstance(in_.Varint());
       if (!in_.ok() || loop == nullptr || loop->region == 0) return false;
+      loop->ids = std::make_unique<ItemIds>();
       for (uint64_t ids = in_.Count(); ids > 0; --ids) {
         const uint64_t hash = in_.Varint();
         const uint64_t item = in_.Varint();
         if (!in_.ok() || item >= loop->available) return false;
-        loop->ids.Set(hash, item);
+        loop->ids->Set(hash, item);
       }
     }
     return in_.ok();
@@ -483,13 +484,13 @@ RunSnapshot Run::Snapshot() {
       PutVarint(segment.elements, &out);
     }
   }
-  const auto has_ids = [](const auto& entry) { return entry.second->ids.size() > 0; };
+  const auto has_ids = [](const auto& entry) { return entry.second->ids != nullptr; };
   PutVarint(std::count_if(instances_.begin(), instances_.end(), has_ids), &out);
   for (const auto& entry : instances_) {
     if (!has_ids(entry)) continue;
     PutVarint(entry.first, &out);
-    PutVarint(entry.second->ids.size(), &out);
-    entry.second->ids.Visit([&out](uint64_t hash, uint64_t item) {
+    PutVarint(entry.second->ids->size(), &out);
+    entry.second->ids->Visit([&out](uint64_t hash, uint64_t item) {
       PutVarint(hash, &out);
       PutVarint(item, &out);
     });

@@ -63,6 +63,7 @@ void Run::CloseIfDone(Instance* instance) {
 void Run::Close(Instance* instance) {
   instance->closed = true;
   instance->kept.Close();
+  if (instance->first_item == nullptr && !instance->source_failed) instance->ids.reset();
   if (listener_ != nullptr) listener_->OnInstanceGone(this, instance);
   Item* opener = instance->opener;
   const uint32_t v = graph_.region(instance->region).vertex_in_parent;

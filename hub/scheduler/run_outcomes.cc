@@ -281,7 +281,8 @@ void Run::Settle(Item* item, uint32_t v) {
   ++regions_[region].settled;
   if (!graph_.region(region).refill || vertex.state != VertexState::kOpen) return;
   Instance* loop = FindInstance(vertex.value);
-  if (loop == nullptr) return;  // Destroyed.
+  // Destroyed; or its source failed, and may go on to what it said.
+  if (loop == nullptr || loop->source_failed) return;
   CountDeclared(*loop, -1);
   loop->declared = 0;
 }

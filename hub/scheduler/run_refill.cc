@@ -13,6 +13,7 @@
 namespace bue::hub {
 namespace {
 
+constexpr uint64_t kItemsMax = uint64_t{1} << 48;  // Of a call.
 constexpr uint64_t kQueue = 1000;  // Elements, if the loop's first step has no `!queue`.
 
 uint64_t Batches(uint64_t elements, uint64_t by) { return (elements + by - 1) / by; }
@@ -66,7 +67,10 @@ void Run::AskSource(Item* item, uint32_t source) {
   const Instance* loop = LoopOver(*item, source);
   if (loop == nullptr) return;
   const uint64_t waiting = loop->available - loop->next;
-  if (waiting < QueueOf(*loop) - waiting || waiting == 0) Activate(item, source);
+  const uint64_t queue = QueueOf(*loop);
+  // More may wait than that: sources give what they like, and limits change.
+  const bool low = waiting < queue && waiting < queue - waiting;
+  if (low || waiting == 0) Activate(item, source);
 }
 
 void Run::AskSources() {
@@ -107,7 +111,7 @@ uint64_t Run::CountFor(const Instance& loop) const {
 bool Run::ApplyRefill(const Change& change) {
   Instance* instance = FindInstance(change.instance);
   if (instance == nullptr || change.node >= graph_.program().nodes.size() || change.c < 0 ||
-      graph_.program().nodes[change.node].region != instance->region) {
+      change.b > kItemsMax || graph_.program().nodes[change.node].region != instance->region) {
     return false;
   }
   Item* item = EnsureBegun(instance, change.item);
@@ -188,19 +192,24 @@ void Run::CountDeclared(const Instance& loop, int64_t by) {
 // holds the cursor for the next call.
 void Run::LeaveSegment(Instance* instance, uint64_t index) {
   if (!graph_.region(instance->region).refill) return;
-  const uint64_t element = index * ByOf(*instance);
-  const auto after = std::upper_bound(
-      instance->segments.begin(), instance->segments.end(), element,
-      [](uint64_t e, const Instance::Segment& segment) { return e < segment.first; });
-  if (after == instance->segments.begin()) return;
-  const auto segment = std::prev(after);
+  const Instance::Segment* found = instance->SegmentOf(index * ByOf(*instance));
+  if (found == nullptr) return;
+  const auto segment = instance->segments.begin() + (found - instance->segments.data());
   CHECK(segment->open > 0);
   if (--segment->open > 0) return;
-  const bool has_cursor =
-      after == instance->segments.end() && (!instance->source_done || instance->source_failed);
+  const bool has_cursor = std::next(segment) == instance->segments.end() &&
+                          (!instance->source_done || instance->source_failed);
   if (has_cursor) return;
   if (listener_ != nullptr) listener_->OnDelete(segment->address);
   instance->segments.erase(segment);
+}
+
+// The reverse: an item that was over runs again.
+void Run::ReturnToSegment(Instance* instance, uint64_t index) {
+  if (!graph_.region(instance->region).refill) return;
+  const Instance::Segment* found = instance->SegmentOf(index * ByOf(*instance));
+  CHECK(found != nullptr);
+  ++instance->segments[found - instance->segments.data()].open;
 }
 
 void Run::DropSegments(Instance* instance) {

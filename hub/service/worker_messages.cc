@@ -112,7 +112,7 @@ absl::Status AddOutcome(const v1::Outcome& from, const WorkerLimits& limits,
   }
   if (!from.item_id().empty() || from.total() != 0) {
     outcome.extra = std::make_unique<ResultExtra>(
-        ResultExtra{.id = Clip(from.item_id(), limits.name_bytes_max), .total = from.total()});
+        ResultExtra{.id = Clip(from.item_id(), limits.id_bytes_max), .total = from.total()});
   }
   out->push_back(std::move(outcome));
   return absl::OkStatus();

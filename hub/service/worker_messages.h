@@ -19,6 +19,7 @@ namespace bue::hub {
 
 struct WorkerLimits {
   size_t name_bytes_max = 256;  // Of a worker, a host, a version, a scope.
+  size_t id_bytes_max = 1024;   // Of an item. Runners refuse longer ones.
   size_t scopes_max = 128;      // Of a worker; the hub keeps them as long as the worker.
   uint32_t room_max = 1 << 17;  // Leases of one pool.
   uint64_t elements_max = uint64_t{1} << 40;  // Of a list.

@@ -257,10 +257,12 @@ TEST(Directives, RefillAndModeAreAboutPython) {
   EXPECT_THAT(Reject("q:\n  sqlite3\n  !refill\n  t\n  `select 1`\n"),
               ElementsAre(HasSubstr("3:3 '!refill' is for Python steps only")));
   const CompileResult result = CompileText(
-      "!mode thread\n!refill\nq:\n  sqlite3\n  !mode process\n  t\n  `select 1`\n"
-      "import python (f) s.py\n");
+      "!mode thread\nq:\n  sqlite3\n  !mode process\n  t\n  `select 1`\n"
+      "import python (f !refill) s.py\n");
   ASSERT_TRUE(result.program);
-  EXPECT_THAT(Warnings(result), ElementsAre(HasSubstr("5:3 '!mode' has no effect")));
+  EXPECT_THAT(Warnings(result), ElementsAre(HasSubstr("4:3 '!mode' has no effect")));
+  EXPECT_THAT(Reject("!refill\nimport python (f) s.py\n"),
+              ElementsAre(HasSubstr("1:1 `!refill` belongs to one step")));
   EXPECT_EQ(StepNamed(*result.program, "q").mode, Mode::kAuto);
   EXPECT_FALSE(StepNamed(*result.program, "q").refill);
   EXPECT_EQ(StepNamed(*result.program, "f").mode, Mode::kThread);

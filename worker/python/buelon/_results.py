@@ -24,6 +24,7 @@ PLAIN = frozenset((type(None), bool, int, float, str, bytes, list, dict))
 IS_SOURCE = 1       # Of a call's flags.
 FAN_IN_SHIFT = 8    # Above: one bit for each argument that is a fan-in.
 
+_ID_BYTES_MAX = 1024
 _MESSAGE_MAX = 8 << 10
 _TRACEBACK_MAX = 32 << 10
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -274,8 +275,15 @@ def _extra(result):
     if result.id is None and result.total is None:
         return None
     if result.total is not None and (not isinstance(result.total, int) or result.total < 0):
-        raise Failure('run', f'Result(total={result.total!r}): total is a number of items')
-    return None if result.id is None else str(result.id), result.total
+        raise Failure('run', f'Result(total={result.total!r}): total is a number of items, 0 or '
+                             'more')
+    if result.id is None:
+        return None, result.total
+    item_id = str(result.id)
+    if len(item_id.encode('utf-8', 'replace')) > _ID_BYTES_MAX:
+        raise Failure('run', f'Result(id={item_id[:40]!r}…): an id has at most {_ID_BYTES_MAX} '
+                             'bytes; a hash of what it is made from would do')
+    return item_id, result.total
 
 
 def _outcome(call, started, kind, error=('', '', '', ''), extra=None, value=b''):
