@@ -1,5 +1,6 @@
 """What people do to a run that goes wrong: stop it, let it go on, run again what failed."""
 import json
+import os
 
 from cluster import ClusterTest, main, wait_for
 
@@ -22,6 +23,11 @@ def total(values):
 
 def hold(x):
     while not os.path.exists('release'):
+        time.sleep(0.01)
+    return x
+
+def holds_after_the_first(x):
+    while x >= 200 and not os.path.exists('release'):
         time.sleep(0.01)
     return x
 
@@ -109,6 +115,21 @@ for x in range({items}):
         self.assertIn('succeeded', self.bue('wait', run).stdout)
         self.assertEqual(sorted(int(result['item']) for result in self.json_lines('results', run)),
                          list(range(200)))
+
+    def test_what_a_worker_asked_ahead_for_does_not_start_after_a_pause(self):
+        run = self.upload(self.script('holds_after_the_first', 1000))
+        tasks = self.wait_done(run, 200) and self.status(run)['tasks']
+        # Calls of no time made the worker ask for many more than it has slots.
+        self.assertGreater(tasks['running'], 64)
+        self.bue('pause', run)
+        wait_for(lambda: self.status(run)['tasks']['running'] == 64, 'what has not started to be back')
+        self.write(os.path.join('w0', 'release'), '')
+        wait_for(lambda: self.status(run)['tasks']['running'] == 0, 'what had started to end')
+        status = self.status(run)
+        self.assertEqual((status['state'], status['tasks']['done']), ('paused', 264))
+        self.bue('resume', run)
+        self.bue('wait', run)
+        self.assertEqual(self.status(run)['tasks']['done'], 1000)
 
     def test_stop_lets_what_runs_end_and_starts_nothing(self):
         run = self.upload(self.script('hold', 1000))
