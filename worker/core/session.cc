@@ -118,9 +118,7 @@ void Session::OnGrant(std::shared_ptr<const GrantGroup> group) {
     for (const uint32_t record : added) sources_[table_.at(record).lease].credit = credit;
   }
   if (!stopping_) return;
-  for (const uint32_t record : added) {
-    OnOutcome({.lease = table_.at(record).lease, .kind = Outcome::Kind::kGivenBack});
-  }
+  for (const uint32_t record : added) GiveBackWaiting(record);
 }
 
 void Session::OnRevoked(absl::Span<const uint64_t> leases, std::vector<uint64_t>* cancel) {
@@ -138,7 +136,7 @@ void Session::OnRecalled(uint64_t run) {
       if (table_.at(record).state == LeaseState::kRevoked) {
         table_.Free(record);
       } else if (table_.group(record)->run == run) {
-        OnOutcome({.lease = table_.at(record).lease, .kind = Outcome::Kind::kGivenBack});
+        GiveBackWaiting(record);
       } else {
         staying.Push(table_.group(record)->rank, record);
       }
@@ -353,11 +351,10 @@ void Session::Stop() {
   for (PoolState& pool : pools_) {
     while (!pool.queue.empty()) {
       const uint32_t record = pool.queue.PopFront();
-      LeaseRecord& waiting = table_.at(record);
-      if (waiting.state == LeaseState::kRevoked) {
+      if (table_.at(record).state == LeaseState::kRevoked) {
         table_.Free(record);
       } else {
-        OnOutcome({.lease = waiting.lease, .kind = Outcome::Kind::kGivenBack});
+        GiveBackWaiting(record);
       }
     }
   }
@@ -481,12 +478,22 @@ void Session::Leave(uint32_t index) {
   table_.Unlist(index);
 }
 
+// REQUIRES: no queue names it any more.
+void Session::GiveBackWaiting(uint32_t record) {
+  Leave(record);
+  table_.at(record).state = LeaseState::kFinished;
+  Outcome outcome{.lease = table_.at(record).lease, .kind = Outcome::Kind::kGivenBack};
+  outcome_bytes_ += outcome.bytes();
+  pending_.outcomes.push_back(std::move(outcome));
+  pending_.outcome_records.push_back(record);
+}
+
 bool Session::Finish(uint64_t lease, uint32_t* record) {
   *record = table_.Find(lease);
   if (*record == LeaseTable::kNone) return false;
-  // Waiting records are named by their pool's queue; only a stop, which empties it, ends them. An
-  // outcome of a lease that waits is of an earlier grant of the same lease.
-  if (table_.at(*record).state == LeaseState::kWaiting && !stopping_) return false;
+  // Waiting records are named by their pool's queue. An outcome of a lease that waits is of an
+  // earlier grant of the same lease.
+  if (table_.at(*record).state == LeaseState::kWaiting) return false;
   Leave(*record);
   table_.at(*record).state = LeaseState::kFinished;
   return true;

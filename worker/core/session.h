@@ -153,6 +153,7 @@ class Session {
   void Leave(uint32_t record);
   // Leaves for an outcome: returns false if the lease is not held.
   bool Finish(uint64_t lease, uint32_t* record);
+  void GiveBackWaiting(uint32_t record);
   void Drop(uint32_t record, std::vector<uint64_t>* cancel);
   void DropFinished(absl::Span<const uint64_t> leases);
   void Move(uint32_t record, Pool pool);
