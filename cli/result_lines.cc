@@ -64,7 +64,7 @@ class Snapshot {
     };
     if (!wanted_.failed_only) RETURN_IF_ERROR(hub_->ListResults(wanted_.run, add));
     RETURN_IF_ERROR(printed);
-    if (wanted_.json || wanted_.failed_only) {
+    if (wanted_.all || wanted_.failed_only) {
       RETURN_IF_ERROR(errors_.Load(hub_, wanted_.run));
       RETURN_IF_ERROR(hub_->ListFailedItems(wanted_.run, add));
       RETURN_IF_ERROR(printed);

@@ -15,6 +15,7 @@ struct ResultsWanted {
   uint64_t run = 0;
   bool json = false;         // With times; and failed items, too.
   bool failed_only = false;  // Nothing but failed items.
+  bool all = false;          // Those, too.
 };
 
 // Both: `bucket` may be null: only what there is, without values. The text says how many values

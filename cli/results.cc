@@ -24,6 +24,7 @@ struct Flags {
   bool json = false;
   bool no_values = false;
   bool failed = false;
+  bool all = false;
   bool follow = false;
   double reconnect_s = 60;
 };
@@ -38,7 +39,8 @@ absl::StatusOr<int> Results(const Flags& flags) {
   if (!flags.no_values && !flags.failed) {
     ASSIGN_OR_RETURN(bucket, ConnectBucket(flags.connection, hub.get()));
   }
-  const ResultsWanted wanted{.run = run, .json = flags.json, .failed_only = flags.failed};
+  const ResultsWanted wanted{
+      .run = run, .json = flags.json, .failed_only = flags.failed, .all = flags.all};
   bool told = false;
   ASSIGN_OR_RETURN(const std::string complaint,
                    flags.follow ? FollowResults(hub.get(), bucket.get(), wanted, &told)
@@ -68,9 +70,11 @@ void AddResults(CLI::App* app, Action* action) {
   CLI::App* const command =
       app->add_subcommand("results", "Print what a run's items ended in: values, failures, times");
   command->add_option("RUN", flags->run, "The run, as upload printed it")->required();
-  command->add_flag("--json", flags->json,
-                    "One JSON object a line, with times; items that failed are among them");
-  command->add_flag("--failed", flags->failed, "Only items that failed: where, and why");
+  command->add_flag("--json", flags->json, "One JSON object a line, with times");
+  CLI::Option* const all =
+      command->add_flag("-a,--all", flags->all, "Items that failed, too; --follow has them anyway");
+  command->add_flag("--failed", flags->failed, "Only items that failed: where, and why")
+      ->excludes(all);
   command->add_flag("-f,--follow", flags->follow,
                     "A line when an item ends, in that order, until the run has ended");
   command->add_flag("--no-values", flags->no_values,
@@ -92,6 +96,7 @@ void AddResults(CLI::App* app, Action* action) {
       "was when the hub is started anew; its exit code is 0 if the run succeeded, else 1.\n"
       "  bue results r17 --json | jq .value\n"
       "  bue results r17 --failed\n"
+      "  bue results r17 --all --json | jq '{item, success, total_duration}'\n"
       "  bue results r17 --follow --json | while read line; do ...; done\n"
       "JSON: run, step, item (\"4\", in a nested loop \"4.17\", at the top level \"\"), success, "
       "error\n"

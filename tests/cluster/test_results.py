@@ -132,7 +132,10 @@ names = | named | gated
         self.start_cluster()
         run = self.upload(self.script('for x in range(10):\n    v = both(x)\n'))
         self.bue('wait', run, code=1)
-        lines = {line['item']: line for line in self.json_lines('results', run)}
+        lines = {line['item']: line for line in self.json_lines('results', run, '--all')}
+        self.assertEqual(self.json_lines('results', run),
+                         [line for line in self.json_lines('results', run, '--all')
+                          if line['success']])
         self.assertEqual(sorted(lines), ['0', '1', '2', '3', '4', '5', '6', '8', '9'])
         for item in ('0', '1', '2', '4', '6', '8', '9'):
             line = lines[item]
@@ -162,7 +165,8 @@ names = | named | gated
         # The times are those of a hub that was there before.
         self.hub.kill()
         self.start_hub(self.hub.address)
-        self.assertEqual({line['item']: line for line in self.json_lines('results', run)}, lines)
+        self.assertEqual({line['item']: line
+                          for line in self.json_lines('results', run, '--all')}, lines)
 
     def test_a_line_comes_when_its_item_ends(self):
         self.start_cluster(1, '--slots', 1)
@@ -264,7 +268,7 @@ s = sums(v)
         self.start_worker('--name', 'w0', cwd=self.path('w0'))
         run = self.upload(self.script('for x in range(6):\n    v = both(x)\n'))
         self.bue('wait', run, code=1)
-        told = self.bue('results', run, '--json')
+        told = self.bue('results', run, '--json', '--all')
         self.assertIn('bue hub --history', told.stderr)
         lines = {line['item']: line for line in map(json.loads, told.stdout.splitlines())}
         self.assertEqual(len(lines), 6)
