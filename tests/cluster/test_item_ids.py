@@ -12,6 +12,12 @@ def jobs():
 def work(job):
     return Result(status=StepStatus.success, data=job['id'].upper(), id=job['id'])
 
+def long_id(x):
+    return Result(status=StepStatus.success, data=x, id='u' * 1000 + str(x))
+
+def longer_id(x):
+    return Result(status=StepStatus.success, data=x, id='u' * 20_000_000 + str(x))
+
 def total(values):
     return sorted(values)
 '''
@@ -38,6 +44,17 @@ class ItemIdsTest(ClusterTest):
         errors = self.json_lines('errors', run)
         self.assertEqual(len(errors), 1)
         self.assertIn("the id 'dup' is that of item", self.bue('errors', run).stdout)
+
+    def test_long_ids_are_told_apart_and_endless_ones_refused(self):
+        self.write('steps.py', STEPS)
+        self.start_cluster()
+        script = 'import python (STEP) steps.py\npipe = | STEP\nfor x in range(3):\n    v = pipe(x)\n'
+        run = self.upload(self.write('long.bue', script.replace('STEP', 'long_id')))
+        self.bue('wait', run)
+        run = self.upload(self.write('longer.bue', script.replace('STEP', 'longer_id')))
+        self.bue('wait', run, code=1)
+        self.assertIn('an id has at most 1024 bytes', self.bue('errors', run).stdout)
+        self.assertEqual(self.status(run)['items']['failed'], 3)
 
 
 if __name__ == '__main__':

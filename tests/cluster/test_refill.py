@@ -46,6 +46,11 @@ async def says_how_many(count, cursor):
     items, cursor = up_to(40, count, cursor)
     return Result(status=StepStatus.success, data=(items, cursor), total=40)
 
+def fails_after_two_calls(count, cursor):
+    if cursor == 20:
+        raise ConnectionError('gone')
+    return Result(status=StepStatus.success, data=up_to(60, count, cursor, size=10), total=60)
+
 def of_input(count, cursor, names):
     cursor = cursor or 0
     return names[cursor:cursor + 2], cursor + 2
@@ -166,6 +171,14 @@ t = totals(v)
         self.bue('retry', run)
         self.bue('wait', run)
         self.assertEqual(self.value(run), [1, 1])
+
+    def test_what_a_failed_source_gave_can_be_read(self):
+        self.start_cluster()
+        run = self.run_to_end(self.script('fails_after_two_calls', 'same !queue 11'), code=1)
+        self.assertEqual(self.value(run, 'v'), list(range(20)))
+        self.assertEqual(self.value(run, 'same'), list(range(20)))
+        items = self.status(run)['items']
+        self.assertEqual((items['total'], items['done']), (60, 20))
 
     def test_a_killed_hub_loses_nothing_and_gets_nothing_twice(self):
         self.start_cluster()
