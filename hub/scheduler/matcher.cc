@@ -12,7 +12,6 @@ namespace {
 // Root tasks beyond this many carry no cursor; they become ready with the item like all others.
 constexpr size_t kCursorRoots = 60;
 constexpr uint64_t kLoopOfLoopsBit = uint64_t{1} << 63;
-constexpr uint64_t kUnlimitedCredit = uint64_t{1} << 62;
 // Items begun at a time by a loop whose body starts with loops.
 constexpr uint64_t kLoopOfLoopsLive = 64;
 
@@ -295,62 +294,6 @@ uint64_t Scheduler::Impl::CursorBits(Run* run, const Instance& instance, const L
     if (!root.is_loop && LineOf(run, root.index) == line) bits |= uint64_t{1} << i;
   }
   return bits;
-}
-
-// Whether the task is a source whose elements are told of as it yields them.
-bool Scheduler::Impl::Streams(Run* run, const Item& item, uint32_t v) {
-  const RunGraph::Vertex& vertex = run->graph().vertex(item.instance->region, v);
-  return vertex.is_source && !vertex.refill;
-}
-
-// How many elements a streaming source may have made in all: a window more than its loops have
-// begun to read, so that what waits unread stays small.
-uint64_t Scheduler::Impl::CreditOf(Run* run, Item* item, uint32_t source) {
-  const RunGraph& graph = run->graph();
-  const uint32_t region = item->instance->region;
-  uint64_t credit = 0;
-  bool read = false;
-  for (const uint32_t loop : graph.loops_over(region, source)) {
-    const Vertex& vertex = item->vertices[loop];
-    if (IsTerminal(vertex.state)) continue;
-    // A loop that waits may be waiting for what takes the whole list: that needs its end.
-    if (vertex.state != VertexState::kOpen && !graph.dependents(region, source).empty()) continue;
-    const uint64_t by =
-        std::max<uint64_t>(1, graph.program().regions[graph.vertex(region, loop).index].by);
-    const Instance* instance =
-        vertex.state == VertexState::kOpen ? run->FindInstance(vertex.value) : nullptr;
-    const uint64_t begun = instance == nullptr ? 0 : instance->next * by;
-    credit = std::max(credit, begun + std::max(options_.source_window, 2 * by));
-    read = true;
-  }
-  return read ? credit : kUnlimitedCredit;
-}
-
-// Tells a running source of more credit once it is worth a message.
-void Scheduler::Impl::GiveSourceCredit(Run* run, Item* item, uint32_t source) {
-  const Vertex& vertex = item->vertices[source];
-  if (vertex.state != VertexState::kLeased || !Streams(run, *item, source)) return;
-  struct Lease* lease = leases_.at(vertex.lease - 1);
-  const uint64_t credit = CreditOf(run, item, source);
-  if (credit < lease->credit + options_.source_window / 2) return;
-  const bool was_paused = lease->paused;
-  if (!SetPaused(lease, false)) return;
-  lease->credit = credit;
-  if (was_paused) SourceMoved(lease);
-  effects_->outgoing.credits.push_back(
-      SourceCredit{.worker = lease->worker->id, .lease = lease->id, .elements = credit});
-}
-
-// A source that waits for readers may have none left.
-void Scheduler::Impl::OnUnread(Run* run, Item* item, uint32_t source) {
-  GiveSourceCredit(run, item, source);
-}
-
-// The loop has begun an item: its source may go on.
-void Scheduler::Impl::ReadOn(Run* run, Instance* instance) {
-  if (instance->source_done) return;
-  const uint32_t source = run->graph().region(instance->region).source_vertex;
-  if (source != kNoVertex) GiveSourceCredit(run, instance->opener, source);
 }
 
 }  // namespace bue::hub

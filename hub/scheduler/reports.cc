@@ -11,7 +11,6 @@ namespace bue::hub {
 namespace {
 
 constexpr absl::Duration kBackoffMax = absl::Minutes(5);
-constexpr uint64_t kTotalMax = uint64_t{1} << 48;  // Items that a source says it will give.
 
 // Doubles with each failed attempt; spread over the upper half so that what failed together does
 // not come back together.
@@ -282,13 +281,8 @@ void Scheduler::Impl::Succeeded(Run* run, Item* item, uint32_t v, const Outcome&
     return SourceCalled(run, item, v, outcome, worker);
   }
   if (outcome.elements == 0 && run->graph().vertex(item->instance->region, v).is_source) {
-    ++worker->failed;
-    AttemptFailed(run, item, v,
-                  TaskError{.action = "run",
-                            .message = "a loop iterates over this step's value, which is not a "
-                                       "list or a generator"},
-                  worker->name, /*may_retry=*/true);
-    return;
+    return Refuse(run, item, v, worker, /*may_retry=*/true,
+                  "a loop iterates over this step's value, which is not a list or a generator");
   }
   if (outcome.extra && !outcome.extra->id.empty() &&
       !TakeId(run, item, v, outcome.extra->id, worker)) {
@@ -320,40 +314,18 @@ bool Scheduler::Impl::TakeId(Run* run, Item* item, uint32_t v, const std::string
                    .a = hash});
   }
   if (other.value_or(item->index) == item->index) return true;
-  ++worker->failed;
-  AttemptFailed(run, item, v,
-                TaskError{.action = "run",
-                          .message = absl::StrCat("the id '", id, "' is that of item ",
-                                                  item->instance->prefix, *other,
-                                                  " already; an id names one item of a loop")},
-                worker->name, /*may_retry=*/false);
+  Refuse(run, item, v, worker, /*may_retry=*/false,
+         absl::StrCat("the id '", id, "' is that of item ", item->instance->prefix, *other,
+                      " already; an id names one item of a loop"));
   return false;
 }
 
-// A call of a `!refill` source gave items, and behind them the cursor for the next one.
-void Scheduler::Impl::SourceCalled(Run* run, Item* item, uint32_t v, const Outcome& outcome,
-                                   Worker* worker) {
-  const bool has_items = outcome.elements > 2;
-  if (outcome.elements < 2 || (has_items && outcome.address == 0)) {
-    if (outcome.address != 0) OnDelete(outcome.address);
-    ++worker->failed;
-    AttemptFailed(run, item, v,
-                  TaskError{.action = "run",
-                            .message = "a !refill step returns (items, cursor); its worker told "
-                                       "of neither, it may be older than the hub"},
-                  worker->name, /*may_retry=*/true);
-    return;
-  }
-  ++worker->done;
-  Change change = TaskChange(Change::Kind::kRefill, run, item, v);
-  change.a = outcome.address;
-  change.b = outcome.elements - 2;
-  if (outcome.extra) {
-    change.c = static_cast<int64_t>(std::min<uint64_t>(outcome.extra->total, kTotalMax));
-  }
-  // The call that gives none is the last.
-  if (change.b == 0) NoteTaskEnd(*run, *item, v, HistoryEvent::End::kSucceeded, outcome.address);
-  Do(run, change);
+// The task came to its end, but not to what it must.
+void Scheduler::Impl::Refuse(Run* run, Item* item, uint32_t v, Worker* worker, bool may_retry,
+                             std::string why) {
+  ++worker->failed;
+  AttemptFailed(run, item, v, TaskError{.action = "run", .message = std::move(why)}, worker->name,
+                may_retry);
 }
 
 void Scheduler::Impl::AttemptFailed(Run* run, Item* item, uint32_t v, const TaskError& error,
@@ -426,23 +398,6 @@ void Scheduler::Impl::HandleStepError(const Worker& worker, const StepError& err
                   .message = error.error.message,
                   .traceback = error.error.traceback,
                   .at = now_});
-}
-
-void Scheduler::Impl::HandleProgress(const Worker* worker, const SourceProgress& progress) {
-  struct Lease* lease = leases_.Find(progress.lease);
-  if (lease == nullptr || lease->worker != worker ||
-      !Streams(lease->run, *lease->item, lease->vertex)) {
-    return;
-  }
-  if (progress.elements >= lease->credit) SetPaused(lease, true);
-  SourceMoved(lease);
-  Change change = TaskChange(Change::Kind::kProgress, lease->run, lease->item, lease->vertex);
-  change.a = progress.address;
-  change.b = progress.elements;
-  change.c = static_cast<int64_t>(progress.hash);
-  Do(lease->run, change);
-  // A loop without tasks reads at once.
-  GiveSourceCredit(lease->run, lease->item, lease->vertex);
 }
 
 // From now on the step's tasks wait for the pool they really need, also those that wait already.

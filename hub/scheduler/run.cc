@@ -263,10 +263,13 @@ void Run::FreeItem(Item* item) {
   (item->next == nullptr ? instance->last_item : item->next->previous) = item->previous;
   instance->items.erase(item->index);
   LeaveSegment(instance, item->index);
-  const auto first = yielded_.lower_bound({instance->id, item->index, 0});
-  yielded_.erase(first, yielded_.upper_bound({instance->id, item->index, UINT32_MAX}));
-  const auto said = declared_.lower_bound({instance->id, item->index, 0});
-  declared_.erase(said, declared_.upper_bound({instance->id, item->index, UINT32_MAX}));
+  const auto forget = [&](auto* of_sources) {
+    if (of_sources->empty()) return;  // Mostly: sources are few.
+    of_sources->erase(of_sources->lower_bound({instance->id, item->index, 0}),
+                      of_sources->upper_bound({instance->id, item->index, UINT32_MAX}));
+  };
+  forget(&yielded_);
+  forget(&declared_);
   item->serial = 0;
   free_[instance->region].push_back(item);
 }

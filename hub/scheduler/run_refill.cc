@@ -18,6 +18,13 @@ constexpr uint64_t kQueue = 1000;  // Elements, if the loop's first step has no 
 
 uint64_t Batches(uint64_t elements, uint64_t by) { return (elements + by - 1) / by; }
 
+// Instance::SegmentOf, to change it; the end: none.
+std::vector<Instance::Segment>::iterator FindSegment(Instance* loop, uint64_t element) {
+  const Instance::Segment* found = loop->SegmentOf(element);
+  return found == nullptr ? loop->segments.end()
+                          : loop->segments.begin() + (found - loop->segments.data());
+}
+
 }  // namespace
 
 const Instance::Segment* Instance::SegmentOf(uint64_t element) const {
@@ -192,9 +199,8 @@ void Run::CountDeclared(const Instance& loop, int64_t by) {
 // holds the cursor for the next call.
 void Run::LeaveSegment(Instance* instance, uint64_t index) {
   if (!graph_.region(instance->region).refill) return;
-  const Instance::Segment* found = instance->SegmentOf(index * ByOf(*instance));
-  if (found == nullptr) return;
-  const auto segment = instance->segments.begin() + (found - instance->segments.data());
+  const auto segment = FindSegment(instance, index * ByOf(*instance));
+  if (segment == instance->segments.end()) return;
   CHECK(segment->open > 0);
   if (--segment->open > 0) return;
   const bool has_cursor = std::next(segment) == instance->segments.end() &&
@@ -207,9 +213,9 @@ void Run::LeaveSegment(Instance* instance, uint64_t index) {
 // The reverse: an item that was over runs again.
 void Run::ReturnToSegment(Instance* instance, uint64_t index) {
   if (!graph_.region(instance->region).refill) return;
-  const Instance::Segment* found = instance->SegmentOf(index * ByOf(*instance));
-  CHECK(found != nullptr);
-  ++instance->segments[found - instance->segments.data()].open;
+  const auto segment = FindSegment(instance, index * ByOf(*instance));
+  CHECK(segment != instance->segments.end());
+  ++segment->open;
 }
 
 void Run::DropSegments(Instance* instance) {
@@ -228,9 +234,9 @@ bool Run::CountOpenItems(Instance* loop) const {
     segment.open = end - std::clamp(loop->next, begin, end);
   }
   for (const Item* item = loop->first_item; item != nullptr; item = item->next) {
-    const Instance::Segment* segment = loop->SegmentOf(item->index * by);
-    if (segment == nullptr) return false;
-    ++const_cast<Instance::Segment*>(segment)->open;
+    const auto segment = FindSegment(loop, item->index * by);
+    if (segment == loop->segments.end()) return false;
+    ++segment->open;
   }
   return true;
 }

@@ -1,6 +1,6 @@
 // The Scheduler's inside: what scheduler.cc (life, uploads), controls.cc (people's commands),
-// reports.cc (workers' commands), lost_inputs.cc, deadlines.cc, matcher.cc (granting), queries.cc,
-// locate.cc and statistics.cc (answers), note_history.cc share.
+// reports.cc (workers' commands), sources.cc, lost_inputs.cc, deadlines.cc, matcher.cc (granting),
+// queries.cc, locate.cc and statistics.cc (answers), note_history.cc share.
 //
 // Not thread-safe.
 #ifndef BUE_HUB_SCHEDULER_SCHEDULER_IMPL_H_
@@ -114,12 +114,11 @@ class Scheduler::Impl final : public RunListener {
   bool Adopt(Worker* worker, const HeldLease& held);
   void Renew(struct Lease* lease, absl::Duration elapsed);
   void HandleOutcome(Worker* worker, Outcome& outcome);
-  void HandleProgress(const Worker* worker, const SourceProgress& progress);
   void HandleStepError(const Worker& worker, const StepError& error);
   void HandleLearned(const LearnedMode& learned);
   void Succeeded(Run* run, Item* item, uint32_t v, const Outcome& outcome, Worker* worker);
   bool TakeId(Run* run, Item* item, uint32_t v, const std::string& id, Worker* worker);
-  void SourceCalled(Run* run, Item* item, uint32_t v, const Outcome& outcome, Worker* worker);
+  void Refuse(Run* run, Item* item, uint32_t v, Worker* worker, bool may_retry, std::string why);
   void AttemptFailed(Run* run, Item* item, uint32_t v, const TaskError& error,
                      const std::string& worker, bool may_retry);
   void HandBack(Run* run, Item* item, uint32_t v, Outcome::Kind kind, const std::string& worker);
@@ -151,11 +150,15 @@ class Scheduler::Impl final : public RunListener {
   bool BeginFromCursor(Line* line);
   bool MayBegin(Run* run, Instance* instance);
   void Reserve(Run* run, Instance* instance);
+  uint64_t CursorBits(Run* run, const Instance& instance, const Line* line);
+
+  // sources.cc
   static bool Streams(Run* run, const Item& item, uint32_t v);
   uint64_t CreditOf(Run* run, Item* item, uint32_t source);
   void GiveSourceCredit(Run* run, Item* item, uint32_t source);
   void ReadOn(Run* run, Instance* instance);
-  uint64_t CursorBits(Run* run, const Instance& instance, const Line* line);
+  void HandleProgress(const Worker* worker, const SourceProgress& progress);
+  void SourceCalled(Run* run, Item* item, uint32_t v, const Outcome& outcome, Worker* worker);
 
   // grants.cc
   void Grant(Line* line, Worker* worker, const TaskRef& task);
