@@ -29,14 +29,18 @@ void History::HubStarted(absl::Time now) {
   hub_started_ = now;
   told_.clear();  // What it knows it has read.
   returned_.clear();
+  waits_.clear();
   ForgetFutureStarts(now);
 }
 
 // What it took and did not acknowledge it may have forgotten.
 void History::HubCrashed(bool power, absl::Time now) {
   power_cuts_ += power ? 1 : 0;
+  restarted_ = true;
+  weights_.clear();
   for (auto& [number, run] : runs_) {
     run.may_have_gone = run.may_have_gone || power;
+    if (power) CutBack(number, &run);
     // The end of one that is stopping may be stored although nobody was told.
     if (turn_under_way_) run.stop_at = absl::InfiniteFuture();
     if (!power || run.stopped) continue;
@@ -73,6 +77,16 @@ void History::HubCrashed(bool power, absl::Time now) {
   controls_.clear();
 }
 
+// What was not acknowledged may not have happened.
+void History::CutBack(uint64_t number, Run* run) {
+  if (run->known == nullptr) return;
+  if (!run->promised) return run->known->Blur();
+  run->known->CutBack([&](uint32_t node, const KnownReady::ItemName& item) {
+    const auto task = tasks_.find({number, run->upload, item.first, item.second, node, 0});
+    return task != tasks_.end() && task->second.over;
+  });
+}
+
 void History::TurnBegins(const std::vector<hub::Command>& commands, uint64_t commits,
                          absl::Time now) {
   commits_ = commits;
@@ -91,6 +105,8 @@ void History::TurnBegins(const std::vector<hub::Command>& commands, uint64_t com
       TookControl(*control, now);
     } else if (const auto* limits = std::get_if<hub::SetLimits>(&command)) {
       TookLimits(*limits);
+    } else if (const auto* submit = std::get_if<hub::SubmitRun>(&command)) {
+      weights_[submit->request] = submit->weight;
     }
   }
 }
@@ -132,8 +148,11 @@ void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
     }
     const auto lease = leases_.find(outcome.lease);
     if (lease != leases_.end()) lease->second.was_reported = true;
-    if (lease != leases_.end() && outcome.kind == hub::Outcome::Kind::kReset) {
-      runs_[lease->second.task.run].started_over = true;
+    if (lease != leases_.end() && (outcome.kind == hub::Outcome::Kind::kReset ||
+                                   outcome.kind == hub::Outcome::Kind::kCancel)) {
+      Run& run = runs_[lease->second.task.run];
+      run.started_over = run.started_over || outcome.kind == hub::Outcome::Kind::kReset;
+      if (run.known != nullptr) run.known->Blur();
     }
     if (lease != leases_.end() && outcome.kind == hub::Outcome::Kind::kFailed &&
         lease->second.state == State::kLive && !lease->second.failure_counted) {
@@ -155,10 +174,15 @@ void History::Published(const hub::Outgoing& outgoing, uint64_t durable_commits,
   for (const hub::Reply& reply : outgoing.promises.replies) {
     const auto* accepted = std::get_if<hub::RunAccepted>(&reply.body);
     if (accepted != nullptr && !accepted->existed) TookIn(accepted->run);
+    if (accepted != nullptr) runs_[accepted->run].weight = weights_[reply.request];
     Answered(reply);
   }
   for (const hub::Reply& reply : outgoing.answers) Answered(reply);
-  for (const hub::RunSteps& run : outgoing.run_steps) runs_[run.run].program = run.program;
+  for (const hub::RunSteps& told : outgoing.run_steps) {
+    Run& run = runs_[told.run];
+    run.program = told.program;
+    if (run.known == nullptr) run.known = std::make_shared<KnownReady>(told.program);
+  }
   std::map<uint64_t, const hub::WorkerWelcome*> welcomes;
   for (const hub::WorkerWelcome& welcome : outgoing.welcomes) welcomes[welcome.worker] = &welcome;
   std::vector<uint64_t> revoked;
@@ -190,6 +214,8 @@ void History::Published(const hub::Outgoing& outgoing, uint64_t durable_commits,
   for (const hub::GrantGroup& group : outgoing.grants) {
     for (size_t row = 0; row < group.lease.size(); ++row) Granted(group, row, now);
   }
+  CheckQueues(now);
+  CheckTurns(now);
   CheckStops(outgoing.ended_runs, now);
 }
 
@@ -322,6 +348,10 @@ void History::Took(const TakenOutcome& outcome) {
   lease.address = outcome.address;
   End(&lease, outcome.lease, State::kResolved);
   streams_[outcome.stream].unacked[outcome.report].push_back(outcome.lease);
+  const Run& run = runs_[lease.task.run];
+  if (outcome.kind != Kind::kSucceeded || run.known == nullptr) return;
+  if (run.program->steps[run.program->nodes[lease.task.node].step].refill) return;  // One call.
+  run.known->Succeeded(lease.task.node, {lease.task.instance, lease.task.item});
 }
 
 void History::Promised(const std::vector<hub::OutcomeAck>& acks,
@@ -350,6 +380,8 @@ void History::Promised(const std::vector<hub::OutcomeAck>& acks,
         run.stopped = run.stops;
         break;
       case hub::ControlRun::Action::kResume:
+        run.awake = true;
+        break;
       case hub::ControlRun::Action::kRetry:
         break;
       case hub::ControlRun::Action::kDelete:

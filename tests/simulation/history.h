@@ -11,9 +11,9 @@
 #include <deque>
 #include <map>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <variant>
 #include <vector>
 
@@ -23,6 +23,7 @@
 #include "hub/scheduler/effects.h"
 #include "hub/scheduler/scheduler.h"
 #include "tests/simulation/bucket.h"
+#include "tests/simulation/known_ready.h"
 
 namespace bue::sim {
 
@@ -122,6 +123,10 @@ class History {
     bool promised = false;       // Its uploader was told of it.
     bool may_have_gone = false;  // A power cut came before that.
     std::shared_ptr<const Program> program;
+    std::shared_ptr<KnownReady> known;
+    uint64_t weight = 0;          // 0: the hub died before it said that the run is there.
+    bool awake = true;            // Nobody has paused it, or the hub promised that it goes on.
+    bool limits_changed = false;  // Somebody tried to.
     bool cancelled = false, paused = false, deleted = false;
     uint64_t interruptions = 0;                   // How often it may have ended, or begun again.
     bool stops = false;                           // It was told so, and nothing more of it starts.
@@ -147,8 +152,19 @@ class History {
     uint64_t stream = 0;
   };
   using Taken = std::variant<Hello, TakenOutcome, Goodbye>;
+  using Place = std::tuple<hub::Pool, std::string, int32_t>;  // Pool, scope, priority.
+  // The most that a step's limit has ever been changed to, by run and name.
+  using ChangedLimits = std::map<std::pair<uint64_t, std::string>, uint64_t>;
+  static constexpr uint64_t kNoLimit = UINT64_MAX;
+  // Of a run that has had something ready at a place for a while: tasks that it was given since,
+  // tasks of others, and those of them since its own last one.
+  struct Wait {
+    uint64_t own = 0;
+    std::map<uint64_t, uint64_t> others, since;  // By run.
+  };
 
   void TookIn(uint64_t run);
+  void CutBack(uint64_t number, Run* run);
   bool IsOfThisUpload(const Task& task) const;
   void Joined(const hub::WorkerJoined& joined, absl::Time now);
   void Reported(const hub::WorkerReported& reported, absl::Time now);
@@ -163,6 +179,7 @@ class History {
   void TookControl(const hub::ControlRun& command, absl::Time now);
   void Answered(const hub::Reply& reply);
   void CheckStops(const std::vector<uint64_t>& ended, absl::Time now);
+  void NoteReady(const hub::GrantGroup& group, size_t row, uint64_t lease, bool is_first);
   void CheckRun(const hub::GrantGroup& group, const std::string& name);
   void CheckAttempt(const hub::GrantGroup& group, size_t row, const Task& which,
                     const TaskState& task, const std::string& name);
@@ -174,9 +191,19 @@ class History {
   // history_limits.cc
   void TookLimits(const hub::SetLimits& command);
   void CheckLimits(uint64_t id, bool is_source, absl::Time now, const std::string& name);
+  static uint64_t MostOf(uint64_t count, const ChangedLimits& changes,
+                         const std::pair<uint64_t, std::string>& step);
+  void CheckQueues(absl::Time now);
+  uint64_t CountInFront(uint64_t number, const Run& run, uint32_t node, absl::Time now);
   std::string LimitName(const Lease& lease, const Limit& limit) const;
   bool MayRun(const Lease& lease, absl::Time now) const;
   void ForgetFutureStarts(absl::Time now);
+  // history_turns.cc
+  bool HasReadyAt(uint64_t number, const Run& run, const Place& place) const;
+  void CheckTurns(absl::Time now);
+  void CheckShares(const Place& place, uint64_t number, const std::map<uint64_t, uint64_t>& grants,
+                   Wait* wait);
+  void ForgetWaits(uint64_t number);
   void Acked(Stream* stream, uint64_t report);
   void End(Lease* lease, uint64_t id, State state);
   bool IsCurrent(const Lease& lease) const;
@@ -204,6 +231,7 @@ class History {
   uint64_t next_order_ = 1;
   absl::Time hub_started_;
   uint64_t power_cuts_ = 0;  // In all.
+  bool restarted_ = false;   // This is not its first life.
   bool turn_under_way_ = false;
   std::set<std::string> awaited_;         // Workers that were connected when the last life ended.
   std::set<std::string> returned_;        // Workers that said hello in this one.
@@ -214,8 +242,13 @@ class History {
   // Leases that may run under a limit, and when they were granted, by the limit's name.
   std::map<std::string, std::set<uint64_t>> limited_;
   std::map<std::string, std::deque<absl::Time>> starts_;
-  // The most that a step's `!max_running` has ever been changed to, by run and name; 0: none.
-  std::map<std::pair<uint64_t, std::string>, std::optional<uint64_t>> changed_limits_;
+  ChangedLimits changed_limits_, changed_queues_;  // `!max_running` and `!queue`.
+  // Leases of what comes right before a node, by run and node.
+  std::map<std::pair<uint64_t, uint32_t>, std::set<uint64_t>> in_front_;
+
+  std::map<uint64_t, uint64_t> weights_;                      // Of uploads, by request.
+  std::map<Place, std::map<uint64_t, uint64_t>> granted_at_;  // In this turn, by run.
+  std::map<Place, std::map<uint64_t, Wait>> waits_;           // By run.
 };
 
 }  // namespace bue::sim

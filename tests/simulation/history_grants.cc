@@ -30,6 +30,7 @@ void History::Granted(const hub::GrantGroup& group, size_t row, absl::Time now) 
   lease.worker = stream->second.worker;
   lease.incarnation = stream->second.incarnation;
   TaskState& task = tasks_[lease.task];
+  NoteReady(group, row, id, task.last_lease == 0);
   const std::string full =
       absl::StrCat(NameOf(lease.task), " (", LeaseName(id), " to ", lease.worker, ")");
   CheckRun(group, full);
@@ -48,6 +49,19 @@ void History::Granted(const hub::GrantGroup& group, size_t row, absl::Time now) 
   leases_[id] = std::move(lease);
   CheckLimits(id, group.is_source, now, full);
   CheckRoom(stream->second, group.pool, full);
+}
+
+void History::NoteReady(const hub::GrantGroup& group, size_t row, uint64_t id, bool is_first) {
+  const Run& run = runs_[group.run];
+  if (run.program == nullptr) return;
+  const Step& step = run.program->steps[group.step];
+  ++granted_at_[{group.pool, step.scope, step.priority}][group.run];
+  if (is_first) run.known->Granted(group.node, {group.instance, group.item[row]});
+  if (group.is_source) return;  // One that waits for readers holds no place.
+  for (const uint32_t after : run.known->After(group.node)) {
+    if (run.program->steps[run.program->nodes[after].step].queue == 0) continue;
+    in_front_[{group.run, after}].insert(id);
+  }
 }
 
 void History::CheckRun(const hub::GrantGroup& group, const std::string& name) {

@@ -8,13 +8,23 @@ namespace bue::sim {
 
 // From the moment the hub takes it in the greater number may hold; a power cut may take it back.
 void History::TookLimits(const hub::SetLimits& command) {
-  if (!command.max_running.has_value()) return;
-  std::optional<uint64_t>& most = changed_limits_[{command.run, command.step}];
-  if (*command.max_running == 0 || most == 0) {
-    most = 0;
-  } else {
-    most = std::max(most.value_or(0), *command.max_running);
-  }
+  runs_[command.run].limits_changed = true;
+  ForgetWaits(command.run);
+  const auto note = [&](std::optional<uint64_t> count, ChangedLimits* changed) {
+    if (!count.has_value()) return;
+    uint64_t& most = (*changed)[{command.run, command.step}];
+    most = std::max(most, *count == 0 ? kNoLimit : *count);
+  };
+  note(command.max_running, &changed_limits_);
+  note(command.queue, &changed_queues_);
+}
+
+// The most that a limit ever was.
+uint64_t History::MostOf(uint64_t count, const ChangedLimits& changes,
+                         const std::pair<uint64_t, std::string>& step) {
+  if (count == 0) return kNoLimit;
+  const auto changed = changes.find(step);
+  return changed == changes.end() ? count : std::max(count, changed->second);
 }
 
 // Whether somebody may be at it, as far as the hub can know.
@@ -40,14 +50,12 @@ void History::CheckLimits(uint64_t id, bool is_source, absl::Time now, const std
   const Run& run = runs_.at(lease.task.run);
   if (run.program == nullptr) return;
   const Step& step = run.program->steps[run.program->nodes[lease.task.node].step];
-  const auto changed = changed_limits_.find({lease.task.run, step.name});
-  const std::optional<uint64_t> live =
-      changed == changed_limits_.end() ? std::nullopt : changed->second;
   // What is counted under a key is counted for all; a run's own number may have been changed.
   std::set<uint64_t>& others = limited_[LimitName(lease, step.max_running)];
   std::erase_if(others, [&](uint64_t other) { return !MayRun(leases_.at(other), now); });
-  const uint64_t most = std::max(step.max_running.count, live.value_or(0));
-  if (step.max_running.count > 0 && live != 0 && others.size() >= most) {
+  const uint64_t most =
+      MostOf(step.max_running.count, changed_limits_, {lease.task.run, step.name});
+  if (others.size() >= most) {
     Fail(absl::StrCat(name, " was granted although ", others.size(), " run under !max_running ",
                       most, " (", LimitName(lease, step.max_running), ")"));
   }
@@ -62,6 +70,35 @@ void History::CheckLimits(uint64_t id, bool is_source, absl::Time now, const std
                       LimitName(lease, step.rate), ")"));
   }
   starts.push_back(now);
+}
+
+// Tasks in front of a `!queue`: those that wait there, and those under way to it. What was granted
+// once may come back and overfill it, so it is left out. Only a grant adds one, and whatever the
+// order of a turn's grants was, it holds after them.
+void History::CheckQueues(absl::Time now) {
+  for (const auto& [number, run] : runs_) {
+    if (run.program == nullptr) continue;
+    for (uint32_t n = 0; n < run.program->nodes.size(); ++n) {
+      const Step& step = run.program->steps[run.program->nodes[n].step];
+      const uint64_t most = MostOf(step.queue, changed_queues_, {number, step.name});
+      if (most == kNoLimit) continue;
+      const uint64_t count = CountInFront(number, run, n, now);
+      if (count <= most) continue;
+      Fail(absl::StrCat("r", number, " ", step.name, ": ", count,
+                        " tasks wait in front of it, or are about to, under !queue ", most));
+    }
+  }
+}
+
+// A restart begins items up to the reservation, whatever waits.
+uint64_t History::CountInFront(uint64_t number, const Run& run, uint32_t node, absl::Time now) {
+  std::set<uint64_t>& leases = in_front_[{number, node}];
+  std::erase_if(leases, [&](uint64_t id) {
+    const Lease& lease = leases_.at(id);
+    return lease.task.upload != run.upload || !MayRun(lease, now);
+  });
+  if (restarted_ && run.known->IsFirst(node)) return 0;
+  return run.known->Waiting(node) + leases.size();
 }
 
 // The hub's clock may have been set back.

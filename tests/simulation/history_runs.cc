@@ -21,6 +21,10 @@ void History::TookControl(const hub::ControlRun& command, absl::Time now) {
   Run& run = runs_[command.run];
   controls_[command.request] = {.command = command, .taken = now, .before = run};
   using Action = hub::ControlRun::Action;
+  run.awake = false;
+  ForgetWaits(command.run);
+  const bool pauses = command.action == Action::kPause || command.action == Action::kResume;
+  if (run.known != nullptr && !pauses) run.known->Blur();
   if (command.action == Action::kResume) run.paused = false;
   if (command.action == Action::kCancel || command.action == Action::kStop) {
     ++run.interruptions;

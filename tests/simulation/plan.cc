@@ -42,7 +42,10 @@ bool Plan::Make(Random* random, const Size& size) {
       big ? absl::StrCat("step s0 mode=async\nloop in 0 over range:", 1024 + random->Below(1200),
                          "\nnode s0 in 1 e1\n", random->Chance(50) ? "step s1\nnode s1 0\n" : "")
           : MakeText(random, size);
-  // Drawn apart, so that whoever adds limits leaves the rest as it was.
+  // Drawn apart, so that whoever adds to it leaves the rest as it was.
+  Random crowds(Mix(seed_, 0x63726f));
+  const bool crowd = !big && crowds.Chance(size.crowd_percent);
+  if (crowd) text_ = MakeCrowd(&crowds);
   Random limits(Mix(seed_, 0x6c696d));
   if (limits.Chance(30)) LimitSteps(&limits);
   // These too.
@@ -55,11 +58,17 @@ bool Plan::Make(Random* random, const Size& size) {
     steps_[0].takes = absl::Milliseconds(5);
     steps_[0].hangs = false;
   }
+  if (crowd) {
+    for (StepPlan& step : steps_) {
+      step.takes = crowds.Between(absl::Milliseconds(10), absl::Milliseconds(100));
+      step.hangs = false;
+    }
+  }
   weight_ = 1 + static_cast<uint32_t>(random->Below(3));
   program_ = std::make_shared<const Program>(std::move(program));
   if (!hub::RunGraph(program_).acyclic()) return false;
   expected_ = ExpectedWith({});
-  if (expected_.tasks > (big ? 3000 : size.tasks_max)) return false;
+  if (expected_.tasks > (big || crowd ? 3000 : size.tasks_max)) return false;
   v1::Program proto;
   ToProto(*program_, &proto);
   bytes_ = proto.SerializeAsString();
@@ -106,6 +115,20 @@ std::string Plan::MakeText(Random* random, const Size& size) {
     absl::StrAppend(&text, "\n");
     region_of_node.push_back(region);
   }
+  return text;
+}
+
+// Mostly at the same place, so that runs compete there.
+std::string Plan::MakeCrowd(Random* random) {
+  const auto where = [&] {
+    return absl::StrCat(random->Chance(80) ? " mode=async" : " sql", " retries=1 backoff=0.2",
+                        random->Chance(15) ? " scope=a" : "",
+                        random->Chance(15) ? " priority=1" : "");
+  };
+  std::string text =
+      absl::StrCat("step s0", where(), "\nloop in 0 over range:", 60 + random->Below(200),
+                   "\nnode s0 in 1 e1\n");
+  if (random->Chance(40)) absl::StrAppend(&text, "step s1", where(), "\nnode s1 in 1 0\n");
   return text;
 }
 

@@ -67,8 +67,9 @@ class Plan {
  public:
   struct Size {
     uint64_t tasks_max = 150;
-    uint64_t range_max = 5;    // Elements of a loop.
-    uint32_t big_percent = 0;  // Of loops with more items than a reservation holds.
+    uint64_t range_max = 5;      // Elements of a loop.
+    uint32_t big_percent = 0;    // Of loops with more items than a reservation holds.
+    uint32_t crowd_percent = 0;  // Of loops with many items for the same few slots.
   };
   Plan(std::string key, uint64_t seed, const Size& size);
 
@@ -115,6 +116,7 @@ class Plan {
 
   bool Make(Random* random, const Size& size);
   std::string MakeText(Random* random, const Size& size);
+  static std::string MakeCrowd(Random* random);
   void LimitSteps(Random* random);
   void RefillSources(Random* random);
   void PlanSteps(Random* random, const Size& size, Program* program);

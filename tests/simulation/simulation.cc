@@ -59,6 +59,17 @@ Config MakeConfig(uint64_t seed) {
   config.checkpoint_bytes = random.Chance(30) ? 1 << 20 : 100 + random.Below(3000);
   config.slow_checkpoints = random.Chance(50);
   config.check_every = 1 + random.Below(4);
+  config.uploads_within = config.faults_for * 0.7;
+  // Drawn apart: who competes for slots does so at once, and waits for nothing else.
+  Random crowds(Mix(seed, 0x63726f));
+  if (!big && crowds.Chance(15)) {
+    config.plans = 2 + static_cast<uint32_t>(crowds.Below(4));
+    config.plan_size.crowd_percent = 80;
+    config.uploads_within = absl::Seconds(1);
+    config.scheduler.reserve_block = 4096;
+    config.scheduler.begun_items_max = 65536;
+    if (crowds.Chance(50)) config.hub_crashes = absl::InfiniteDuration();
+  }
   return config;
 }
 
@@ -79,7 +90,7 @@ std::string Simulation::Run() {
     world_.plans[key] = plan;
     tasks_ += plan->expected().tasks;
     clients_.push_back(std::make_unique<Client>(&world_, plan));
-    world_.events.After(world_.random.Between(absl::ZeroDuration(), config.faults_for * 0.7),
+    world_.events.After(world_.random.Between(absl::ZeroDuration(), config.uploads_within),
                         [client = clients_.back().get()] { client->Start(); });
   }
   ScheduleFaults();

@@ -37,6 +37,7 @@ struct Config {
   uint32_t plans = 4;
   Plan::Size plan_size;
   absl::Duration faults_for = absl::Seconds(30);
+  absl::Duration uploads_within = absl::Seconds(20);
 
   // Mean time between faults of a kind; infinite: none.
   absl::Duration breaks = absl::InfiniteDuration();
