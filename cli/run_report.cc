@@ -47,20 +47,22 @@ std::string RateText(const v1::StepStatus& step) {
 // "  fetch: !max_running 10, !queue 500" for every step that has a limit.
 std::string LimitLines(const v1::RunStatus& status) {
   std::string text;
-  const auto shared = [](const std::string& key) {
+  const auto shared = [](const std::string& key, const std::string& by) {
+    if (!by.empty()) return absl::StrCat(" by ", OneLine(by, 40));
     return key.empty() ? "" : absl::StrCat(" key ", OneLine(key, 40));
   };
   for (const v1::StepStatus& step : status.steps()) {
     std::vector<std::string> limits;
     if (step.max_running() > 0) {
-      limits.push_back(
-          absl::StrCat("!max_running ", step.max_running(), shared(step.max_running_key())));
+      limits.push_back(absl::StrCat("!max_running ", step.max_running(),
+                                    shared(step.max_running_key(), step.max_running_by())));
     }
     if (step.queue() > 0) {
       limits.push_back(absl::StrCat("!queue ", step.queue(), " (", step.queued(), " wait)"));
     }
     if (step.rate() > 0) {
-      limits.push_back(absl::StrCat("!rate ", RateText(step), shared(step.rate_key())));
+      limits.push_back(
+          absl::StrCat("!rate ", RateText(step), shared(step.rate_key(), step.rate_by())));
     }
     if (limits.empty()) continue;
     absl::StrAppend(&text, OneLine(step.name(), 60), ": ", absl::StrJoin(limits, ", "), "\n");
@@ -74,9 +76,11 @@ Json LimitsJson(const v1::StepStatus& step) {
   return Json{
       {"max_running", number(step.max_running())},
       {"max_running_key", key(step.max_running_key())},
+      {"max_running_by", key(step.max_running_by())},
       {"queue", number(step.queue())},
       {"rate", step.rate() == 0 ? Json(nullptr) : Json(RateText(step))},
       {"rate_key", key(step.rate_key())},
+      {"rate_by", key(step.rate_by())},
   };
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/lang/call_order.h"
 #include "common/lang/definitions.h"
 #include "common/lang/file_collector.h"
@@ -10,6 +11,7 @@
 #include "common/lang/program_builder.h"
 #include "common/lang/report.h"
 #include "common/lang/resolver.h"
+#include "common/program/limits_by.h"
 #include "common/program/refill.h"
 
 namespace bue::lang {
@@ -27,6 +29,17 @@ void CheckRefills(const Program& program, Report* report) {
     const Step& step = program.steps[node.step];
     report->Error({node.line, 0}, absl::StrCat("the `!refill` step '", step.name, "' ", misuse.why),
                   absl::StrCat("for item in p():  where the pipe p ends in '", step.name, "'"));
+  }
+}
+
+void CheckLimitsBy(const Program& program, Report* report) {
+  for (const LimitByMisuse& misuse : FindLimitByMisuses(program)) {
+    const Node& node = program.nodes[misuse.node];
+    const Step& step = program.steps[node.step];
+    report->Error({node.line, 0},
+                  absl::StrCat("the limit `by ", absl::StrJoin(NamesOfBy(step), "`, `by "),
+                               "` of the step '", step.name, "' ", misuse.why),
+                  "pass the value in this call, or name one that it passes");
   }
 }
 
@@ -59,6 +72,7 @@ CompileResult Compile(absl::string_view script_text, absl::string_view script_na
     BuildProgram(tree, definitions, resolution, order, collected.of_source, &program);
     result.contents = std::move(collected.contents);
     CheckRefills(program, &report);
+    CheckLimitsBy(program, &report);
     if (report.has_errors()) result.program.reset();
   }
   result.diagnostics = report.Take();

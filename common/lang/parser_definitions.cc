@@ -79,22 +79,11 @@ bool ScriptParser::ParseOneDirective(absl::string_view text, Position at, absl::
   if (parsed.kind == DirectiveKind::kOldVelocity) {
     report_.Warning(at, "`@` has no effect", "use `!rate` to limit how often a step starts");
   }
-  WarnOfWhatIsMissing(parsed.kind, *into, at);
   if (parsed.repeats) {
     report_.Warning(at, absl::StrCat("'", parsed.name, "' is given again for this ", where),
                     "the last one counts");
   }
   return true;
-}
-
-// What is accepted and does less than it says.
-void ScriptParser::WarnOfWhatIsMissing(DirectiveKind kind, const Directives& set, Position at) {
-  const bool by_value = (kind == DirectiveKind::kMaxRunning && !set.max_running->by.empty()) ||
-                        (kind == DirectiveKind::kRate && !set.rate->by.empty());
-  if (by_value) {
-    report_.Warning(at, "`by` does not tell values apart yet",
-                    "until it does, all values together are held to the limit");
-  }
 }
 
 void ScriptParser::ParseLevelDirectives(const Line& line, uint32_t level) {

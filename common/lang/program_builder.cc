@@ -1,12 +1,14 @@
 #include "common/lang/program_builder.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
+#include "common/program/limits_by.h"
 
 namespace bue::lang {
 namespace {
@@ -116,8 +118,32 @@ class ProgramBuilder {
           node.inputs.push_back(InputOf(resolution_.arguments[i]));
         }
       }
+      node.by = ByOf(call, program_.steps[node.step]);
       last_nodes_[index] = AddNode(std::move(node));
     }
+  }
+
+  // What the step's limits go by: values that the call passes, then variables of loops around it,
+  // the innermost first. One less than there are names if one of these is neither.
+  std::vector<Input> ByOf(const Call& call, const Step& step) const {
+    std::vector<Input> by;
+    for (const std::string& name : NamesOfBy(step)) {
+      if (const std::optional<Input> input = FindBy(call, name)) by.push_back(*input);
+    }
+    return by;
+  }
+
+  std::optional<Input> FindBy(const Call& call, absl::string_view name) const {
+    for (uint32_t i = call.arguments_begin; i < call.arguments_end; ++i) {
+      if (tree_.names.Text(tree_.arguments[i].name) == name) {
+        return InputOf(resolution_.arguments[i]);
+      }
+    }
+    for (uint32_t region = RegionOf(call.level); region != 0;
+         region = program_.regions[region].parent) {
+      if (program_.regions[region].variable == name) return Input{Input::Kind::kElement, region};
+    }
+    return std::nullopt;
   }
 
   // A loop over an element, or over another loop's list, gets a node of its own that has the list.

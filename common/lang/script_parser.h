@@ -103,7 +103,6 @@ class ScriptParser {
   void ParseBlockLine(const Line& line, Block* block);
   void FinishDefinition(Block block);
   void AddStep(StepDefinition step);
-  void WarnOfWhatIsMissing(DirectiveKind kind, const Directives& set, Position at);
   void CheckAgainstLanguage(const StepDefinition& step, const std::vector<UsedDirective>& used);
   bool ParseLanguage(absl::string_view text, Position at, Language* language);
   uint32_t ParseSource(uint32_t line, size_t byte, bool* broken);

@@ -288,15 +288,15 @@ nlohmann::json RegionJson(const Program& program, uint32_t index) {
 
 nlohmann::json NodeJson(const Program& program, uint32_t index) {
   const Node& node = program.nodes[index];
-  nlohmann::json inputs = nlohmann::json::array();
-  for (const Input& input : node.inputs) {
-    inputs.push_back({{input.kind == Input::Kind::kNode ? "node" : "element", input.index}});
-  }
-  return {{"id", index},
-          {"step", program.steps[node.step].name},
-          {"region", node.region},
-          {"line", node.line},
-          {"inputs", std::move(inputs)}};
+  const auto list = [](const std::vector<Input>& inputs) {
+    nlohmann::json json = nlohmann::json::array();
+    for (const Input& input : inputs) {
+      json.push_back({{input.kind == Input::Kind::kNode ? "node" : "element", input.index}});
+    }
+    return json;
+  };
+  return {{"id", index},       {"step", program.steps[node.step].name}, {"region", node.region},
+          {"line", node.line}, {"inputs", list(node.inputs)},           {"by", list(node.by)}};
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ struct Limit {
   uint64_t count = 0;
   double per_seconds = 0;  // Rates only: `count` starts per this many seconds.
   std::string key;         // `key WORD`: shared by all runs that name it.
-  std::string by;          // `by ARG`: one limit per value of that argument.
+  std::string by;          // `by ARG`: one limit per value of that name.
 };
 
 inline constexpr uint32_t kNoFile = UINT32_MAX;
@@ -33,9 +33,9 @@ inline constexpr uint32_t kNoFile = UINT32_MAX;
 struct Step {
   std::string name;
   Language language = Language::kPython;
-  std::string relation;      // Python: the function. SQL: the table that input 1 appears as.
-  uint32_t file = kNoFile;   // Index into Program::files, or kNoFile when `code` holds the source.
-  std::string code;          // Inline source, byte for byte as between the backticks.
+  std::string relation;     // Python: the function. SQL: the table that input 1 appears as.
+  uint32_t file = kNoFile;  // Index into Program::files, or kNoFile when `code` holds the source.
+  std::string code;         // Inline source, byte for byte as between the backticks.
   std::string scope = "default";
   int32_t priority = 0;
   double timeout_s = 1200;
@@ -66,6 +66,9 @@ struct Node {
   uint32_t region = 0;
   std::vector<Input> inputs;  // In call order.
   uint32_t line = 0;          // 1-based line of the call.
+  // By whose values the step's limits tell tasks apart: that of `!max_running … by` first, then
+  // that of `!rate … by`; common/program/limits_by.h.
+  std::vector<Input> by;
 };
 
 inline constexpr uint32_t kNoNode = UINT32_MAX;
@@ -100,6 +103,12 @@ struct Program {
   std::vector<File> files;
   std::vector<Binding> bindings;
 };
+
+// Whether region `outer` is `inner` or encloses it. REQUIRES: parents come before their children.
+inline bool Encloses(const Program& program, uint32_t outer, uint32_t inner) {
+  while (inner > outer) inner = program.regions[inner].parent;
+  return inner == outer;
+}
 
 }  // namespace bue
 

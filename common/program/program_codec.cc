@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/program/limits_by.h"
 #include "common/program/refill.h"
 #include "common/status_macros.h"
 
@@ -44,12 +45,6 @@ absl::Status Broken(absl::string_view what, size_t index, absl::string_view why)
   return absl::InvalidArgumentError(absl::StrCat("program: ", what, " ", index, ": ", why));
 }
 
-// Whether `outer` is `inner` or encloses it.
-bool Encloses(const Program& program, uint32_t outer, uint32_t inner) {
-  while (inner > outer) inner = program.regions[inner].parent;
-  return inner == outer;
-}
-
 // Deeper nesting or longer lists than any script needs could bring a hub or worker down.
 constexpr uint32_t kDepthMax = 64;
 constexpr uint64_t kByMax = 1 << 24;
@@ -75,19 +70,25 @@ absl::Status CheckRegions(const Program& program) {
   return absl::OkStatus();
 }
 
+absl::Status CheckInputs(const Program& program, size_t i, const std::vector<Input>& inputs) {
+  for (const Input& input : inputs) {
+    if (input.kind == Input::Kind::kNode) {
+      if (input.index >= i) return Broken("node", i, "an input does not come before it");
+    } else if (input.index == 0 || input.index >= program.regions.size() ||
+               !Encloses(program, input.index, program.nodes[i].region)) {
+      return Broken("node", i, "it takes the element of a loop that does not enclose it");
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckNodes(const Program& program) {
   for (size_t i = 0; i < program.nodes.size(); ++i) {
     const Node& node = program.nodes[i];
     if (node.step >= program.steps.size()) return Broken("node", i, "no such step");
     if (node.region >= program.regions.size()) return Broken("node", i, "no such region");
-    for (const Input& input : node.inputs) {
-      if (input.kind == Input::Kind::kNode) {
-        if (input.index >= i) return Broken("node", i, "an input does not come before it");
-      } else if (input.index == 0 || input.index >= program.regions.size() ||
-                 !Encloses(program, input.index, node.region)) {
-        return Broken("node", i, "it takes the element of a loop that does not enclose it");
-      }
-    }
+    RETURN_IF_ERROR(CheckInputs(program, i, node.inputs));
+    RETURN_IF_ERROR(CheckInputs(program, i, node.by));
   }
   return absl::OkStatus();
 }
@@ -115,12 +116,36 @@ absl::Status CheckSteps(const Program& program) {
   return absl::OkStatus();
 }
 
+void ToProto(const Input& input, v1::Input* out) {
+  if (input.kind == Input::Kind::kNode) {
+    out->set_node(input.index);
+  } else {
+    out->set_element(input.index);
+  }
+}
+
+std::vector<Input> FromProto(const google::protobuf::RepeatedPtrField<v1::Input>& protos) {
+  std::vector<Input> inputs;
+  inputs.reserve(protos.size());
+  for (const v1::Input& proto : protos) {
+    const bool element = proto.from_case() == v1::Input::kElement;
+    inputs.push_back(Input{.kind = element ? Input::Kind::kElement : Input::Kind::kNode,
+                           .index = element ? proto.element() : proto.node()});
+  }
+  return inputs;
+}
+
 absl::Status Check(const Program& program) {
   RETURN_IF_ERROR(CheckRegions(program));
   RETURN_IF_ERROR(CheckNodes(program));
   RETURN_IF_ERROR(CheckSteps(program));
   for (const RefillMisuse& misuse : FindRefillMisuses(program)) {
     return Broken("node", misuse.node, absl::StrCat("a !refill step ", misuse.why));
+  }
+  for (const LimitByMisuse& misuse : FindLimitByMisuses(program)) {
+    // Programs stored by versions that knew no `by` have none: one limit holds for all values.
+    if (misuse.unknown && program.nodes[misuse.node].by.empty()) continue;
+    return Broken("node", misuse.node, absl::StrCat("a limit by a value ", misuse.why));
   }
   return absl::OkStatus();
 }
@@ -180,14 +205,8 @@ void ToProto(const Program& program, v1::Program* out) {
     n->set_step(node.step);
     n->set_region(node.region);
     n->set_line(node.line);
-    for (const Input& input : node.inputs) {
-      v1::Input* in = n->add_inputs();
-      if (input.kind == Input::Kind::kNode) {
-        in->set_node(input.index);
-      } else {
-        in->set_element(input.index);
-      }
-    }
+    for (const Input& input : node.inputs) ToProto(input, n->add_inputs());
+    for (const Input& input : node.by) ToProto(input, n->add_by());
   }
   for (const File& file : program.files) ToProto(file, out->add_files());
   for (const Binding& binding : program.bindings) {
@@ -236,14 +255,11 @@ Region FromProto(const v1::Region& proto) {
 }
 
 Node FromProto(const v1::Node& proto) {
-  Node node{.step = proto.step(), .region = proto.region(), .line = proto.line()};
-  node.inputs.reserve(proto.inputs_size());
-  for (const v1::Input& input : proto.inputs()) {
-    const bool element = input.from_case() == v1::Input::kElement;
-    node.inputs.push_back(Input{.kind = element ? Input::Kind::kElement : Input::Kind::kNode,
-                                .index = element ? input.element() : input.node()});
-  }
-  return node;
+  return Node{.step = proto.step(),
+              .region = proto.region(),
+              .inputs = FromProto(proto.inputs()),
+              .line = proto.line(),
+              .by = FromProto(proto.by())};
 }
 
 Binding FromProto(const v1::Binding& proto) {
@@ -282,8 +298,10 @@ size_t MemoryOf(const Step& step) {
 }
 size_t MemoryOf(const Region& region) { return sizeof(Region) + region.variable.size(); }
 size_t MemoryOf(const Node& node) {
-  return sizeof(Node) +
-         (node.inputs.empty() ? 0 : kAllocationBytes + node.inputs.size() * sizeof(Input));
+  const auto bytes = [](const std::vector<Input>& inputs) {
+    return inputs.empty() ? 0 : kAllocationBytes + inputs.size() * sizeof(Input);
+  };
+  return sizeof(Node) + bytes(node.inputs) + bytes(node.by);
 }
 size_t MemoryOf(const File& file) {
   return sizeof(File) + file.path.size() + file.sha256.size() + kAllocationBytes;

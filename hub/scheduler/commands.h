@@ -130,6 +130,7 @@ struct HeldLease {
   uint32_t handbacks = 0;
   absl::Duration elapsed;  // Zero: not known to have started.
   Pool pool = Pool::kThread;
+  std::vector<uint64_t> by;  // GrantGroup::by of the task.
 };
 
 // A stream opened and said hello. `worker` is new for every stream.
@@ -210,6 +211,12 @@ struct RoomChange {
   WorkerRoom room;
 };
 
+// The answer to a HashRequest: a hash for each value; 0: it cannot be read.
+struct HashReply {
+  uint64_t id = 0;
+  std::vector<uint64_t> hashes;
+};
+
 // One message of a worker's stream.
 struct WorkerReported {
   uint64_t worker = 0;
@@ -220,6 +227,7 @@ struct WorkerReported {
   std::vector<StartedTask> started;
   std::optional<uint32_t> ghosts;
   std::vector<StepError> errors;
+  std::vector<HashReply> hashes;
   uint64_t report = 0;  // 0: nothing to acknowledge.
   bool goodbye = false;
 };

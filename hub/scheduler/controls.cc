@@ -155,6 +155,7 @@ void Scheduler::Impl::DeleteRun(Run* run) {
   effects_->outgoing.promises.ended.push_back(run->Status());
   run_of_key_.erase(run->added().key);
   ready_.Drop(run);
+  ForgetAsks(run);
   runs_.erase(run->number());
 }
 

@@ -176,7 +176,16 @@ struct GrantGroup {
   std::string item_prefix;
   bool is_source = false;
   uint64_t source_credit = 0;
-  Yielded yielded;  // Sources: by an earlier attempt.
+  Yielded yielded;           // Sources: by an earlier attempt.
+  std::vector<uint64_t> by;  // Hashes that limits go by: as many per task as the node names values.
+};
+
+// A worker is to say hashes of values. Mirrors bue.v1.HashRequest.
+struct HashRequest {
+  uint64_t worker = 0;
+  uint64_t id = 0;
+  InputColumn values;
+  uint32_t count = 0;
 };
 
 // A worker must be told of a run's steps and files before its first grant: the outbox does that,
@@ -233,6 +242,8 @@ struct StepLimits {
   double rate_seconds = 0;  // `rate` starts in that time.
   std::string max_running_key;
   std::string rate_key;
+  std::string max_running_by;
+  std::string rate_by;
 };
 
 // What attempts took that came to an end. Run time is what a worker spent in the step's code; the
@@ -412,6 +423,7 @@ struct Outgoing {
   std::vector<WorkerWelcome> welcomes;
   std::vector<RunSteps> run_steps;  // Runs that appear in `grants` for the first time this turn.
   std::vector<GrantGroup> grants;
+  std::vector<HashRequest> hash_requests;
   std::vector<Revocation> revocations;
   std::vector<Recall> recalls;
   std::vector<SourceCredit> credits;

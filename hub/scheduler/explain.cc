@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/program/limits_by.h"
 #include "hub/scheduler/scheduler_impl.h"
 
 namespace bue::hub {
@@ -177,8 +178,12 @@ std::vector<std::string> Scheduler::Impl::ReasonsOf(Run* run, const Item& item, 
     case VertexState::kReady:
       reasons = ReasonsOfRun(run);
       if (!run->active()) return reasons;  // It stands in no line.
-      for (std::string& reason : ReasonsOfLine(run, run->NodeOf(item, v))) {
-        reasons.push_back(std::move(reason));
+      {
+        const uint32_t node = run->NodeOf(item, v);
+        const Line* line = LineOf(run, run->FindItem(item.instance->id, item.index), v);
+        for (std::string& reason : ReasonsOfLine(run, node, *line)) {
+          reasons.push_back(std::move(reason));
+        }
       }
       return reasons;
     case VertexState::kDelayed: {
@@ -287,10 +292,20 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfRun(Run* run) {
 
 std::string Scheduler::Impl::ReasonOfGate(const Gate& gate) {
   if (!gate.HasRoom(now_) || !in_grace_) {
-    const std::string shared = gate.key.empty() ? "" : absl::StrCat(" key ", gate.key);
+    std::string shared = gate.key.empty() ? "" : absl::StrCat(" key ", gate.key);
+    if (gate.hash != 0) {
+      const Step& step = gate.run->graph().program().steps[gate.step];
+      const bool is_rate = gate.kind == Gate::Kind::kRate;
+      shared = absl::StrCat(" by ", is_rate ? step.rate.by : step.max_running.by);
+    }
     switch (gate.kind) {
       case Gate::Kind::kRunning:
-        return absl::StrCat("!max_running ", gate.limit(), shared, ": ", gate.count(), " run");
+        return absl::StrCat("!max_running ", gate.limit(), shared, ": ", gate.count(), " run",
+                            gate.hash != 0 ? " with the same value" : "");
+      case Gate::Kind::kAhead:
+        return absl::StrCat(Count(gate.count(), "task"), " of ",
+                            Quoted(gate.run->graph().program().steps[gate.step].name),
+                            " wait at limits that go by a value; no more are looked at ahead");
       case Gate::Kind::kQueue:
         return absl::StrCat("!queue ", gate.limit(), " of ",
                             Quoted(gate.run->graph().program().steps[gate.step].name), ": ",
@@ -306,21 +321,25 @@ std::string Scheduler::Impl::ReasonOfGate(const Gate& gate) {
 }
 
 // What keeps ready tasks of a node from running; never nothing.
-std::vector<std::string> Scheduler::Impl::ReasonsOfLine(Run* run, uint32_t node) {
-  const Line* line = LineOf(run, node);
+std::vector<std::string> Scheduler::Impl::ReasonsOfLine(Run* run, uint32_t node, const Line& line) {
+  const Step& step = run->graph().program().steps[run->graph().program().nodes[node].step];
   std::vector<std::string> reasons;
-  for (const Gate* gate : line->gates) {
+  for (const Gate* gate : line.gates) {
     if (!ready_.HasRoom(*gate)) reasons.push_back(ReasonOfGate(*gate));
   }
-  const Step& step = run->graph().program().steps[run->graph().program().nodes[node].step];
-  const auto pool = static_cast<size_t>(line->queue->pool);
+  if (line.asks() && reasons.empty()) {
+    reasons.push_back(absl::StrCat("a worker is asked for the value of ",
+                                   Quoted(absl::StrJoin(NamesOfBy(step), "` and `")),
+                                   ", which its limits go by"));
+  }
+  const auto pool = static_cast<size_t>(line.queue->pool);
   uint64_t serve = 0, slots = 0, held = 0;
   absl::btree_set<std::string> scopes;
   for (const auto& [id, worker] : workers_.all()) {
     if (!worker->connected) continue;
     scopes.insert(worker->scope_names.begin(), worker->scope_names.end());
     if (!worker->scopes.empty() && std::find(worker->scopes.begin(), worker->scopes.end(),
-                                             line->queue->scope) == worker->scopes.end()) {
+                                             line.queue->scope) == worker->scopes.end()) {
       continue;
     }
     ++serve;
@@ -336,13 +355,39 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfLine(Run* run, uint32_t node)
   } else if (held >= slots) {
     reasons.push_back(absl::StrCat("no slot is free: ", Count(serve, "worker"), " for its scope ",
                                    serve == 1 ? "has " : "have ",
-                                   Count(slots, absl::StrCat(NameOf(line->queue->pool), " slot"))));
+                                   Count(slots, absl::StrCat(NameOf(line.queue->pool), " slot"))));
   }
   if (reasons.empty() && in_grace_) {
     reasons.push_back(absl::StrCat("the hub has just started and waits for ",
                                    Count(awaited_.size(), "worker"), " that may be running it"));
   }
   if (reasons.empty()) reasons.push_back(std::string(kNextTurn));
+  return reasons;
+}
+
+// The same, of all its step's tasks together.
+std::vector<std::string> Scheduler::Impl::ReasonsOfReady(Run* run, uint32_t node) {
+  const Line* line = LineOf(run, node);
+  if (!line->asks()) return ReasonsOfLine(run, node, *line);
+  std::vector<std::string> reasons;
+  const Node& info = run->graph().program().nodes[node];
+  const Step& step = run->graph().program().steps[info.step];
+  for (const Gate::Kind kind : {Gate::Kind::kRunning, Gate::Kind::kRate}) {
+    uint64_t shut = 0;
+    for (const Gate* gate : ready_.GatesOfValues(run, kind, info.step)) {
+      if (!ready_.HasRoom(*gate) && !gate->waiting.empty()) ++shut;
+    }
+    const bool is_rate = kind == Gate::Kind::kRate;
+    if (shut == 0) continue;
+    reasons.push_back(absl::StrCat(
+        is_rate ? "!rate by " : "!max_running by ", is_rate ? step.rate.by : step.max_running.by,
+        ": ", Count(shut, "value"), shut == 1 ? " has" : " have", " no room for more"));
+  }
+  if (reasons.empty() || !ready_.HasRoom(*line->ahead)) {
+    for (std::string& reason : ReasonsOfLine(run, node, *line)) {
+      reasons.push_back(std::move(reason));
+    }
+  }
   return reasons;
 }
 
@@ -367,10 +412,10 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfLoop(Run* run, const Instance
     const RunGraph::Vertex& vertex = graph.vertex(instance.region, root);
     if (vertex.is_loop) continue;
     const uint32_t step = graph.program().nodes[vertex.index].step;
-    const Gate* full = ready_.FindGate(run, Gate::Kind::kQueue, step, /*key=*/"");
+    const Gate* full = ready_.FindGate(run, Gate::Kind::kQueue, step, /*key=*/"", /*hash=*/0);
     if (full != nullptr && !ready_.HasRoom(*full)) reasons.push_back(ReasonOfGate(*full));
     if (!std::exchange(first, false)) continue;
-    for (std::string& reason : ReasonsOfLine(run, vertex.index)) {
+    for (std::string& reason : ReasonsOfLine(run, vertex.index, *LineOf(run, vertex.index))) {
       if (std::find(reasons.begin(), reasons.end(), reason) == reasons.end()) {
         reasons.push_back(std::move(reason));
       }
@@ -406,7 +451,7 @@ Reasons Scheduler::Impl::ReasonsOfAll(Run* run) {
                          .tasks = run->CountsOf(step).ready,
                          .state = "ready",
                          .reasons = of_run};
-    for (std::string& reason : ReasonsOfLine(run, node)) {
+    for (std::string& reason : ReasonsOfReady(run, node)) {
       entry.reasons.push_back(std::move(reason));
     }
     reasons.entries.push_back(std::move(entry));

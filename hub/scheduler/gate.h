@@ -61,7 +61,8 @@ class Pace {
 };
 
 struct Gate {
-  enum class Kind : uint8_t { kRunning, kQueue, kRate };
+  // kAhead: how many tasks of a step wait for a value that its limits go by, or at one of these.
+  enum class Kind : uint8_t { kRunning, kQueue, kRate, kAhead };
 
   // One step's wish. The least of all that name a key holds for all.
   struct Wish {
@@ -93,11 +94,14 @@ struct Gate {
   const std::string key;           // Empty: of one run.
   Run* const run;                  // Its run; null: shared.
   const uint32_t step;             // kQueue: whose tasks wait.
+  const uint64_t hash;             // Of the value that it is for; 0: for all.
   const absl::Time unknown_until;  // What started before that is not known. kRate
   absl::btree_multiset<Wish> wishes = {};
   uint64_t users = 0;   // Steps of runs that have it, with or without a wish.
+  uint64_t lines = 0;   // Of those that come and go with a value.
   Pace pace = {};       // kRate
   uint64_t held = 0;    // Leases that count here: running, or about to fill a queue's place.
+                        // kAhead: tasks.
   bool is_new = true;   // It has had no wish yet.
   bool opened = false;  // On the list of those to look at.
   absl::Time timer = absl::InfiniteFuture();  // When it is looked at again. kRate

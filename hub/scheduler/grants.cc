@@ -25,7 +25,7 @@ void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
   lease->queued_us = task.ready_us;
   NoteGrant(lease);
   run->Lease(item, v, lease->slot);
-  lease->line = line;
+  SetLine(lease, line);
   ready_.Pass(line, /*starts=*/true);
   WorkerTable::Link(worker, lease);
 
@@ -40,6 +40,9 @@ void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
   group->attempt.push_back(item->vertices[v].attempts + 1);
   group->pass.push_back(run->PassOf(*item, v));
   group->handbacks.push_back(item->vertices[v].handbacks);
+  if (line->of_values()) {
+    for (const uint64_t hash : HashesOf(run, item, group->node)) group->by.push_back(hash);
+  }
   AddInputs(run, item, v, group);
 }
 

@@ -30,6 +30,7 @@ Pool PoolOf(const Step& step) {
 
 Run::LimitKind LimitOf(Gate::Kind kind) {
   switch (kind) {
+    case Gate::Kind::kAhead:  // Nobody's wish.
     case Gate::Kind::kRunning:
       return Run::LimitKind::kMaxRunning;
     case Gate::Kind::kQueue:
@@ -42,12 +43,12 @@ Run::LimitKind LimitOf(Gate::Kind kind) {
 
 }  // namespace
 
-// Null: the step has no such limit, and never had.
-Gate* Scheduler::Impl::GateOf(Run* run, Gate::Kind kind, uint32_t step) {
+// Null: the step has no such limit, and never had. `hash`: of the value whose limit is meant.
+Gate* Scheduler::Impl::GateOf(Run* run, Gate::Kind kind, uint32_t step, uint64_t hash) {
   const Limit limit = run->LimitOf(step, LimitOf(kind));
-  Gate* gate = ready_.FindGate(run, kind, step, limit.key);
+  Gate* gate = ready_.FindGate(run, kind, step, limit.key, hash);
   if (gate != nullptr || limit.count == 0) return gate;
-  gate = ready_.GateFor(run, kind, step, limit.key);
+  gate = ready_.GateFor(run, kind, step, limit.key, hash);
   absl::Duration per;
   if (kind == Gate::Kind::kRate) {
     per = limit.per_seconds > 0.001 ? absl::Seconds(limit.per_seconds) : absl::Milliseconds(1);
@@ -57,7 +58,9 @@ Gate* Scheduler::Impl::GateOf(Run* run, Gate::Kind kind, uint32_t step) {
 }
 
 // What a task has to pass: its step's own limits, and the queues in front of what comes after it.
-std::vector<Gate*> Scheduler::Impl::GatesOf(Run* run, uint32_t node) {
+// `hashes`: of the values that these limits go by, if they do.
+std::vector<Gate*> Scheduler::Impl::GatesOf(Run* run, uint32_t node,
+                                            absl::Span<const uint64_t> hashes) {
   const RunGraph& graph = run->graph();
   const std::vector<Node>& nodes = graph.program().nodes;
   std::vector<Gate*> gates;
@@ -66,15 +69,19 @@ std::vector<Gate*> Scheduler::Impl::GatesOf(Run* run, uint32_t node) {
       gates.push_back(gate);
     }
   };
-  add(GateOf(run, Gate::Kind::kRunning, nodes[node].step));
-  add(GateOf(run, Gate::Kind::kRate, nodes[node].step));
+  size_t next_hash = 0;
+  for (const Gate::Kind kind : {Gate::Kind::kRunning, Gate::Kind::kRate}) {
+    const uint32_t step = nodes[node].step;
+    const bool by = !hashes.empty() && !run->LimitOf(step, LimitOf(kind)).by.empty();
+    add(GateOf(run, kind, step, by ? hashes[next_hash++] : 0));
+  }
   if (!run->LimitsQueues()) return gates;
   const uint32_t region = nodes[node].region;
   for (const uint32_t d : graph.dependents(region, graph.vertex_of_node(node))) {
     const RunGraph::Vertex& after = graph.vertex(region, d);
     if (after.is_loop) continue;
     const uint32_t next = nodes[after.index].step;
-    Gate* gate = GateOf(run, Gate::Kind::kQueue, next);
+    Gate* gate = GateOf(run, Gate::Kind::kQueue, next, 0);
     // What comes before itself would wait for its own queue.
     if (gate != nullptr && !ComesAfter(run, nodes[node].step, next)) add(gate);
   }
@@ -113,6 +120,7 @@ bool Scheduler::Impl::ComesAfter(Run* run, uint32_t step, uint32_t first) {
   return after[step];
 }
 
+// Of a step whose limits go by values: the line of tasks whose values are not known.
 Line* Scheduler::Impl::LineOf(Run* run, uint32_t node) {
   const Program& program = run->graph().program();
   const uint32_t step = program.nodes[node].step;
@@ -120,11 +128,18 @@ Line* Scheduler::Impl::LineOf(Run* run, uint32_t node) {
   if (run->lines.empty()) run->lines.resize(by_node ? program.nodes.size() : program.steps.size());
   Line*& line = run->lines[by_node ? node : step];
   if (line == nullptr) {
-    const Step& info = program.steps[step];
-    const Pool pool = run->async_steps.contains(step) ? Pool::kAsync : PoolOf(info);
-    line = ready_.LineFor(run, pool, info.scope, info.priority, GatesOf(run, node));
+    Gate* ahead = GoesByValues(run, node) ? AheadOf(run, step) : nullptr;
+    line = LineBehind(run, node,
+                      ahead == nullptr ? GatesOf(run, node, {}) : std::vector<Gate*>{ahead}, ahead);
   }
   return line;
+}
+
+Line* Scheduler::Impl::LineBehind(Run* run, uint32_t node, std::vector<Gate*> gates, Gate* ahead) {
+  const uint32_t step = run->graph().program().nodes[node].step;
+  const Step& info = run->graph().program().steps[step];
+  const Pool pool = run->async_steps.contains(step) ? Pool::kAsync : PoolOf(info);
+  return ready_.LineFor(run, pool, info.scope, info.priority, std::move(gates), ahead);
 }
 
 // Where tasks stand has changed: what stands somewhere finds its place anew.
@@ -133,13 +148,11 @@ void Scheduler::Impl::Rearrange(Run* run) {
   run->lines.clear();
   while (!standing.tasks.empty()) {
     const TaskRef task = standing.tasks.PopFront();
-    if (IsReady(task)) {
-      ready_.Push(LineOf(run, run->NodeOf(*task.item, task.vertex)), task, /*front=*/false);
-    }
+    if (IsReady(task)) ready_.Push(LineOf(run, task.item, task.vertex), task, /*front=*/false);
   }
   while (!standing.held.empty()) {
     const TaskRef task = standing.held.PopFront();
-    if (IsReady(task)) ready_.Hold(LineOf(run, run->NodeOf(*task.item, task.vertex)), task);
+    if (IsReady(task)) ready_.Hold(LineOf(run, task.item, task.vertex), task);
   }
   for (const uint64_t cursor : standing.cursors) {
     if (Instance* instance = run->FindInstance(cursor)) instance->queued = 0;
@@ -156,7 +169,7 @@ bool Scheduler::Impl::IsHeldByQueue(Run* run, Instance* instance) {
   for (const uint32_t root : graph.region(instance->region).roots) {
     const RunGraph::Vertex& vertex = graph.vertex(instance->region, root);
     if (vertex.is_loop) continue;
-    Gate* gate = GateOf(run, Gate::Kind::kQueue, graph.program().nodes[vertex.index].step);
+    Gate* gate = GateOf(run, Gate::Kind::kQueue, graph.program().nodes[vertex.index].step, 0);
     if (gate == nullptr || ready_.HasRoom(*gate)) continue;
     if ((instance->queued & kAwaitsRoomBit) == 0) {
       instance->queued |= kAwaitsRoomBit;
@@ -217,7 +230,7 @@ bool Scheduler::Impl::OpenGates() {
 }
 
 void Scheduler::Impl::OnQueueShorter(Run* run, uint32_t step) {
-  if (Gate* gate = ready_.FindGate(run, Gate::Kind::kQueue, step, /*key=*/"")) {
+  if (Gate* gate = ready_.FindGate(run, Gate::Kind::kQueue, step, /*key=*/"", /*hash=*/0)) {
     ready_.MayHaveRoom(gate);
   }
 }
@@ -259,7 +272,10 @@ void Scheduler::Impl::Handle(SetLimits& command) {
                      .a = static_cast<uint64_t>(LimitOf(kind)),
                      .b = count,
                      .c = count == 0 ? 0 : absl::ToInt64Microseconds(per)});
-      if (Gate* gate = GateOf(run, kind, step)) {
+      std::vector<Gate*> gates = ready_.GatesOfValues(run, kind, step);
+      const bool by = !run->LimitOf(step, LimitOf(kind)).by.empty();
+      if (Gate* gate = by ? nullptr : GateOf(run, kind, step, 0)) gates.push_back(gate);
+      for (Gate* gate : gates) {
         ready_.SetWish(gate, run, step, {.count = std::min(count, kCountMax), .per = per});
       }
     };
@@ -270,7 +286,7 @@ void Scheduler::Impl::Handle(SetLimits& command) {
   Rearrange(run);
   run->AskSources();
   for (struct Lease* lease : leases) {
-    lease->line = LineOf(run, run->NodeOf(*lease->item, lease->vertex));
+    SetLine(lease, LineOf(run, lease->item, lease->vertex));
     if (!lease->paused) ready_.Pass(lease->line, /*starts=*/false);
   }
   Promise(command.request, absl::OkStatus(), Done{});
@@ -282,10 +298,12 @@ void Scheduler::Impl::CheckGates() {
   for (const auto& [id, worker] : workers_.all()) {
     for (const struct Lease* lease = worker->first_lease; lease != nullptr; lease = lease->next) {
       if (lease->paused) continue;
-      const Line* line = LineOf(lease->run, lease->run->NodeOf(*lease->item, lease->vertex));
-      for (const Gate* gate : line->gates) ++held[gate];
+      const Line* line = LineOf(lease->run, lease->item, lease->vertex);
+      CHECK(line->of_values() || line->gates == lease->line->gates);
+      for (const Gate* gate : lease->line->gates) ++held[gate];
     }
   }
+  CountAhead(&held);
   ready_.VisitGates([&](const Gate& gate) {
     CHECK(gate.held == (gate.kind == Gate::Kind::kRate ? 0 : held[&gate]));
   });

@@ -23,6 +23,7 @@ void Scheduler::Impl::Match(absl::Time now, Effects* effects) {
   now_us_ = absl::ToUnixMicros(now);
   effects_ = effects;
   open_group_.clear();
+  open_asks_.clear();
   if (!after_load_.record.changes.empty()) {
     // What followed from loading comes before all else.
     auto& changes = effects->record.changes;
@@ -48,6 +49,7 @@ void Scheduler::Impl::Match(absl::Time now, Effects* effects) {
   WakeDelayed();
   BeginLoopsOfLoops();
   GrantAll();
+  ready_.DropIdleLines();
   for (const uint64_t run : std::exchange(ended_, {})) {
     Run* ended = FindRun(run);  // Unless it was retried at once: queues may name its items.
     if (ended == nullptr || ended->active()) continue;
@@ -89,7 +91,7 @@ void Scheduler::Impl::RemoveLostWorkers() {
 // --------------------------------------------------------------------------- what becomes ready
 
 void Scheduler::Impl::OnReady(Run* run, Item* item, uint32_t vertex) {
-  Line* line = LineOf(run, run->NodeOf(*item, vertex));
+  Line* line = LineOf(run, item, vertex);
   const TaskRef task{.item = item, .serial = item->serial, .vertex = vertex, .ready_us = now_us_};
   if (in_grace_ && item->loaded) {
     ready_.Hold(line, task);
@@ -224,24 +226,29 @@ uint32_t Scheduler::Impl::GrantSome(Worker* worker, Pool pool, uint32_t most) {
     OpenGates();
     RunQueue* queue = ready_.Best(pool, worker->scopes, worker->priority_first, worker->reverse);
     if (queue == nullptr) break;
-    const uint32_t taken = TakeFrom(queue, worker, most - granted);
-    ready_.Took(queue, taken);
-    granted += taken;
+    const Taken taken = TakeFrom(queue, worker, most - granted);
+    ready_.Took(queue, taken.granted);
+    granted += taken.granted + taken.asked;
   }
   return granted;
 }
 
 // At most one turn of the run's queue. What is left or out of date is seen to by ReadyQueue::Took.
-uint32_t Scheduler::Impl::TakeFrom(RunQueue* queue, Worker* worker, uint32_t most) {
-  uint32_t taken = 0;
+Scheduler::Impl::Taken Scheduler::Impl::TakeFrom(RunQueue* queue, Worker* worker, uint32_t most) {
+  Taken taken;
   const uint32_t turn = ReadyQueue::TurnOf(*queue);
-  while (taken < most && queue->taken + taken < turn) {
+  while (taken.granted + taken.asked < most && queue->taken + taken.granted < turn) {
     Line* line = ready_.NextLine(queue);
     if (line == nullptr) break;
     TaskRef task;
     if (!TakeTask(line, &task)) continue;
-    Grant(line, worker, task);
-    ++taken;
+    if (line->asks()) {
+      AskHash(*worker, *line, task);
+      ++taken.asked;
+    } else {
+      Grant(line, worker, task);
+      ++taken.granted;
+    }
   }
   return taken;
 }
@@ -250,13 +257,14 @@ bool Scheduler::Impl::TakeTask(Line* line, TaskRef* task) {
   Run* run = line->queue->run;
   while (true) {
     while (!line->tasks.empty()) {
-      *task = line->tasks.PopFront();
+      *task = ready_.Pop(line);
       if (!IsReady(*task)) continue;
-      Line* right = LineOf(run, run->NodeOf(*task->item, task->vertex));
+      Line* right = LineOf(run, task->item, task->vertex);
       if (right == line) return true;
       ready_.Push(right, *task, /*front=*/false);
     }
-    if (!BeginFromCursor(line)) return false;
+    // What it begins may stand elsewhere, and fill what this line goes on behind.
+    if (ready_.Shut(*line) != nullptr || !BeginFromCursor(line)) return false;
   }
 }
 

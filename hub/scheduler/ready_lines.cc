@@ -93,11 +93,12 @@ void ReadyQueue::EndTurn(RunQueue* queue) {
 
 // ---------------------------------------------------------------------------------------- gates
 
-Gate* ReadyQueue::FindGate(Run* run, Gate::Kind kind, uint32_t step, const std::string& key) {
+Gate* ReadyQueue::FindGate(Run* run, Gate::Kind kind, uint32_t step, const std::string& key,
+                           uint64_t hash) {
   const auto queues = queues_.find(run->number());
   if (queues == queues_.end()) return nullptr;
   if (key.empty()) {
-    const auto found = queues->second.gates.find({kind, step});
+    const auto found = queues->second.gates.find({kind, step, hash});
     return found == queues->second.gates.end() ? nullptr : found->second.get();
   }
   const auto found = shared_.find({kind, key});
@@ -106,20 +107,32 @@ Gate* ReadyQueue::FindGate(Run* run, Gate::Kind kind, uint32_t step, const std::
   return named ? found->second.get() : nullptr;
 }
 
-Gate* ReadyQueue::GateFor(Run* run, Gate::Kind kind, uint32_t step, const std::string& key) {
+Gate* ReadyQueue::GateFor(Run* run, Gate::Kind kind, uint32_t step, const std::string& key,
+                          uint64_t hash) {
   std::unique_ptr<Gate>& gate =
-      key.empty() ? queues_[run->number()].gates[{kind, step}] : shared_[{kind, key}];
+      key.empty() ? queues_[run->number()].gates[{kind, step, hash}] : shared_[{kind, key}];
   if (gate == nullptr) {
     gate.reset(new Gate{.number = next_gate_++,
                         .kind = kind,
                         .key = key,
                         .run = key.empty() ? run : nullptr,
                         .step = step,
+                        .hash = hash,
                         .unknown_until = key.empty()
                                              ? run->starts_unknown_until
                                              : std::max(known_since_, run->starts_unknown_until)});
   }
   return gate.get();
+}
+
+std::vector<Gate*> ReadyQueue::GatesOfValues(Run* run, Gate::Kind kind, uint32_t step) {
+  const auto& gates = queues_[run->number()].gates;
+  std::vector<Gate*> found;
+  for (auto it = gates.lower_bound({kind, step, 1}); it != gates.end(); ++it) {
+    if (std::get<0>(it->first) != kind || std::get<1>(it->first) != step) break;
+    found.push_back(it->second.get());
+  }
+  return found;
 }
 
 void ReadyQueue::SetWish(Gate* gate, Run* run, uint32_t step, Gate::Wish wish) {
@@ -245,16 +258,69 @@ void ReadyQueue::DropGates(Run* run) {
   for (const auto& [place, gate] : queues.gates) Forget(gate.get());
 }
 
-// A pace outlives its runs: who uploads the script again starts no faster.
+// A pace outlives its runs, and the tasks with its value: who comes again starts no faster.
 void ReadyQueue::DropIfUnused(Gate* gate) {
-  if (gate->run != nullptr || gate->users > 0) return;
+  const bool of_value = gate->hash != 0;
+  if (of_value ? gate->lines > 0 : gate->run != nullptr || gate->users > 0) return;
   CHECK(gate->waiting.empty() && gate->held == 0);
   if (gate->kind == Gate::Kind::kRate && gate->pace.rested() > now_) {
     SetTimer(gate, gate->pace.rested());
     return;
   }
   Forget(gate);
-  shared_.erase({gate->kind, std::string(gate->key)});
+  if (of_value) {
+    RunQueues& queues = queues_[gate->run->number()];
+    queues.wishes.erase({gate->number, gate->step});
+    queues.gates.erase({gate->kind, gate->step, gate->hash});
+  } else {
+    shared_.erase({gate->kind, std::string(gate->key)});
+  }
+}
+
+// -------------------------------------------------------------------------- lines of values
+
+void ReadyQueue::DropLease(Line* line) {
+  CHECK(line->leases > 0);
+  if (--line->leases == 0) LookAtLater(line);
+}
+
+void ReadyQueue::LookAtLater(Line* line) {
+  if (!line->of_values() || std::exchange(line->may_go, true)) return;
+  may_go_.push_back(line);
+}
+
+void ReadyQueue::DropIdleLines() {
+  for (Line* line : std::exchange(may_go_, {})) {
+    line->may_go = false;
+    const bool in_use = line->leases > 0 || line->rank() != Line::kNothing || line->listed() ||
+                        line->waits_at != nullptr || !line->held.empty();
+    if (!in_use) DropLine(line);
+  }
+}
+
+void ReadyQueue::CountAhead(absl::btree_map<const Gate*, uint64_t>* tasks) const {
+  for (const auto& [run, queues] : queues_) {
+    for (const auto& queue : queues.all) {
+      for (const auto& line : queue->lines) {
+        if (line->of_values()) (*tasks)[line->ahead] += line->tasks.size();
+      }
+    }
+  }
+}
+
+void ReadyQueue::DropLine(Line* line) {
+  RunQueue* queue = line->queue;
+  const std::vector<Gate*> gates = line->gates;
+  if (queue->next == line) queue->next = nullptr;
+  queue->by_gates.erase(gates);
+  const size_t place = line->place;
+  queue->lines.back()->place = place;
+  std::swap(queue->lines[place], queue->lines.back());
+  queue->lines.pop_back();
+  for (Gate* gate : gates) {
+    --gate->lines;
+    DropIfUnused(gate);
+  }
 }
 
 void ReadyQueue::Forget(Gate* gate) {

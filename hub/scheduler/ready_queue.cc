@@ -33,7 +33,7 @@ void ReadyQueue::LeaveScope(uint32_t number) {
 }
 
 Line* ReadyQueue::LineFor(Run* run, Pool pool, absl::string_view scope_name, int32_t priority,
-                          std::vector<Gate*> gates) {
+                          std::vector<Gate*> gates, Gate* ahead) {
   RunQueues& queues = queues_[run->number()];
   const uint32_t scope = EnterScope(scope_name);
   const auto [found, added] = queues.by_place.try_emplace({pool, scope, priority}, nullptr);
@@ -50,19 +50,32 @@ Line* ReadyQueue::LineFor(Run* run, Pool pool, absl::string_view scope_name, int
   RunQueue* queue = found->second;
   const auto [place, is_new] = queue->by_gates.try_emplace(gates, nullptr);
   if (is_new) {
-    queue->lines.push_back(std::make_unique<Line>(Line{.queue = queue, .gates = std::move(gates)}));
-    place->second = queue->lines.back().get();
+    queue->lines.push_back(
+        std::make_unique<Line>(Line{.queue = queue, .gates = std::move(gates), .ahead = ahead}));
+    Line* line = queue->lines.back().get();
+    line->place = queue->lines.size() - 1;
+    place->second = line;
+    for (Gate* gate : line->gates) ++gate->lines;
   }
   return place->second;
 }
 
 void ReadyQueue::Push(Line* line, const TaskRef& task, bool front) {
+  if (line->of_values()) ++line->ahead->held;
   if (front) {
     line->tasks.PushFront(task);
   } else {
     line->tasks.PushBack(task);
   }
   List(line);
+}
+
+TaskRef ReadyQueue::Pop(Line* line) {
+  if (line->of_values()) {
+    --line->ahead->held;
+    MayHaveRoom(line->ahead);
+  }
+  return line->tasks.PopFront();
 }
 
 void ReadyQueue::PushCursor(Line* line, uint64_t instance, bool inner) {
@@ -121,7 +134,10 @@ Line* ReadyQueue::NextLine(RunQueue* queue) {
       if (line->rank() != rank) {
         list.pop_front();
         line->in_list[rank] = false;
-        if (!List(line) && !line->listed()) LeaveGates(*line);
+        if (!List(line) && !line->listed()) {
+          LeaveGates(*line);
+          LookAtLater(line);
+        }
         continue;
       }
       if (Gate* shut = Shut(*line)) {
@@ -172,6 +188,7 @@ void ReadyQueue::Drop(Run* run) {
   Suspend(run);
   DropGates(run);
   for (const auto& queue : queues_[run->number()].all) LeaveScope(queue->scope);
+  std::erase_if(may_go_, [&](const Line* line) { return line->queue->run == run; });
   queues_.erase(run->number());
   run->lines.clear();
   run->async_steps.clear();
@@ -182,7 +199,8 @@ ReadyQueue::Standing ReadyQueue::TakeAll(Run* run) {
   Standing all;
   for (const auto& queue : queues_[run->number()].all) {
     for (const auto& line : queue->lines) {
-      while (!line->tasks.empty()) all.tasks.PushBack(line->tasks.PopFront());
+      while (!line->tasks.empty()) all.tasks.PushBack(Pop(line.get()));
+      LookAtLater(line.get());
       while (!line->held.empty()) all.held.PushBack(line->held.PopFront());
       for (std::deque<uint64_t>* cursors : {&line->inner_cursors, &line->cursors}) {
         all.cursors.insert(all.cursors.end(), cursors->begin(), cursors->end());

@@ -37,6 +37,9 @@ struct Line {
 
   RunQueue* queue = nullptr;
   const std::vector<Gate*> gates;
+  // Of a step whose limits go by values: its kAhead gate. The line is for tasks whose values are
+  // not known, and that gate its only one; or it is for some values, and goes when it is empty.
+  Gate* const ahead = nullptr;
   TaskFifo tasks = {};
   // Instances that can begin items: loops within begun items, then those of the top level.
   std::deque<uint64_t> inner_cursors = {};
@@ -45,6 +48,9 @@ struct Line {
   Gate* waits_at = nullptr;     // It is in none of the queue's lists.
   Gate* called_by = nullptr;    // Where it waited, until it has had something.
   bool in_list[kNothing] = {};  // Of its queue, by rank; valid if that is its rank now.
+  uint64_t leases = 0;          // That refer to it.
+  size_t place = 0;             // Among the queue's lines.
+  bool may_go = false;          // To be looked at: it may be of no use any more.
 
   Rank rank() const {
     return !tasks.empty()           ? kTasks
@@ -52,6 +58,8 @@ struct Line {
            : !cursors.empty()       ? kCursors
                                     : kNothing;
   }
+  bool asks() const { return ahead != nullptr && gates.size() == 1 && gates[0] == ahead; }
+  bool of_values() const { return ahead != nullptr && !asks(); }
   bool listed() const { return in_list[kTasks] || in_list[kInnerCursors] || in_list[kCursors]; }
   std::deque<uint64_t>& next_cursors() { return inner_cursors.empty() ? cursors : inner_cursors; }
 };
@@ -85,10 +93,12 @@ class ReadyQueue {
   void LeaveScope(uint32_t scope);
 
   // The run's line for a pool, scope and priority, behind these gates; made when it is new.
+  // `ahead`: as Line has it.
   Line* LineFor(Run* run, Pool pool, absl::string_view scope, int32_t priority,
-                std::vector<Gate*> gates);
+                std::vector<Gate*> gates, Gate* ahead);
 
   void Push(Line* line, const TaskRef& task, bool front);
+  TaskRef Pop(Line* line);  // REQUIRES: it has tasks.
   void PushCursor(Line* line, uint64_t instance, bool inner);
   void Hold(Line* line, const TaskRef& task) { line->held.PushBack(task); }
 
@@ -124,6 +134,14 @@ class ReadyQueue {
   };
   Standing TakeAll(Run* run);
 
+  // A lease refers to the line, or does no more.
+  void AddLease(Line* line) { ++line->leases; }
+  void DropLease(Line* line);
+  // Forgets lines of values that nothing waits in any more. Not while a line is in use.
+  void DropIdleLines();
+  // Adds up what stands in lines of values, by their kAhead gates.
+  void CountAhead(absl::btree_map<const Gate*, uint64_t>* tasks) const;
+
   // After the restart's grace: what was held may be granted.
   void ReleaseHeld();
 
@@ -135,10 +153,13 @@ class ReadyQueue {
   // While it is not known who runs what, gates that count leases are shut.
   void SetBlind(bool blind);
 
-  // The gate of a run's step, or of all that share `key`; null: there is none.
-  Gate* FindGate(Run* run, Gate::Kind kind, uint32_t step, const std::string& key);
+  // The gate of a run's step, for all its tasks or for those with a value; or of all that share
+  // `key`. Null: there is none.
+  Gate* FindGate(Run* run, Gate::Kind kind, uint32_t step, const std::string& key, uint64_t hash);
   // The same; made when it is new.
-  Gate* GateFor(Run* run, Gate::Kind kind, uint32_t step, const std::string& key);
+  Gate* GateFor(Run* run, Gate::Kind kind, uint32_t step, const std::string& key, uint64_t hash);
+  // Those of a step's values.
+  std::vector<Gate*> GatesOfValues(Run* run, Gate::Kind kind, uint32_t step);
   // What a step of the run wishes of the gate from now on; a count of 0: nothing.
   void SetWish(Gate* gate, Run* run, uint32_t step, Gate::Wish wish);
   // A lease of a task of the line has begun, or ended. `starts`: its attempt begins with it.
@@ -155,7 +176,8 @@ class ReadyQueue {
     return timers_.empty() ? absl::InfiniteFuture() : timers_.begin()->first.first;
   }
   bool HasRoom(const Gate& gate) const {
-    return (!blind_ || gate.kind == Gate::Kind::kRate) && gate.HasRoom(now_);
+    const bool counts_leases = gate.kind == Gate::Kind::kRunning || gate.kind == Gate::Kind::kQueue;
+    return !(blind_ && counts_leases) && gate.HasRoom(now_);
   }
   // What keeps the line from going on; null: nothing.
   Gate* Shut(const Line& line) const;
@@ -183,6 +205,8 @@ class ReadyQueue {
   void StopWaiting(Line* line);
   bool LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter&)>& resume);
   void EndTurn(RunQueue* queue);
+  void LookAtLater(Line* line);
+  void DropLine(Line* line);
   void SetTimer(Gate* gate, absl::Time at);
   void WishesChanged(Gate* gate);
   void DropGates(Run* run);
@@ -197,7 +221,8 @@ class ReadyQueue {
   struct RunQueues {
     std::vector<std::unique_ptr<RunQueue>> all;  // Never one less while the run is under way.
     absl::flat_hash_map<std::tuple<Pool, uint32_t, int32_t>, RunQueue*> by_place;
-    absl::btree_map<std::pair<Gate::Kind, uint32_t>, std::unique_ptr<Gate>> gates;  // By step.
+    // By step and value.
+    absl::btree_map<std::tuple<Gate::Kind, uint32_t, uint64_t>, std::unique_ptr<Gate>> gates;
     // What its steps wish, of its own gates and of shared ones.
     absl::btree_map<std::pair<uint64_t, uint32_t>, std::pair<Gate*, Gate::Wish>>
         wishes;  // By gate, step.
@@ -216,6 +241,7 @@ class ReadyQueue {
   uint64_t next_gate_ = 1;
   absl::btree_map<std::pair<Gate::Kind, std::string>, std::unique_ptr<Gate>> shared_;  // By key.
   std::vector<Gate*> opened_;
+  std::vector<Line*> may_go_;
   absl::btree_map<std::pair<absl::Time, uint64_t>, Gate*> timers_;  // By gate's number.
 };
 

@@ -109,7 +109,8 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   lease->pool = held.pool;
   lease->granted_us = now_us_ - absl::ToInt64Microseconds(held.elapsed);
   run->Lease(item, v, lease->slot);
-  lease->line = LineOf(run, held.node);
+  KnowHashes(run, item, held.node, held.by);
+  SetLine(lease, LineOf(run, item, v));
   ready_.Pass(lease->line, /*starts=*/false);
   WorkerTable::Link(worker, lease);
   Renew(lease, held.elapsed);
@@ -130,6 +131,7 @@ void Scheduler::Impl::Renew(struct Lease* lease, absl::Duration elapsed) {
 void Scheduler::Impl::Handle(WorkerGone& command) {
   Worker* worker = workers_.Find(command.worker);
   if (worker == nullptr) return;
+  AskAgain(*worker);
   workers_.NoteGone(worker, now_ + options_.reconnect_grace);
 }
 
@@ -152,6 +154,7 @@ void Scheduler::Impl::RemoveWorker(Worker* worker, bool lost) {
       run->Unlease(item, v);
     }
   }
+  AskAgain(*worker);
   for (const uint32_t scope : worker->scopes) ready_.LeaveScope(scope);
   workers_.Remove(worker->id);
 }
@@ -192,6 +195,7 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
   if (command.ghosts.has_value()) worker->ghosts = *command.ghosts;
   for (const SourceProgress& progress : command.progress) HandleProgress(worker, progress);
   for (Outcome& outcome : command.outcomes) HandleOutcome(worker, outcome);
+  for (const HashReply& reply : command.hashes) HandleHashes(*worker, reply);
   if (command.report != 0) {
     effects_->outgoing.promises.acks.push_back(
         OutcomeAck{.worker = command.worker, .report = command.report});
@@ -207,6 +211,7 @@ void Scheduler::Impl::FreeLease(struct Lease* lease) {
   attempt_ = {.queued_us = lease->queued_us};
   ClearOverdue(lease);
   if (!lease->paused) ready_.Return(*lease->line);
+  SetLine(lease, nullptr);
   lease->item->vertices[lease->vertex].lease = 0;  // Leased still, until its outcome is taken in.
   workers_.Unlink(lease);
   leases_.Free(lease);

@@ -270,6 +270,9 @@ void Run::FreeItem(Item* item) {
   };
   forget(&yielded_);
   forget(&declared_);
+  for (const Input& input : graph_.region(instance->region).by) {
+    by_hashes.Forget(item->serial, input);
+  }
   item->serial = 0;
   free_[instance->region].push_back(item);
 }

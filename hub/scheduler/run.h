@@ -26,6 +26,7 @@
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
+#include "hub/scheduler/by_hashes.h"
 #include "hub/scheduler/effects.h"
 #include "hub/scheduler/item_ids.h"
 #include "hub/scheduler/kept_values.h"
@@ -289,6 +290,8 @@ class Run {
   // that follow those with such a limit.
   std::vector<absl::btree_set<uint32_t>> next_steps;
   absl::btree_map<uint32_t, std::vector<bool>> steps_after;
+  // Used by the scheduler: what it knows of values that limits go by; gone with their items.
+  ByHashes by_hashes;
   absl::Time starts_unknown_until = absl::InfinitePast();  // Used by the scheduler: for rates.
   absl::btree_set<uint32_t> async_steps;  // Used by the scheduler: of those that say no mode.
   bool dirty = true;                      // Changed since the last snapshot.

@@ -17,6 +17,7 @@ RunGraph::RunGraph(std::shared_ptr<const Program> program) : program_(std::move(
   FindUnits(edges, source_edges);
   FindKept();
   FindRoots();
+  FindBy();
   dependents_ = Pack(std::move(edges));
   loops_over_ = Pack(std::move(source_edges));
   FindCycles();
@@ -206,6 +207,15 @@ void RunGraph::FindKept() {
   for (RegionInfo& region : regions_) {
     for (uint32_t v = 0; v < region.count; ++v) {
       if (vertices_[region.first + v].kept) region.kept_columns.push_back(v);
+    }
+  }
+}
+
+void RunGraph::FindBy() {
+  for (const Node& node : program_->nodes) {
+    for (const Input& input : node.by) {
+      std::vector<Input>& by = regions_[holder(input)].by;
+      if (std::find(by.begin(), by.end(), input) == by.end()) by.push_back(input);
     }
   }
 }

@@ -46,6 +46,7 @@ class RunGraph {
     uint32_t units = 1;
     bool keeps = false;  // Some value in it (at any depth) outlives its items.
     bool has_root_task = false;
+    std::vector<Input> by;               // Values of its items that limits go by.
     std::vector<uint32_t> roots;         // Vertices that wait for nothing.
     std::vector<uint32_t> kept_columns;  // Kept vertices, in order.
     uint32_t first = 0;                  // Of its vertices in the table of all.
@@ -63,6 +64,11 @@ class RunGraph {
   const RegionInfo& region(uint32_t r) const { return regions_[r]; }
   const Vertex& vertex(uint32_t region, uint32_t v) const {
     return vertices_[regions_[region].first + v];
+  }
+
+  // The region whose items have what `input`, one of Node::by, stands for.
+  uint32_t holder(const Input& input) const {
+    return input.kind == Input::Kind::kElement ? input.index : program_->nodes[input.index].region;
   }
 
   // The vertex of node `n` in an item of its region.
@@ -109,6 +115,7 @@ class RunGraph {
   void FindUnits(const std::vector<Edge>& edges, const std::vector<Edge>& source_edges);
   void FindKept();
   void FindRoots();
+  void FindBy();
   void FindCycles();
   absl::Span<const uint32_t> Edges(const Adjacency& adjacency, uint32_t region, uint32_t v) const;
   Adjacency Pack(std::vector<Edge> edges) const;

@@ -115,7 +115,9 @@ RunStatus Run::Status() const {
                    .rate = rate.count,
                    .rate_seconds = rate.per_seconds,
                    .max_running_key = running.key,
-                   .rate_key = rate.key};
+                   .rate_key = rate.key,
+                   .max_running_by = running.by,
+                   .rate_by = rate.by};
   }
   AddTimings(shown_as, &status);
   const auto finish = [&](Counts* counts) {

@@ -213,6 +213,7 @@ void Scheduler::Impl::OnEnded(Run* run) {
   CHECK(active_runs_ > 0);
   --active_runs_;
   ready_.Drop(run);
+  ForgetAsks(run);
   noted_runs_.erase(run->number());
   run->stats.recent = 0;
   run->stats.headway.Restart();

@@ -1,6 +1,7 @@
 // The Scheduler's inside: what scheduler.cc (life, uploads), controls.cc (people's commands),
 // reports.cc (workers' commands), sources.cc, lost_inputs.cc, deadlines.cc, matcher.cc (granting),
-// queries.cc, locate.cc and statistics.cc (answers), note_history.cc share.
+// limits.cc, limits_by.cc, queries.cc, locate.cc and statistics.cc (answers), note_history.cc
+// share.
 //
 // Not thread-safe.
 #ifndef BUE_HUB_SCHEDULER_SCHEDULER_IMPL_H_
@@ -16,6 +17,7 @@
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "hub/scheduler/gone_workers.h"
 #include "hub/scheduler/lease_table.h"
 #include "hub/scheduler/ready_queue.h"
@@ -145,7 +147,11 @@ class Scheduler::Impl final : public RunListener {
   bool GrantRound(Pool pool, bool ahead);
   uint32_t RoomOf(const Worker& worker, Pool pool, bool ahead) const;
   uint32_t GrantSome(Worker* worker, Pool pool, uint32_t most);
-  uint32_t TakeFrom(RunQueue* queue, Worker* worker, uint32_t most);
+  struct Taken {
+    uint32_t granted = 0;
+    uint32_t asked = 0;  // Tasks for whose values a worker was asked.
+  };
+  Taken TakeFrom(RunQueue* queue, Worker* worker, uint32_t most);
   bool TakeTask(Line* line, TaskRef* task);
   bool BeginFromCursor(Line* line);
   bool MayBegin(Run* run, Instance* instance);
@@ -170,10 +176,11 @@ class Scheduler::Impl final : public RunListener {
 
   // limits.cc
   Line* LineOf(Run* run, uint32_t node);
+  Line* LineBehind(Run* run, uint32_t node, std::vector<Gate*> gates, Gate* ahead);
   void Rearrange(Run* run);
-  std::vector<Gate*> GatesOf(Run* run, uint32_t node);
+  std::vector<Gate*> GatesOf(Run* run, uint32_t node, absl::Span<const uint64_t> hashes);
   static bool ComesAfter(Run* run, uint32_t step, uint32_t first);
-  Gate* GateOf(Run* run, Gate::Kind kind, uint32_t step);
+  Gate* GateOf(Run* run, Gate::Kind kind, uint32_t step, uint64_t hash);
   bool IsHeldByQueue(Run* run, Instance* instance);
   void PassRoomOn(Run* run, const Instance* instance);
   bool OpenGates();
@@ -181,6 +188,43 @@ class Scheduler::Impl final : public RunListener {
   void CheckGates();
 
   void Handle(SetLimits& command);
+
+  // limits_by.cc
+  // Values that limits go by, and whose tasks wait for a worker to say what they are.
+  struct WaitingTask {
+    TaskRef task;
+    uint32_t step = 0;
+  };
+  struct WantedHash {
+    uint64_t instance = 0;
+    uint64_t item = 0;
+    uint64_t serial = 0;
+    Input input;
+    std::vector<WaitingTask> tasks;
+  };
+  struct Ask {
+    uint64_t worker = 0;
+    uint64_t run = 0;
+    Input input;
+    size_t request = 0;  // Among the turn's effects, if it is of this turn.
+    std::vector<WantedHash> wanted;
+  };
+  struct ByValue;  // A value that a limit goes by.
+  bool GoesByValues(Run* run, uint32_t node) const;
+  Gate* AheadOf(Run* run, uint32_t step);
+  ByValue ValueOf(Run* run, Item* item, const Input& input);
+  uint64_t HashOf(Run* run, Item* item, const Input& input);
+  std::vector<uint64_t> HashesOf(Run* run, Item* item, uint32_t node);
+  Line* LineOf(Run* run, Item* item, uint32_t v);
+  void SetLine(struct Lease* lease, Line* line);
+  void AskHash(const Worker& worker, const Line& line, const TaskRef& task);
+  void HandleHashes(const Worker& worker, const HashReply& reply);
+  void TakeHash(Run* run, const WantedHash& wanted, uint64_t id, uint64_t hash);
+  void TakeBack(Run* run, const WaitingTask& waiting, bool front);
+  void AskAgain(const Worker& worker);
+  void ForgetAsks(Run* run);
+  void KnowHashes(Run* run, Item* item, uint32_t node, const std::vector<uint64_t>& hashes);
+  void CountAhead(absl::btree_map<const Gate*, uint64_t>* held);
 
   // explain.cc
   void Handle(QueryReasons& command);
@@ -192,7 +236,8 @@ class Scheduler::Impl final : public RunListener {
   std::vector<std::string> ReasonsOfWaiting(Run* run, const Item& item, uint32_t v);
   std::string ReasonOfRest(Run* run, const Item& item, uint32_t v);
   std::vector<std::string> ReasonsOfRun(Run* run);
-  std::vector<std::string> ReasonsOfLine(Run* run, uint32_t node);
+  std::vector<std::string> ReasonsOfLine(Run* run, uint32_t node, const Line& line);
+  std::vector<std::string> ReasonsOfReady(Run* run, uint32_t node);
   std::vector<std::string> ReasonsOfLoop(Run* run, const Instance& instance, uint64_t index);
   std::string ReasonOfGate(const Gate& gate);
 
@@ -255,6 +300,9 @@ class Scheduler::Impl final : public RunListener {
   std::vector<uint64_t> ended_;           // Runs that ended this turn.
   absl::btree_set<uint64_t> noted_runs_;  // Active ones whose numbers changed since asked for.
 
+  absl::btree_map<uint64_t, Ask> asks_;  // Hashes that workers have been asked for, by request.
+  uint64_t last_ask_ = 0;
+
   // Of the lease that ended last.
   struct Attempt {
     int64_t queued_us = 0;   // When its task became ready; 0: not known.
@@ -269,7 +317,8 @@ class Scheduler::Impl final : public RunListener {
   int64_t now_us_ = 0;  // The same, since 1970.
   Effects* effects_ = nullptr;
   Effects after_load_;  // What followed from loading: joins the first turn's.
-  absl::btree_map<uint64_t, size_t> open_group_;  // Worker to its last grant group, this turn.
+  absl::btree_map<uint64_t, size_t> open_group_;   // Worker to its last grant group, this turn.
+  absl::btree_map<uint64_t, uint64_t> open_asks_;  // Worker to its last ask, this turn.
 };
 
 }  // namespace bue::hub

@@ -5,6 +5,7 @@
 #ifndef BUE_HUB_SCHEDULER_TASK_FIFO_H_
 #define BUE_HUB_SCHEDULER_TASK_FIFO_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 
@@ -28,6 +29,12 @@ inline bool IsReady(const TaskRef& task) {
 class TaskFifo {
  public:
   bool empty() const { return stretches_.empty(); }
+  // Not at once: counts.
+  size_t size() const {
+    size_t size = 0;
+    for (const Stretch& stretch : stretches_) size += stretch.count;
+    return size;
+  }
 
   void PushBack(const TaskRef& task) {
     if (!empty() && stretches_.back().IsFollowedBy(task)) {

@@ -95,6 +95,8 @@ void ToProto(const RunStatus& status, v1::RunStatus* out) {
     to->set_rate_s(step.limits.rate_seconds);
     to->set_max_running_key(step.limits.max_running_key);
     to->set_rate_key(step.limits.rate_key);
+    to->set_max_running_by(step.limits.max_running_by);
+    to->set_rate_by(step.limits.rate_by);
     to->set_scope(step.scope);
   }
   if (status.timing.attempts > 0) ToProto(status.timing, out->mutable_timing());

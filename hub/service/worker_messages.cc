@@ -166,7 +166,8 @@ absl::StatusOr<WorkerJoined> ToJoined(const v1::Hello& hello, uint64_t worker,
                            .attempt = std::max(1u, held.attempt()),
                            .handbacks = held.handbacks(),
                            .elapsed = Elapsed(held.elapsed_ms()),
-                           .pool = pool});
+                           .pool = pool,
+                           .by = {held.by().begin(), held.by().end()}});
   }
   return joined;
 }
@@ -204,6 +205,10 @@ absl::StatusOr<WorkerReported> ToReported(const v1::FromWorker& message, uint64_
     report.started.push_back({.lease = started.lease(), .elapsed = Elapsed(started.elapsed_ms())});
   }
   if (message.has_ghosts()) report.ghosts = message.ghosts();
+  for (const v1::HashReply& reply : message.hashes()) {
+    report.hashes.push_back(
+        {.id = reply.id(), .hashes = {reply.hashes().begin(), reply.hashes().end()}});
+  }
   for (const v1::StepError& error : message.errors()) {
     report.errors.push_back(
         {.run = error.run(), .step = error.step(), .error = *ToError(error.error(), limits)});
@@ -229,7 +234,17 @@ size_t AppendGrant(const GrantGroup& group, v1::ToWorker* out) {
   to->set_source_credit(group.source_credit);
   to->set_yielded(group.yielded.elements);
   to->set_yielded_hash(group.yielded.hash);
-  return 64 + group.item_prefix.size() + group.lease.size() * (16 + 16 * group.inputs.size());
+  CopyColumn(group.by, to->mutable_by());
+  return 64 + group.item_prefix.size() + group.lease.size() * (16 + 16 * group.inputs.size()) +
+         8 * group.by.size();
+}
+
+size_t AppendHashRequest(const HashRequest& request, v1::ToWorker* out) {
+  v1::HashRequest* to = out->add_hashes();
+  to->set_id(request.id);
+  to->set_count(request.count);
+  AppendInput(request.values, to->mutable_values());
+  return 32 + size_t{16} * request.count;
 }
 
 size_t AppendRun(uint64_t run, const Program& program, v1::ToWorker* out) {

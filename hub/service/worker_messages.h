@@ -36,6 +36,9 @@ absl::StatusOr<WorkerReported> ToReported(const v1::FromWorker& message, uint64_
 // Adds a group's grants; returns about how many bytes that is.
 size_t AppendGrant(const GrantGroup& group, v1::ToWorker* out);
 
+// Adds a question; returns about how many bytes that is.
+size_t AppendHashRequest(const HashRequest& request, v1::ToWorker* out);
+
 // Adds what a worker must know before its first grant of a run; about how many bytes.
 size_t AppendRun(uint64_t run, const Program& program, v1::ToWorker* out);
 

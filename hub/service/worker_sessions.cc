@@ -150,6 +150,9 @@ void WorkerSessions::FillParcels(Outgoing* outgoing) {
   for (const WorkerWelcome& welcome : outgoing->welcomes)
     parcels_[welcome.worker].welcome = &welcome;
   for (const GrantGroup& group : outgoing->grants) parcels_[group.worker].grants.push_back(&group);
+  for (const HashRequest& request : outgoing->hash_requests) {
+    parcels_[request.worker].hash_requests.push_back(&request);
+  }
   for (const Revocation& revocation : outgoing->revocations) {
     parcels_[revocation.worker].revoked.push_back(revocation.lease);
   }
@@ -170,6 +173,9 @@ void WorkerSessions::SendParcel(WorkerSession* session, const Parcel& parcel, ab
       bytes += 64 + 8 * parcel.welcome->dropped.size();
     }
     bytes += AppendGrants(session, parcel, out);
+    for (const HashRequest* request : parcel.hash_requests) {
+      bytes += AppendHashRequest(*request, out);
+    }
     out->mutable_revoked()->Add(parcel.revoked.begin(), parcel.revoked.end());
     bytes += 8 * parcel.revoked.size();
     out->mutable_recalled_runs()->Add(parcel.recalled_runs.begin(), parcel.recalled_runs.end());

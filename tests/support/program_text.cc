@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 
 namespace bue {
 namespace {
@@ -98,11 +99,13 @@ class Parser {
   }
 
   Limit LimitOf(absl::string_view text) {
+    const bool by = absl::ConsumeSuffix(&text, "%");
     const std::pair<absl::string_view, absl::string_view> shared =
         absl::StrSplit(text, absl::MaxSplits('@', 1));
     const std::pair<absl::string_view, absl::string_view> rate =
         absl::StrSplit(shared.first, absl::MaxSplits('/', 1));
-    Limit limit{.count = Number(rate.first), .key = std::string(shared.second)};
+    Limit limit{
+        .count = Number(rate.first), .key = std::string(shared.second), .by = by ? "value" : ""};
     if (!rate.second.empty() && !absl::SimpleAtod(rate.second, &limit.per_seconds)) Die();
     return limit;
   }
@@ -135,12 +138,15 @@ class Parser {
       node.region = static_cast<uint32_t>(Number(words_[3]));
       i = 4;
     }
+    std::vector<Input>* to = &node.inputs;
     for (; i < words_.size(); ++i) {
       uint32_t region;
-      if (words_[i][0] == 'e' && absl::SimpleAtoi(words_[i].substr(1), &region)) {
-        node.inputs.push_back(Input{.kind = Input::Kind::kElement, .index = region});
+      if (words_[i] == "by") {
+        to = &node.by;
+      } else if (words_[i][0] == 'e' && absl::SimpleAtoi(words_[i].substr(1), &region)) {
+        to->push_back(Input{.kind = Input::Kind::kElement, .index = region});
       } else {
-        node.inputs.push_back(Input{.index = NodeNamed(words_[i])});
+        to->push_back(Input{.index = NodeNamed(words_[i])});
       }
     }
     program.nodes.push_back(std::move(node));

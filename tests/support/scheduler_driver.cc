@@ -36,6 +36,10 @@ void SchedulerDriver::Turn(std::vector<Command> commands) {
     Take(effects);
   }
   scheduler_->Synced(turn_);
+  for (const auto& [name, worker] : workers_) {
+    if (worker.asked.empty() || !worker.connected || worker.spec.values == 0) continue;
+    return Answer(name, worker.spec.values);
+  }
 }
 
 void SchedulerDriver::Take(const Effects& effects) {
@@ -75,6 +79,7 @@ void SchedulerDriver::Take(const Effects& effects) {
     Forget(revocation.lease);
   }
   for (const GrantGroup& group : out.grants) TakeGrants(group);
+  for (const HashRequest& request : out.hash_requests) TakeHashRequest(request);
   for (const Recall& recall : out.recalls) {
     lines_.push_back(absl::StrCat("recall ", WorkerOf(recall.worker), " r", recall.run));
   }
@@ -145,7 +150,21 @@ void SchedulerDriver::TakeGrants(const GrantGroup& group) {
                                             .attempt = group.attempt[i],
                                             .handbacks = group.handbacks[i],
                                             .pool = group.pool};
+    const size_t each = group.by.size() / group.lease.size();
+    worker.held[group.lease[i]].by.assign(group.by.begin() + i * each,
+                                          group.by.begin() + (i + 1) * each);
   }
+}
+
+void SchedulerDriver::TakeHashRequest(const HashRequest& request) {
+  const std::string name = WorkerOf(request.worker);
+  std::vector<std::string> values;
+  std::vector<uint64_t> addresses;
+  for (uint32_t i = 0; i < request.count; ++i) {
+    values.push_back(InputText({}, request.values, i, &addresses));
+  }
+  lines_.push_back(absl::StrCat("ask ", name, " ", absl::StrJoin(values, " ")));
+  workers_[name].asked.push_back(request);
 }
 
 std::string SchedulerDriver::InputText(const GrantGroup& group, const InputColumn& column, size_t i,
@@ -232,6 +251,7 @@ void SchedulerDriver::Join(const std::string& name, const WorkerSpec& spec) {
 void SchedulerDriver::SendJoin(FakeWorker* worker, const std::string& name) {
   worker->stream = next_stream_++;
   worker->connected = true;
+  worker->asked.clear();
   WorkerJoined joined{.worker = worker->stream,
                       .name = name,
                       .incarnation = worker->incarnation,
@@ -266,6 +286,21 @@ void SchedulerDriver::Return(const std::string& worker) { SendJoin(&workers_.at(
 void SchedulerDriver::Say(const std::string& worker) {
   std::vector<Command> commands;
   commands.push_back(WorkerReported{.worker = workers_.at(worker).stream});
+  Turn(std::move(commands));
+}
+
+void SchedulerDriver::Answer(const std::string& worker, uint64_t values) {
+  FakeWorker& fake = workers_.at(worker);
+  WorkerReported reported{.worker = fake.stream};
+  for (const HashRequest& request : std::exchange(fake.asked, {})) {
+    const std::vector<uint64_t>& names =
+        request.values.first.empty() ? request.values.address : request.values.first;
+    HashReply& reply = reported.hashes.emplace_back();
+    reply.id = request.id;
+    for (const uint64_t name : names) reply.hashes.push_back(1 + name % values);
+  }
+  std::vector<Command> commands;
+  commands.push_back(std::move(reported));
   Turn(std::move(commands));
 }
 

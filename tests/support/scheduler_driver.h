@@ -7,6 +7,7 @@
 //   revoke w1 double[3]
 //   credit w1 gen 1500
 //   recall w1 r1                                   to give back what it has not started
+//   ask w1 v1[0] v7                                which values these are
 //   ack w1 4 | run r1 succeeded | error double[3] attempt=1 final: message | delete v7 | drop w1 …
 #ifndef BUE_TESTS_SUPPORT_SCHEDULER_DRIVER_H_
 #define BUE_TESTS_SUPPORT_SCHEDULER_DRIVER_H_
@@ -38,12 +39,16 @@ class SchedulerDriver {
     std::vector<std::string> scopes;
     bool priority_first = false;
     bool reverse = false;
+    // How many different values limits go by, as it sees them; 0: it does not say before Answer.
+    uint64_t values = 2;
   };
   void Join(const std::string& worker, const WorkerSpec& spec);
   void Break(const std::string& worker);   // Its stream ends; the process lives on.
   void Return(const std::string& worker);  // A new stream, saying what it holds.
   void Stop(const std::string& worker);    // Goodbye.
   void Say(const std::string& worker);     // It is alive.
+  // It says what values are that the hub has asked for.
+  void Answer(const std::string& worker, uint64_t values);
 
   // Outcomes of a task named as in the transcript: "double[3]", "total".
   void Succeed(const std::string& worker, const std::string& task, int64_t list_elements = -1,
@@ -98,11 +103,13 @@ class SchedulerDriver {
     std::map<uint64_t, std::vector<uint64_t>> inputs;  // Lease to addresses.
     // Sources' leases: the object each writes (0: none yet), and its elements so far.
     std::map<uint64_t, std::pair<uint64_t, uint64_t>> sources;
+    std::vector<HashRequest> asked;
   };
 
   void Turn(std::vector<Command> commands);
   void Take(const Effects& effects);
   void TakeGrants(const GrantGroup& group);
+  void TakeHashRequest(const HashRequest& request);
   std::string InputText(const GrantGroup& group, const InputColumn& column, size_t i,
                         std::vector<uint64_t>* inputs);
   std::string ValueName(uint64_t address) const;

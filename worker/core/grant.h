@@ -53,8 +53,14 @@ struct GrantGroup {
   std::string item_prefix;
   bool is_source = false;
   uint64_t source_credit = 0;
-  Yielded yielded;  // Sources: by an earlier attempt.
+  Yielded yielded;           // Sources: by an earlier attempt.
+  std::vector<uint64_t> by;  // Hashes that limits go by, equally many for each task.
 
+  // Those of one task.
+  std::vector<uint64_t> ByOf(uint32_t row) const {
+    const size_t each = lease.empty() ? 0 : by.size() / lease.size();
+    return {by.begin() + row * each, by.begin() + (row + 1) * each};
+  }
   uint32_t AttemptOf(uint32_t row) const { return attempt.empty() ? 1 : attempt[row]; }
   uint32_t PassOf(uint32_t row) const { return pass.empty() ? 0 : pass[row]; }
   uint32_t HandbacksOf(uint32_t row) const { return handbacks.empty() ? 0 : handbacks[row]; }
@@ -84,6 +90,18 @@ struct HeldLease {
   uint32_t handbacks = 0;
   uint64_t elapsed_ms = 0;  // 0: not known to have started.
   Pool pool = Pool::kThread;
+  std::vector<uint64_t> by;  // As granted.
+};
+
+// The hub's question for hashes of values, and the answer: 0 for one that cannot be read.
+struct HashRequest {
+  uint64_t id = 0;
+  InputColumn values;
+  uint32_t count = 0;
+};
+struct HashReply {
+  uint64_t id = 0;
+  std::vector<uint64_t> hashes;
 };
 
 struct Room {

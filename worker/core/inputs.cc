@@ -38,9 +38,11 @@ Inputs::Inputs(const InputsOptions& options, BucketClient* bucket, HubQuestions*
       lists_(options.list_cache_bytes_max),
       fan_ins_(options.fan_in_threads) {}
 
-void Inputs::Resolve(const StartBatch& batch, const std::shared_ptr<const LoadedStep>& step) {
+void Inputs::Resolve(const StartBatch& batch, const std::shared_ptr<const LoadedStep>& step,
+                     InputsListener* listener) {
   const GrantGroup& group = *batch.group;
   auto pending = std::make_shared<Pending>();
+  pending->listener = listener;
   pending->calls.reserve(batch.rows.size());
   for (const uint32_t row : batch.rows) {
     Call& call = pending->calls.emplace_back();
@@ -270,16 +272,16 @@ void Inputs::Deliver(Pending* pending) {
       const uint64_t lease = calls[fault.call].lease;
       calls[fault.call].step = nullptr;
       if (fault.gone != 0) {
-        listener_->OnInputGone(lease, fault.gone, fault.status);
+        pending->listener->OnInputGone(lease, fault.gone, fault.status);
       } else {
-        listener_->OnInputFailed(lease, fault.status);
+        pending->listener->OnInputFailed(lease, fault.status);
       }
     }
     calls.erase(std::remove_if(calls.begin(), calls.end(),
                                [](const Call& call) { return call.step == nullptr; }),
                 calls.end());
   }
-  if (!calls.empty()) listener_->OnReady(std::move(calls));
+  if (!calls.empty()) pending->listener->OnReady(std::move(calls));
 }
 
 }  // namespace bue::worker

@@ -52,7 +52,12 @@ class Inputs {
          std::shared_ptr<Inbox> inbox, InputsListener* listener);
 
   // Every row of the batch is answered by exactly one call of the listener.
-  void Resolve(const StartBatch& batch, const std::shared_ptr<const LoadedStep>& step);
+  void Resolve(const StartBatch& batch, const std::shared_ptr<const LoadedStep>& step) {
+    Resolve(batch, step, listener_);
+  }
+  // The same, for another listener, which outlives the answer.
+  void Resolve(const StartBatch& batch, const std::shared_ptr<const LoadedStep>& step,
+               InputsListener* listener);
 
   // A value that this worker stored: read from here from now on.
   void Remember(uint64_t address, CachedValue value) { cache_.Insert(address, std::move(value)); }
@@ -75,6 +80,7 @@ class Inputs {
   struct Pending {
     std::vector<Call> calls;
     std::vector<Fault> faults;
+    InputsListener* listener = nullptr;
     uint32_t missing = 0;  // Answers still to come.
   };
   using PendingPtr = std::shared_ptr<Pending>;

@@ -124,6 +124,7 @@ void Role::Begin(BucketClient* bucket, Executor* python, Executor* sql) {
     python_ = python;
     sql_ = sql;
     inputs_ = std::make_unique<Inputs>(options_.inputs, bucket, &hub_calls_, inbox_, this);
+    hash_reader_ = std::make_unique<HashReader>(inputs_.get());
     results_ = std::make_unique<Results>(bucket, &session_, inputs_.get(), inbox_);
   });
 }
@@ -197,13 +198,15 @@ void Role::LookOverCalls(absl::Time now) {
 }
 
 void Role::SendNews(absl::Time now) {
-  const bool asides = !log_replies_.empty() || !failed_hooks_.empty();
+  const bool asides =
+      !log_replies_.empty() || !failed_hooks_.empty() || hash_reader_->has_replies();
   if ((!session_.HasNews() && !asides) || !stream_->writable()) return;
   v1::FromWorker* message = stream_->NewMessage();
   ToProto(session_.TakeMessage(), message);
   AddLogs(message);
   for (v1::StepError& hook : failed_hooks_) *message->add_errors() = std::move(hook);
   failed_hooks_.clear();
+  for (const HashReply& reply : hash_reader_->TakeReplies()) ToProto(reply, message->add_hashes());
   stream_->Send(now);
 }
 
@@ -289,6 +292,7 @@ void Role::OnMessage(const v1::ToWorker& message) {
   }
   if (message.acked_report() > 0) session_.OnAcked(message.acked_report());
   for (const v1::LogRequest& request : message.logs()) OnLogRequest(request);
+  for (const v1::HashRequest& request : message.hashes()) OnHashRequest(request);
   for (const uint64_t run : message.ended_runs()) OnEndedRun(run);
 }
 
@@ -341,7 +345,10 @@ void Role::OnWelcome(const v1::Welcome& welcome) {
   CompareBuckets();
 }
 
-void Role::OnDown() { session_.OnDisconnected(); }
+void Role::OnDown() {
+  session_.OnDisconnected();
+  if (hash_reader_ != nullptr) hash_reader_->Forget();
+}
 
 void Role::OnRefused(const absl::Status& status) {
   // Anything but a broken connection stays as it is: Start gives up.
@@ -351,6 +358,13 @@ void Role::OnRefused(const absl::Status& status) {
   welcome_known_ = true;
   welcome_ = absl::Status(status.code(), absl::StrCat("the hub at ", options_.hub,
                                                       " refused this worker: ", status.message()));
+}
+
+// The hub asks who has said that there is room: after Begin.
+void Role::OnHashRequest(const v1::HashRequest& request) {
+  absl::StatusOr<HashRequest> read = FromProto(request);
+  if (!read.ok()) log::error("hash request refused status=\"{}\"", read.status());
+  hash_reader_->Read(read.ok() ? *std::move(read) : HashRequest{.id = request.id()});
 }
 
 void Role::OnLogRequest(const v1::LogRequest& request) {

@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "worker/core/hash_reader.h"
 #include "worker/core/hub_calls.h"
 #include "worker/core/hub_stream.h"
 #include "worker/core/inbox.h"
@@ -125,6 +126,7 @@ class Role final : public HubStreamListener,
   Rank RankOf(const GrantGroup& group) const;
   void CompareBuckets() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnWelcome(const v1::Welcome& welcome);
+  void OnHashRequest(const v1::HashRequest& request);
   void OnLogRequest(const v1::LogRequest& request);
   void OnEndedRun(uint64_t run);
 
@@ -160,6 +162,7 @@ class Role final : public HubStreamListener,
   Runs runs_;
   std::unique_ptr<HubStream> stream_;
   std::unique_ptr<Inputs> inputs_;  // From Begin on, like all that follows.
+  std::unique_ptr<HashReader> hash_reader_;
   std::unique_ptr<Results> results_;
   Executor* python_ = nullptr;
   Executor* sql_ = nullptr;

@@ -70,7 +70,8 @@ std::vector<HeldLease> Session::Held(absl::Time now) const {
                     .handbacks = group.HandbacksOf(record.row),
                     // What has ended waits for its acknowledgement, however long: no timeout runs.
                     .elapsed_ms = IsRunning(record) ? ElapsedMs(record.began, now) : 0,
-                    .pool = record.pool});
+                    .pool = record.pool,
+                    .by = group.ByOf(record.row)});
   }
   return held;
 }

@@ -158,7 +158,22 @@ absl::StatusOr<GrantGroup> FromProto(const v1::GrantGroup& proto) {
     ASSIGN_OR_RETURN(InputColumn column, FromProto(input, tasks));
     group.inputs.push_back(std::move(column));
   }
+  group.by = Column<uint64_t>(proto.by());
+  if (tasks == 0 ? !group.by.empty() : group.by.size() % tasks != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("grant of ", tasks, " tasks: column by has ", group.by.size(), " entries"));
+  }
   return group;
+}
+
+absl::StatusOr<HashRequest> FromProto(const v1::HashRequest& proto) {
+  ASSIGN_OR_RETURN(InputColumn values, FromProto(proto.values(), proto.count()));
+  return HashRequest{.id = proto.id(), .values = std::move(values), .count = proto.count()};
+}
+
+void ToProto(const HashReply& reply, v1::HashReply* out) {
+  out->set_id(reply.id);
+  out->mutable_hashes()->Add(reply.hashes.begin(), reply.hashes.end());
 }
 
 v1::Pool ToProto(Pool pool) {
@@ -186,6 +201,7 @@ void ToProto(const HeldLease& held, v1::HeldLease* out) {
   out->set_handbacks(held.handbacks);
   out->set_elapsed_ms(held.elapsed_ms);
   out->set_pool(ToProto(held.pool));
+  out->mutable_by()->Add(held.by.begin(), held.by.end());
 }
 
 void ToProto(const CallError& error, v1::ErrorInfo* out) {

@@ -12,10 +12,13 @@ namespace bue::worker {
 // InvalidArgument if columns differ in length or an enum is unknown.
 absl::StatusOr<GrantGroup> FromProto(const v1::GrantGroup& proto);
 
+absl::StatusOr<HashRequest> FromProto(const v1::HashRequest& proto);
+void ToProto(const HashReply& reply, v1::HashReply* out);
+
 v1::Pool ToProto(Pool pool);
 void ToProto(const HeldLease& held, v1::HeldLease* out);
 void ToProto(const Outcome& outcome, v1::Outcome* out);
-// Everything but hello and logs.
+// Everything but hello, logs and hashes.
 void ToProto(const Session::Message& message, v1::FromWorker* out);
 
 }  // namespace bue::worker

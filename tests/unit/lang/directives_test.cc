@@ -8,6 +8,7 @@
 namespace bue::lang {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -245,12 +246,33 @@ TEST(Directives, OfALoopsBodyHoldForItAndTheBodiesInside) {
   EXPECT_EQ(StepNamed(program, "g").scope, "default");
 }
 
-TEST(Directives, ALimitByValueIsOneForAllValuesAndSaysSo) {
-  const CompileResult result = CompileText(
-      "import python (f !max_running 2 by x, g !rate 3/s by x, h !max_running 2 key x) s.py\n");
-  ASSERT_TRUE(result.program);
-  EXPECT_THAT(Warnings(result), ElementsAre(HasSubstr("`by` does not tell values apart yet"),
-                                            HasSubstr("`by` does not tell values apart yet")));
+// What each node's limits go by, as Nodes() has inputs.
+std::vector<std::string> By(const std::string& text) {
+  Program program = Accept(text);
+  for (Node& node : program.nodes) node.inputs = node.by;
+  return Nodes(program);
+}
+
+TEST(Directives, ALimitGoesByWhatTheCallPassesAndByVariablesOfLoopsAroundIt) {
+  const std::string steps =
+      "import python (f !max_running 2 by x, g !rate 3/s by x, h !max_running 2 key x,\n"
+      "    i !max_running 1 by y !rate 2/s by x, s) s.py\n"
+      "pf = | f\npg = s | g\nph = | h\npi = | i\nps = | s\n";
+  EXPECT_THAT(By(steps + "x = ps()\npf(x)\n"), ElementsAre("s()@0", "f(0)@0"));
+  // A variable that hides a value, and steps behind the one that takes it.
+  EXPECT_THAT(By(steps + "x = ps()\nfor x in x:\n  pf(x)\n  pg(x)\n  ph(x)\n"),
+              ElementsAre("s()@0", "f(e1)@1", "s()@1", "g(e1)@1", "h()@1"));
+  EXPECT_THAT(By(steps + "for x in range(3):\n  for y in ps():\n    pi(y)\n"),
+              ElementsAre("s()@1", "i(e2,e1)@2"));
+}
+
+TEST(Directives, ALimitByANameThatStandsForNothingIsRefused) {
+  const std::string steps = "import python (f !max_running 2 by x, s) s.py\npf = | f\nps = | s\n";
+  EXPECT_THAT(Reject(steps + "y = ps()\npf(y)\n"),
+              ElementsAre(AllOf(HasSubstr("5:"), HasSubstr("the limit `by x` of the step 'f'"))));
+  // All values of a loop are no value.
+  EXPECT_THAT(Reject(steps + "for y in ps():\n  x = ps(y)\npf(x)\n"),
+              ElementsAre(HasSubstr("goes by a list of what the items of a loop made")));
 }
 
 TEST(Directives, RefillAndModeAreAboutPython) {

@@ -16,7 +16,7 @@ const char kScript[] =
     "{\"a\": 1}\n"
     "!scope s\n$ old\n!3\nTAB = '  '\n"
     "a:\n  python\n  !timeout 60 * (1 + 2)\n  f\n  `def f(x):\n    return x\n`\n"
-    "import python (\n  g as b !retries 2,\n  h !rate 5/s by q) s.py\n"
+    "import python (\n  g as b !retries 2,\n  h !rate 5/s by v) s.py\n"
     "p = a | b\nq = (\n  | h\n  | a\n)\n"
     "v = p()\nw = q(later, v)\nlater = p()\n"
     "for x in q(v) by 3:\n"

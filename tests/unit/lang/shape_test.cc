@@ -79,7 +79,7 @@ TEST(ShapeJson, HasEveryDocumentedField) {
               {"id": 2, "parent": 0, "variable": "i", "line": 11, "by": null,
                "range": 3, "source": null}])"));
   EXPECT_EQ(json["nodes"][1], nlohmann::json::parse(R"({"id": 1, "step": "load", "region": 1,
-              "line": 10, "inputs": [{"element": 1}]})"));
+              "line": 10, "inputs": [{"element": 1}], "by": []})"));
   EXPECT_EQ(json["nodes"][5]["inputs"], nlohmann::json::parse(R"([{"node": 3}])"));
   EXPECT_EQ(json["values"], nlohmann::json::parse(R"([{"name": "y", "region": 1, "node": 3},
               {"name": "total", "region": 0, "node": 5}])"));

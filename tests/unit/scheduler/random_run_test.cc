@@ -125,13 +125,23 @@ class RandomRun {
         parent.push_back(region);
         continue;
       }
-      absl::StrAppend(&text, "step s", i, " retries=", Draw(2), " backoff=1 poll=1 handbacks=2\n");
-      absl::StrAppend(&text, "node s", i, " in ", region);
+      std::string inputs;
+      std::vector<std::string> values;  // That a limit may go by.
       for (uint32_t n = 0; n < region_of_node.size(); ++n) {
-        if (Chance(30)) absl::StrAppend(&text, " ", n);
+        if (!Chance(30)) continue;
+        absl::StrAppend(&inputs, " ", n);
+        if (encloses(region_of_node[n], region)) values.push_back(absl::StrCat(n));
       }
-      if (region != 0 && Chance(70)) absl::StrAppend(&text, " e", region);
-      absl::StrAppend(&text, "\n");
+      for (uint32_t r = region; r != 0; r = parent[r]) values.push_back(absl::StrCat("e", r));
+      if (region != 0 && Chance(70)) absl::StrAppend(&inputs, " e", region);
+      absl::StrAppend(&text, "step s", i, " retries=", Draw(2), " backoff=1 poll=1 handbacks=2");
+      std::string by;
+      for (const char* limit : {" max_running=1%", " rate=2/3%"}) {
+        if (values.empty() || !Chance(20)) continue;
+        absl::StrAppend(&text, limit);
+        absl::StrAppend(&by, by.empty() ? " by " : " ", values[Draw(values.size())]);
+      }
+      absl::StrAppend(&text, "\nnode s", i, " in ", region, inputs, by, "\n");
       region_of_node.push_back(region);
     }
     // Some sources are asked again and again, where the language has it.

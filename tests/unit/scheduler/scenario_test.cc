@@ -2,7 +2,9 @@
 //
 //   run [weight=N]             the following indented lines are the program (program_text.h)
 //   join W [threads=N] [async=N] [sql=N] [ahead=N] [scopes=a,b] [priority_first] [reverse]
+//     [values=N]               limits by a value see so many; 0: it says them only when told to
 //   break W | return W | stop W | say W
+//   answer W N                 it says of the values it was asked for which of N each is
 //   ok W TASK [list=N] [id=ID] [total=N]  the task succeeded
 //   fail|pending|reset|cancel|back W TASK [message]
 //   fail-unheard W TASK        the worker never hears that its failure was taken in
@@ -60,6 +62,8 @@ class Scenario {
       driver_.Stop(words_.at(1));
     } else if (verb == "say") {
       driver_.Say(words_.at(1));
+    } else if (verb == "answer") {
+      driver_.Answer(words_.at(1), Number(words_.at(2)));
     } else if (verb == "ok") {
       driver_.Succeed(words_.at(1), words_.at(2), Option("list", -1),
                       {.id = Word("id"), .total = static_cast<uint64_t>(Option("total", -1) + 1)});
@@ -160,7 +164,8 @@ class Scenario {
     SchedulerDriver::WorkerSpec spec{.threads = static_cast<uint32_t>(Option("threads", 0)),
                                      .async = static_cast<uint32_t>(Option("async", 0)),
                                      .sql = static_cast<uint32_t>(Option("sql", 0)),
-                                     .ahead = static_cast<uint32_t>(Option("ahead", 0))};
+                                     .ahead = static_cast<uint32_t>(Option("ahead", 0)),
+                                     .values = static_cast<uint64_t>(Option("values", 2))};
     for (const std::string& word : words_) {
       if (absl::StartsWith(word, "scopes=")) {
         spec.scopes = absl::StrSplit(word.substr(7), ',');

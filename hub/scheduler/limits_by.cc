@@ -1,0 +1,229 @@
+// Limits that go by a value (`!max_running 2 by account`): each value has gates and a line of its
+// own. The hub sees no values; it asks the worker that would be granted the task for their hashes,
+// a value once for all the tasks that go by it. So many tasks of a step are looked at ahead.
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+#include "hub/scheduler/scheduler_impl.h"
+
+namespace bue::hub {
+namespace {
+
+constexpr uint32_t kRequestValues = 1024;
+
+uint64_t Mixed(uint64_t a, uint64_t b) {
+  uint64_t x = a * 0x9e3779b97f4a7c15 + b;
+  x = (x ^ x >> 32) * 0xd6e8feb86659fd93;
+  x = (x ^ x >> 32) * 0xd6e8feb86659fd93;
+  return x ^ x >> 32;
+}
+
+}  // namespace
+
+struct Scheduler::Impl::ByValue {
+  Item* holder = nullptr;  // The item that has it.
+  uint64_t address = 0;    // Of a task's value; 0: None, or it is an element.
+  uint64_t number = 0;     // Of an element of a `range`: a hash of it, never 0.
+};
+
+bool Scheduler::Impl::GoesByValues(Run* run, uint32_t node) const {
+  const Node& info = run->graph().program().nodes[node];
+  if (info.by.empty()) return false;
+  for (const Run::LimitKind kind : {Run::LimitKind::kMaxRunning, Run::LimitKind::kRate}) {
+    const Limit limit = run->LimitOf(info.step, kind);
+    if (!limit.by.empty() && limit.count > 0) return true;
+  }
+  return false;
+}
+
+// What keeps tasks from being looked at without end.
+Gate* Scheduler::Impl::AheadOf(Run* run, uint32_t step) {
+  Gate* gate = ready_.FindGate(run, Gate::Kind::kAhead, step, /*key=*/"", /*hash=*/0);
+  if (gate != nullptr) return gate;
+  gate = ready_.GateFor(run, Gate::Kind::kAhead, step, /*key=*/"", /*hash=*/0);
+  ready_.SetWish(gate, run, step, {.count = options_.by_ahead});
+  return gate;
+}
+
+Scheduler::Impl::ByValue Scheduler::Impl::ValueOf(Run* run, Item* item, const Input& input) {
+  const RunGraph& graph = run->graph();
+  ByValue value{.holder = Run::Around(item, graph.holder(input))};
+  if (input.kind == Input::Kind::kNode) {
+    value.address = value.holder->vertices[graph.vertex_of_node(input.index)].value;
+  } else if (graph.program().regions[input.index].source_node == kNoNode) {
+    value.number = std::max<uint64_t>(1, Mixed(1, value.holder->index));
+  }
+  return value;
+}
+
+// 0: not known.
+uint64_t Scheduler::Impl::HashOf(Run* run, Item* item, const Input& input) {
+  const ByValue value = ValueOf(run, item, input);
+  if (value.number != 0) return value.number;
+  const ByHashes::Entry* entry = run->by_hashes.Find(value.holder->serial, input, value.address);
+  return entry == nullptr ? 0 : entry->hash;
+}
+
+// Empty: some are not known.
+std::vector<uint64_t> Scheduler::Impl::HashesOf(Run* run, Item* item, uint32_t node) {
+  std::vector<uint64_t> hashes;
+  for (const Input& input : run->graph().program().nodes[node].by) {
+    const uint64_t hash = HashOf(run, item, input);
+    if (hash == 0) return {};
+    hashes.push_back(hash);
+  }
+  return hashes;
+}
+
+// Where a task stands, or would.
+Line* Scheduler::Impl::LineOf(Run* run, Item* item, uint32_t v) {
+  const uint32_t node = run->NodeOf(*item, v);
+  Line* line = LineOf(run, node);
+  if (!line->asks()) return line;
+  const std::vector<uint64_t> hashes = HashesOf(run, item, node);
+  if (hashes.empty()) return line;
+  return LineBehind(run, node, GatesOf(run, node, hashes), line->ahead);
+}
+
+// Null: it is about to go.
+void Scheduler::Impl::SetLine(struct Lease* lease, Line* line) {
+  if (line != nullptr) ready_.AddLease(line);
+  if (lease->line != nullptr) ready_.DropLease(lease->line);
+  lease->line = line;
+}
+
+// ---------------------------------------------------------------------------------- asking
+
+// For the first of the task's values that is not known. The task waits for the answer.
+void Scheduler::Impl::AskHash(const Worker& worker, const Line& line, const TaskRef& task) {
+  Run* run = line.queue->run;
+  const Node& node = run->graph().program().nodes[run->NodeOf(*task.item, task.vertex)];
+  const std::vector<Input>& by = node.by;
+  const auto input = std::find_if(by.begin(), by.end(),
+                                  [&](const Input& i) { return HashOf(run, task.item, i) == 0; });
+  CHECK(input != by.end());
+  ++line.ahead->held;
+  const WaitingTask waiting{.task = task, .step = node.step};
+  const ByValue value = ValueOf(run, task.item, *input);
+  const uint64_t serial = value.holder->serial;
+  if (const ByHashes::Entry* asked = run->by_hashes.Find(serial, *input, value.address)) {
+    asks_.at(asked->ask).wanted[asked->position].tasks.push_back(waiting);
+    return;
+  }
+  auto& requests = effects_->outgoing.hash_requests;
+  const auto open = open_asks_.find(worker.id);
+  Ask* ask = open == open_asks_.end() ? nullptr : &asks_.at(open->second);
+  if (ask == nullptr || ask->run != run->number() || ask->input != *input ||
+      ask->wanted.size() >= kRequestValues) {
+    const uint64_t id = options_.epoch << 40 | ++last_ask_;
+    open_asks_[worker.id] = id;
+    ask = &asks_[id];
+    *ask = {.worker = worker.id, .run = run->number(), .input = *input, .request = requests.size()};
+    requests.push_back({.worker = worker.id, .id = id});
+  }
+  HashRequest& request = requests[ask->request];
+  run->by_hashes.Set(serial, *input,
+                     {.address = value.address, .ask = request.id, .position = request.count});
+  ++request.count;
+  if (input->kind == Input::Kind::kNode) {
+    request.values.address.push_back(value.address);
+  } else {
+    AddElement(run, task.item, input->index, &request.values);
+  }
+  ask->wanted.push_back({.instance = value.holder->instance->id,
+                         .item = value.holder->index,
+                         .serial = serial,
+                         .input = *input,
+                         .tasks = {waiting}});
+}
+
+void Scheduler::Impl::HandleHashes(const Worker& worker, const HashReply& reply) {
+  const auto found = asks_.find(reply.id);
+  if (found == asks_.end() || found->second.worker != worker.id) return;
+  const Ask ask = std::move(found->second);
+  asks_.erase(found);
+  Run* run = FindRun(ask.run);
+  for (size_t i = 0; i < ask.wanted.size(); ++i) {
+    TakeHash(run, ask.wanted[i], reply.id, i < reply.hashes.size() ? reply.hashes[i] : 0);
+  }
+}
+
+// `hash` 0: the value cannot be read. Its tasks have a limit of their own then; that they cannot be
+// run, or that they can without it, shows when they are granted.
+void Scheduler::Impl::TakeHash(Run* run, const WantedHash& wanted, uint64_t id, uint64_t hash) {
+  Item* item = run->FindItem(wanted.instance, wanted.item);
+  if (item != nullptr && item->serial == wanted.serial) {
+    const ByValue value = ValueOf(run, item, wanted.input);
+    ByHashes::Entry* entry = run->by_hashes.Find(wanted.serial, wanted.input, value.address);
+    if (entry != nullptr && entry->hash == 0 && entry->ask == id) {
+      entry->hash = hash != 0 ? hash : std::max<uint64_t>(1, Mixed(wanted.serial, value.address));
+    }
+  }
+  for (const WaitingTask& waiting : wanted.tasks) TakeBack(run, waiting, /*front=*/false);
+}
+
+// The task waits for an answer no more.
+void Scheduler::Impl::TakeBack(Run* run, const WaitingTask& waiting, bool front) {
+  Gate* ahead = AheadOf(run, waiting.step);
+  CHECK(ahead->held > 0);
+  --ahead->held;
+  ready_.MayHaveRoom(ahead);
+  const TaskRef& task = waiting.task;
+  if (IsReady(task)) ready_.Push(LineOf(run, task.item, task.vertex), task, front);
+}
+
+// The worker's stream is over: it will answer nothing more.
+void Scheduler::Impl::AskAgain(const Worker& worker) {
+  std::vector<std::pair<uint64_t, Ask>> unanswered;
+  for (auto ask = asks_.begin(); ask != asks_.end();) {
+    if (ask->second.worker != worker.id) {
+      ++ask;
+      continue;
+    }
+    unanswered.emplace_back(ask->first, std::move(ask->second));
+    ask = asks_.erase(ask);
+  }
+  // The last first: each goes to the front.
+  std::reverse(unanswered.begin(), unanswered.end());  // Each of their tasks goes to the front.
+  for (auto& [id, ask] : unanswered) {
+    Run* run = FindRun(ask.run);
+    std::reverse(ask.wanted.begin(), ask.wanted.end());
+    for (WantedHash& wanted : ask.wanted) {
+      run->by_hashes.ForgetAsk(wanted.serial, wanted.input, id);
+      std::reverse(wanted.tasks.begin(), wanted.tasks.end());
+      for (const WaitingTask& waiting : wanted.tasks) TakeBack(run, waiting, /*front=*/true);
+    }
+  }
+}
+
+// The run's lines and gates are gone.
+void Scheduler::Impl::ForgetAsks(Run* run) {
+  absl::erase_if(asks_, [&](const auto& ask) { return ask.second.run == run->number(); });
+  run->by_hashes.ForgetAsked();
+}
+
+// A worker that comes back with the task says what it was granted with.
+void Scheduler::Impl::KnowHashes(Run* run, Item* item, uint32_t node,
+                                 const std::vector<uint64_t>& hashes) {
+  const std::vector<Input>& by = run->graph().program().nodes[node].by;
+  if (hashes.size() != by.size()) return;
+  for (size_t i = 0; i < by.size(); ++i) {
+    const ByValue value = ValueOf(run, item, by[i]);
+    if (value.number != 0 || hashes[i] == 0) continue;
+    run->by_hashes.Set(value.holder->serial, by[i], {.hash = hashes[i], .address = value.address});
+  }
+}
+
+// Tasks that are asked for, or stand in lines of values. For CheckGates.
+void Scheduler::Impl::CountAhead(absl::btree_map<const Gate*, uint64_t>* held) {
+  for (const auto& [id, ask] : asks_) {
+    Run* run = FindRun(ask.run);
+    for (const WantedHash& wanted : ask.wanted) {
+      for (const WaitingTask& waiting : wanted.tasks) ++(*held)[AheadOf(run, waiting.step)];
+    }
+  }
+  ready_.CountAhead(held);
+}
+
+}  // namespace bue::hub
