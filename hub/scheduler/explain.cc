@@ -327,7 +327,7 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfLine(Run* run, uint32_t node,
   for (const Gate* gate : line.gates) {
     if (!ready_.HasRoom(*gate)) reasons.push_back(ReasonOfGate(*gate));
   }
-  if (line.asks() && reasons.empty()) {
+  if (line.asks && reasons.empty()) {
     reasons.push_back(absl::StrCat("a worker is asked for the value of ",
                                    Quoted(absl::StrJoin(NamesOfBy(step), "` and `")),
                                    ", which its limits go by"));
@@ -368,7 +368,7 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfLine(Run* run, uint32_t node,
 // The same, of all its step's tasks together.
 std::vector<std::string> Scheduler::Impl::ReasonsOfReady(Run* run, uint32_t node) {
   const Line* line = LineOf(run, node);
-  if (!line->asks()) return ReasonsOfLine(run, node, *line);
+  if (!line->asks) return ReasonsOfLine(run, node, *line);
   std::vector<std::string> reasons;
   const Node& info = run->graph().program().nodes[node];
   const Step& step = run->graph().program().steps[info.step];

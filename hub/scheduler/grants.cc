@@ -40,7 +40,7 @@ void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
   group->attempt.push_back(item->vertices[v].attempts + 1);
   group->pass.push_back(run->PassOf(*item, v));
   group->handbacks.push_back(item->vertices[v].handbacks);
-  if (line->of_values()) {
+  if (line->of_values) {
     for (const uint64_t hash : HashesOf(run, item, group->node)) group->by.push_back(hash);
   }
   AddInputs(run, item, v, group);

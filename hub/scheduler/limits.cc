@@ -146,6 +146,7 @@ Line* Scheduler::Impl::LineBehind(Run* run, uint32_t node, std::vector<Gate*> ga
 void Scheduler::Impl::Rearrange(Run* run) {
   ReadyQueue::Standing standing = ready_.TakeAll(run);
   run->lines.clear();
+  run->queue_gates.clear();
   while (!standing.tasks.empty()) {
     const TaskRef task = standing.tasks.PopFront();
     if (IsReady(task)) ready_.Push(LineOf(run, task.item, task.vertex), task, /*front=*/false);
@@ -162,6 +163,17 @@ void Scheduler::Impl::Rearrange(Run* run) {
   }
 }
 
+// Every task that begins or starts asks for it. REQUIRES: LimitsQueues.
+Gate* Scheduler::Impl::QueueGateOf(Run* run, uint32_t step) {
+  std::vector<Gate*>& gates = run->queue_gates;
+  if (gates.empty()) {
+    for (uint32_t s = 0; s < run->graph().program().steps.size(); ++s) {
+      gates.push_back(GateOf(run, Gate::Kind::kQueue, s, 0));
+    }
+  }
+  return gates[step];
+}
+
 // Whether an item that begins now would wait in a full queue. It waits for room there.
 bool Scheduler::Impl::IsHeldByQueue(Run* run, Instance* instance) {
   if (!run->LimitsQueues()) return false;
@@ -169,7 +181,7 @@ bool Scheduler::Impl::IsHeldByQueue(Run* run, Instance* instance) {
   for (const uint32_t root : graph.region(instance->region).roots) {
     const RunGraph::Vertex& vertex = graph.vertex(instance->region, root);
     if (vertex.is_loop) continue;
-    Gate* gate = GateOf(run, Gate::Kind::kQueue, graph.program().nodes[vertex.index].step, 0);
+    Gate* gate = QueueGateOf(run, graph.program().nodes[vertex.index].step);
     if (gate == nullptr || ready_.HasRoom(*gate)) continue;
     if ((instance->queued & kAwaitsRoomBit) == 0) {
       instance->queued |= kAwaitsRoomBit;
@@ -230,9 +242,7 @@ bool Scheduler::Impl::OpenGates() {
 }
 
 void Scheduler::Impl::OnQueueShorter(Run* run, uint32_t step) {
-  if (Gate* gate = ready_.FindGate(run, Gate::Kind::kQueue, step, /*key=*/"", /*hash=*/0)) {
-    ready_.MayHaveRoom(gate);
-  }
+  if (Gate* gate = QueueGateOf(run, step)) ready_.MayHaveRoom(gate);
 }
 
 // A change of a number is felt at its gate. A limit where there was none makes a gate, which counts
@@ -299,7 +309,7 @@ void Scheduler::Impl::CheckGates() {
     for (const struct Lease* lease = worker->first_lease; lease != nullptr; lease = lease->next) {
       if (lease->paused) continue;
       const Line* line = LineOf(lease->run, lease->item, lease->vertex);
-      CHECK(line->of_values() || line->gates == lease->line->gates);
+      CHECK(line->of_values || line->gates == lease->line->gates);
       for (const Gate* gate : lease->line->gates) ++held[gate];
     }
   }

@@ -80,7 +80,7 @@ std::vector<uint64_t> Scheduler::Impl::HashesOf(Run* run, Item* item, uint32_t n
 Line* Scheduler::Impl::LineOf(Run* run, Item* item, uint32_t v) {
   const uint32_t node = run->NodeOf(*item, v);
   Line* line = LineOf(run, node);
-  if (!line->asks()) return line;
+  if (!line->asks) return line;
   const std::vector<uint64_t> hashes = HashesOf(run, item, node);
   if (hashes.empty()) return line;
   return LineBehind(run, node, GatesOf(run, node, hashes), line->ahead);

@@ -242,7 +242,7 @@ Scheduler::Impl::Taken Scheduler::Impl::TakeFrom(RunQueue* queue, Worker* worker
     if (line == nullptr) break;
     TaskRef task;
     if (!TakeTask(line, &task)) continue;
-    if (line->asks()) {
+    if (line->asks) {
       AskHash(*worker, *line, task);
       ++taken.asked;
     } else {

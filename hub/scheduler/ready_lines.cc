@@ -285,7 +285,7 @@ void ReadyQueue::DropLease(Line* line) {
 }
 
 void ReadyQueue::LookAtLater(Line* line) {
-  if (!line->of_values() || std::exchange(line->may_go, true)) return;
+  if (!line->of_values || std::exchange(line->may_go, true)) return;
   may_go_.push_back(line);
 }
 
@@ -302,7 +302,7 @@ void ReadyQueue::CountAhead(absl::btree_map<const Gate*, uint64_t>* tasks) const
   for (const auto& [run, queues] : queues_) {
     for (const auto& queue : queues.all) {
       for (const auto& line : queue->lines) {
-        if (line->of_values()) (*tasks)[line->ahead] += line->tasks.size();
+        if (line->of_values) (*tasks)[line->ahead] += line->tasks.size();
       }
     }
   }

@@ -61,7 +61,7 @@ Line* ReadyQueue::LineFor(Run* run, Pool pool, absl::string_view scope_name, int
 }
 
 void ReadyQueue::Push(Line* line, const TaskRef& task, bool front) {
-  if (line->of_values()) ++line->ahead->held;
+  if (line->of_values) ++line->ahead->held;
   if (front) {
     line->tasks.PushFront(task);
   } else {
@@ -71,7 +71,7 @@ void ReadyQueue::Push(Line* line, const TaskRef& task, bool front) {
 }
 
 TaskRef ReadyQueue::Pop(Line* line) {
-  if (line->of_values()) {
+  if (line->of_values) {
     --line->ahead->held;
     MayHaveRoom(line->ahead);
   }
@@ -191,6 +191,7 @@ void ReadyQueue::Drop(Run* run) {
   std::erase_if(may_go_, [&](const Line* line) { return line->queue->run == run; });
   queues_.erase(run->number());
   run->lines.clear();
+  run->queue_gates.clear();
   run->async_steps.clear();
 }
 

@@ -40,6 +40,8 @@ struct Line {
   // Of a step whose limits go by values: its kAhead gate. The line is for tasks whose values are
   // not known, and that gate its only one; or it is for some values, and goes when it is empty.
   Gate* const ahead = nullptr;
+  const bool asks = ahead != nullptr && gates.size() == 1 && gates[0] == ahead;
+  const bool of_values = ahead != nullptr && !asks;
   TaskFifo tasks = {};
   // Instances that can begin items: loops within begun items, then those of the top level.
   std::deque<uint64_t> inner_cursors = {};
@@ -58,8 +60,6 @@ struct Line {
            : !cursors.empty()       ? kCursors
                                     : kNothing;
   }
-  bool asks() const { return ahead != nullptr && gates.size() == 1 && gates[0] == ahead; }
-  bool of_values() const { return ahead != nullptr && !asks(); }
   bool listed() const { return in_list[kTasks] || in_list[kInnerCursors] || in_list[kCursors]; }
   std::deque<uint64_t>& next_cursors() { return inner_cursors.empty() ? cursors : inner_cursors; }
 };

@@ -38,6 +38,7 @@ namespace bue::hub {
 
 class Run;
 struct Instance;
+struct Gate;  // gate.h
 struct Line;  // ready_queue.h
 struct RunQueue;
 
@@ -154,7 +155,8 @@ class RunListener {
   virtual void OnInstanceGone(Run* run, Instance* instance) = 0;
   // A leased task is leased no more, without an outcome.
   virtual void OnRevoke(Run* run, Item* item, uint32_t vertex) = 0;
-  // A task of the step waits no more: it was leased, or is not ready any more.
+  // A task of the step waits no more: it was leased, or is not ready any more. Told of runs that
+  // limit queues.
   virtual void OnQueueShorter(Run* run, uint32_t step) = 0;
   virtual void OnDelete(uint64_t address) = 0;
   // A change that followed and must be stored with the one that caused it.
@@ -286,6 +288,8 @@ class Run {
   bool announced = false;     // Used by the scheduler: its steps went to the outbox.
   // Used by the scheduler: where ready tasks stand, by step; by node if a step limits its queue.
   std::vector<Line*> lines;
+  // The same: the gates of queues, by step; empty: not looked up since limits last changed.
+  std::vector<Gate*> queue_gates;
   // Used by the scheduler, if a step limits its queue: the steps that follow each at once, and all
   // that follow those with such a limit.
   std::vector<absl::btree_set<uint32_t>> next_steps;

@@ -181,6 +181,7 @@ class Scheduler::Impl final : public RunListener {
   std::vector<Gate*> GatesOf(Run* run, uint32_t node, absl::Span<const uint64_t> hashes);
   static bool ComesAfter(Run* run, uint32_t step, uint32_t first);
   Gate* GateOf(Run* run, Gate::Kind kind, uint32_t step, uint64_t hash);
+  Gate* QueueGateOf(Run* run, uint32_t step);
   bool IsHeldByQueue(Run* run, Instance* instance);
   void PassRoomOn(Run* run, const Instance* instance);
   bool OpenGates();
