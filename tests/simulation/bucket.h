@@ -45,6 +45,19 @@ class Bucket {
   std::vector<Object> objects_;
 };
 
+// Which of a few values a row of the column is, for limits that go by it. 0: it is not there.
+template <typename Column>
+uint64_t ByHashOf(Bucket* bucket, const Column& column, size_t row) {
+  constexpr uint64_t kValues = 3;
+  if (column.kind == Column::Kind::kRange) return 1 + column.first[row];
+  const uint64_t address = column.address.size() == 1 ? column.address[0] : column.address[row];
+  if (address == 0) return 1 + kNone % kValues;
+  const Object* object = bucket->Find(address);
+  if (object == nullptr || !object->there) return 0;
+  if (column.kind == Column::Kind::kValues) return 1 + object->content % kValues;
+  return 1 + ElementOf(object->content, object->offset + column.first[row]) % kValues;
+}
+
 }  // namespace bue::sim
 
 #endif  // BUE_TESTS_SIMULATION_BUCKET_H_

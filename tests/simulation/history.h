@@ -99,6 +99,7 @@ class History {
     hub::Outcome::Kind outcome = hub::Outcome::Kind::kSucceeded;
     uint64_t address = 0;  // Of its value.
     std::vector<uint64_t> inputs;
+    std::vector<uint64_t> by;  // The values that its step's limits go by; 0: not there.
   };
   struct TaskState {
     uint64_t last_lease = 0;
@@ -195,6 +196,7 @@ class History {
                          const std::pair<uint64_t, std::string>& step);
   void CheckQueues(absl::Time now);
   uint64_t CountInFront(uint64_t number, const Run& run, uint32_t node, absl::Time now);
+  std::vector<uint64_t> ByOf(const hub::GrantGroup& group, size_t row);
   std::string LimitName(const Lease& lease, const Limit& limit) const;
   bool MayRun(const Lease& lease, absl::Time now) const;
   void ForgetFutureStarts(absl::Time now);

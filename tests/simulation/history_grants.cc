@@ -46,6 +46,7 @@ void History::Granted(const hub::GrantGroup& group, size_t row, absl::Time now) 
   task.last_lease = id;
   stream->second.on_record = true;
   stream->second.live.insert(id);
+  if (runs_[group.run].program != nullptr) lease.by = ByOf(group, row);
   leases_[id] = std::move(lease);
   CheckLimits(id, group.is_source, now, full);
   CheckRoom(stream->second, group.pool, full);

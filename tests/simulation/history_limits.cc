@@ -41,8 +41,26 @@ bool History::MayRun(const Lease& lease, absl::Time now) const {
 std::string History::LimitName(const Lease& lease, const Limit& limit) const {
   if (!limit.key.empty()) return absl::StrCat("key ", limit.key);
   const Program& program = *runs_.at(lease.task.run).program;
-  return absl::StrCat("r", lease.task.run, ".", lease.task.upload, " ",
-                      program.steps[program.nodes[lease.task.node].step].name);
+  const Step& step = program.steps[program.nodes[lease.task.node].step];
+  const std::string name =
+      absl::StrCat("r", lease.task.run, ".", lease.task.upload, " ", step.name);
+  if (limit.by.empty()) return name;
+  const bool is_second = &limit == &step.rate && !step.max_running.by.empty();
+  return absl::StrCat(name, " by ", lease.by[is_second ? 1 : 0]);
+}
+
+// What the task's own inputs say, whatever the hub was told.
+std::vector<uint64_t> History::ByOf(const hub::GrantGroup& group, size_t row) {
+  std::vector<uint64_t> by;
+  const Program& program = *runs_.at(group.run).program;
+  const Node& node = program.nodes[group.node];
+  const size_t call = group.inputs.size() - node.inputs.size();  // Of a `!refill` step.
+  for (const Input& value : node.by) {
+    const auto input = std::find(node.inputs.begin(), node.inputs.end(), value);
+    const hub::InputColumn& column = group.inputs[call + (input - node.inputs.begin())];
+    by.push_back(ByHashOf(bucket_, column, row));
+  }
+  return by;
 }
 
 void History::CheckLimits(uint64_t id, bool is_source, absl::Time now, const std::string& name) {

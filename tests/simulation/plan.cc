@@ -137,21 +137,45 @@ void Plan::LimitSteps(Random* random) {
   limited_ = true;
   const Program program = *ParseProgramText(text_);
   for (const Step& step : program.steps) {
-    std::string limits;
+    std::string limits, by;
+    // Shared, or by a value that the step takes.
+    const auto sharing = [&](const std::string& key) -> std::string {
+      if (random->Chance(30)) return absl::StrCat("@", key);
+      const std::string value = random->Chance(40) ? DrawBy(program, step.name, random) : "";
+      if (value.empty()) return "";
+      absl::StrAppend(&by, " ", value);
+      return "%";
+    };
     if (random->Chance(50)) {
       const uint64_t count = 1 + random->Below(3);
-      absl::StrAppend(&limits, " max_running=", count,
-                      random->Chance(30) ? absl::StrCat("@run", count) : "");
+      absl::StrAppend(&limits, " max_running=", count, sharing(absl::StrCat("run", count)));
     }
     if (random->Chance(25)) absl::StrAppend(&limits, " queue=", 1 + random->Below(4));
     if (random->Chance(20)) {
       const uint64_t count = 1 + random->Below(3);
       const std::string rate = absl::StrCat(count, random->Chance(50) ? "/2" : "/0.2");
-      absl::StrAppend(&limits, " rate=", rate,
-                      random->Chance(30) ? absl::StrCat("@rate", rate) : "");
+      absl::StrAppend(&limits, " rate=", rate, sharing(absl::StrCat("rate", rate)));
     }
     if (!limits.empty()) absl::StrAppend(&text_, "\nstep ", step.name, limits);
+    if (!by.empty()) absl::StrAppend(&text_, "\nby ", step.name, by);
   }
+}
+
+// An input of the step's node that limits can go by; empty: it has none.
+std::string Plan::DrawBy(const Program& program, const std::string& step, Random* random) {
+  for (const Node& node : program.nodes) {
+    if (program.steps[node.step].name != step) continue;
+    std::vector<std::string> values;
+    for (const Input& input : node.inputs) {
+      if (input.kind == Input::Kind::kElement) {
+        values.push_back(absl::StrCat("e", input.index));
+      } else if (Encloses(program, program.nodes[input.index].region, node.region)) {
+        values.push_back(absl::StrCat(input.index));
+      }
+    }
+    return values.empty() ? "" : values[random->Below(values.size())];
+  }
+  return "";
 }
 
 // Some sources are asked again and again, where the language has it.

@@ -118,6 +118,7 @@ class Plan {
   std::string MakeText(Random* random, const Size& size);
   static std::string MakeCrowd(Random* random);
   void LimitSteps(Random* random);
+  static std::string DrawBy(const Program& program, const std::string& step, Random* random);
   void RefillSources(Random* random);
   void PlanSteps(Random* random, const Size& size, Program* program);
   uint64_t Hash(const TaskName& task, uint64_t salt) const;

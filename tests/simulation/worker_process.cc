@@ -132,9 +132,12 @@ void WorkerProcess::Advance() {
   std::vector<worker::StartBatch> batches;
   session_.TakeStarts(&batches);
   for (const worker::StartBatch& batch : batches) Begin(batch);
-  if (writable() && !finishing_ && session_.HasNews()) {
+  if (writable() && !finishing_ && (session_.HasNews() || !hash_replies_.empty())) {
     v1::FromWorker message;
     worker::ToProto(session_.TakeMessage(), &message);
+    for (v1::HashReply& reply : std::exchange(hash_replies_, {})) {
+      *message.add_hashes() = std::move(reply);
+    }
     if (world_->tracing()) world_->Trace(name_, " -> ", message.ShortDebugString());
     Send(message);
   }
@@ -204,10 +207,27 @@ void WorkerProcess::OnRead(Connection* connection, const v1::ToWorker& message) 
     }
   }
   if (message.acked_report() > 0) session_.OnAcked(message.acked_report());
+  for (const v1::HashRequest& request : message.hashes()) {
+    world_->events.After(world_->Latency(), [this, request, asked = connection_] {
+      Do([this, &request, &asked] {
+        if (asked == connection_) AnswerHashes(request);
+      });
+    });
+  }
   for (const uint64_t run : message.ended_runs()) {
     session_.OnRunEnded(run);
     runs_.erase(run);
   }
+}
+
+void WorkerProcess::AnswerHashes(const v1::HashRequest& request) {
+  const absl::StatusOr<worker::HashRequest> asked = worker::FromProto(request);
+  CHECK(asked.ok());
+  worker::HashReply reply{.id = asked->id};
+  for (uint32_t row = 0; row < asked->count; ++row) {
+    reply.hashes.push_back(ByHashOf(&world_->bucket, asked->values, row));
+  }
+  worker::ToProto(reply, &hash_replies_.emplace_back());
 }
 
 void WorkerProcess::OnWelcome(const v1::Welcome& welcome) {
@@ -245,6 +265,7 @@ void WorkerProcess::OnEnded(Connection* connection) {
   open_at_ = now + pause;
   if (finishing_) return Exit();
   if (was_up) session_.OnDisconnected();
+  hash_replies_.clear();
   world_->events.At(open_at_, [this] {
     Do([this] {
       if (connection_ == nullptr && !finishing_ && world_->events.now() >= open_at_) Open();

@@ -71,6 +71,7 @@ class WorkerProcess {
   bool writable() const { return connection_ != nullptr && welcomed_ && !writing_; }
   void Send(const v1::FromWorker& message);
   void OnWelcome(const v1::Welcome& welcome);
+  void AnswerHashes(const v1::HashRequest& request);
   void AdvanceLeaving();
   void Exit();
 
@@ -119,6 +120,7 @@ class WorkerProcess {
   absl::Time last_heard_;
   absl::Time last_sent_;
 
+  std::vector<v1::HashReply> hash_replies_;
   bool leaving_ = false;
   bool gave_back_ = false;
   bool finishing_ = false;

@@ -24,6 +24,8 @@ class Parser {
       LoopLine();
     } else if (words_[0] == "node") {
       NodeLine();
+    } else if (words_[0] == "by" && words_.size() > 2) {
+      AddInputs(2, &program.nodes[NodeNamed(words_[1])].by, nullptr);
     } else if (words_[0] == "name" && words_.size() == 4) {
       const uint32_t node = NodeNamed(words_[3]);
       program.bindings.push_back(
@@ -138,18 +140,22 @@ class Parser {
       node.region = static_cast<uint32_t>(Number(words_[3]));
       i = 4;
     }
-    std::vector<Input>* to = &node.inputs;
+    AddInputs(i, &node.inputs, &node.by);
+    program.nodes.push_back(std::move(node));
+  }
+
+  // From the i-th word on; those behind "by" to `by`.
+  void AddInputs(size_t i, std::vector<Input>* to, std::vector<Input>* by) {
     for (; i < words_.size(); ++i) {
       uint32_t region;
-      if (words_[i] == "by") {
-        to = &node.by;
+      if (words_[i] == "by" && by != nullptr) {
+        to = by;
       } else if (words_[i][0] == 'e' && absl::SimpleAtoi(words_[i].substr(1), &region)) {
         to->push_back(Input{.kind = Input::Kind::kElement, .index = region});
       } else {
         to->push_back(Input{.index = NodeNamed(words_[i])});
       }
     }
-    program.nodes.push_back(std::move(node));
   }
 
   std::string line_;

@@ -9,6 +9,7 @@
 //   node STEP [in REGION] [INPUT ...] [by INPUT ...]
 //                                               INPUT: a node's number or name, or e1 for region
 //                                               1's element; by: of each limit that goes by a value
+//   by NODE INPUT ...                           the same, later
 //
 // A node of an unknown step makes the step. Names of nodes are their steps'; the first counts.
 #ifndef BUE_TESTS_SUPPORT_PROGRAM_TEXT_H_
