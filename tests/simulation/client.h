@@ -37,6 +37,8 @@ class Client {
   void Saw(const hub::RunStatus& status);
   void CheckEnd();
   void CheckErrors();
+  bool IsRefusedId(const hub::ErrorRecord& error);
+  void CheckRefusals();
   void ListResults(const std::string& start);
   void ConfirmEnd();
   void CheckResults();
@@ -51,10 +53,13 @@ class Client {
   const std::shared_ptr<const Plan> plan_;
   uint64_t run_ = 0;
   hub::RunStatus status_;
-  bool exact_;
+  bool exact_;  // As its plan, unless chance had its way.
+  bool ends_exactly_;
   Expected expected_;
   std::map<TaskName, uint64_t> results_;    // Addresses.
   std::map<TaskName, uint64_t> untouched_;  // Those that a retry was to leave alone.
+  // Tasks whose item's id is another's, and that one's.
+  std::map<TaskName, TaskName> refused_;
   uint32_t retries_left_ = kRetries;
   bool done_ = false;
 };

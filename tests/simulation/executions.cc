@@ -114,6 +114,7 @@ bool WorkerProcess::ReadObject(uint64_t lease, uint64_t address, Content* conten
     Report(lease, worker::Outcome::Kind::kInputGone, "input", "the object is not there", address);
     return false;
   }
+  world_->history.ReadBy(lease, address);
   executions_.at(lease).inputs.push_back(address);
   *content = found->content;
   *object = found;
@@ -314,7 +315,14 @@ void WorkerProcess::Succeed(uint64_t lease) {
          .inputs = execution.inputs});
   }
   world_->Trace(name_, " succeeds with lease ", absl::Hex(lease), ", object ", address);
-  session_.OnSucceeded(lease, address, group.is_source ? 1 + does.elements : 0, 1);
+  if (does.id.empty()) {
+    session_.OnSucceeded(lease, address, group.is_source ? 1 + does.elements : 0, 1);
+  } else {
+    session_.OnOutcome({.lease = lease,
+                        .kind = worker::Outcome::Kind::kSucceeded,
+                        .address = address,
+                        .item_id = does.id});
+  }
   executions_.erase(lease);
 }
 

@@ -37,6 +37,8 @@ void History::HubStarted(absl::Time now) {
 void History::HubCrashed(bool power, absl::Time now) {
   power_cuts_ += power ? 1 : 0;
   restarted_ = true;
+  KeepClaims();
+  if (power) CutBackIds();
   weights_.clear();
   for (auto& [number, run] : runs_) {
     run.may_have_gone = run.may_have_gone || power;
@@ -154,6 +156,10 @@ void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
       run.started_over = run.started_over || outcome.kind == hub::Outcome::Kind::kReset;
       if (run.known != nullptr) run.known->Blur();
     }
+    const uint64_t gives = outcome.extra == nullptr ? 0 : NumberOfId(outcome.extra->id);
+    if (lease != leases_.end() && gives != 0) {
+      claimed_.emplace_back(NameOfId(lease->second.task, gives), lease->second.task.item);
+    }
     if (lease != leases_.end() && outcome.kind == hub::Outcome::Kind::kFailed &&
         lease->second.state == State::kLive && !lease->second.failure_counted) {
       lease->second.failure_counted = true;
@@ -163,7 +169,8 @@ void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
                                   .report = reported.report,
                                   .lease = outcome.lease,
                                   .address = outcome.address,
-                                  .kind = outcome.kind});
+                                  .kind = outcome.kind,
+                                  .gives = gives});
   }
   if (reported.goodbye) taken_.push_back(Goodbye{.stream = reported.worker});
 }
@@ -171,6 +178,7 @@ void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
 void History::Published(const hub::Outgoing& outgoing, uint64_t durable_commits, absl::Time now) {
   durable_commits_ = durable_commits;
   turn_under_way_ = false;
+  claimed_.clear();
   for (const hub::Reply& reply : outgoing.promises.replies) {
     const auto* accepted = std::get_if<hub::RunAccepted>(&reply.body);
     if (accepted != nullptr && !accepted->existed) TookIn(accepted->run);
@@ -199,7 +207,7 @@ void History::Published(const hub::Outgoing& outgoing, uint64_t durable_commits,
       if (welcome == welcomes.end()) return Fail("a worker said hello and was not welcomed");
       Welcomed(*welcome->second, now);
     } else if (const auto* outcome = std::get_if<TakenOutcome>(&taken)) {
-      Took(*outcome);
+      Took(*outcome, now);
     } else {
       Left(std::get<Goodbye>(taken).stream, now);
     }
@@ -332,7 +340,7 @@ void History::End(Lease* lease, uint64_t id, State state) {
 
 // --------------------------------------------------------------------------------------- outcomes
 
-void History::Took(const TakenOutcome& outcome) {
+void History::Took(const TakenOutcome& outcome, absl::Time now) {
   using Kind = hub::Outcome::Kind;
   const auto found = leases_.find(outcome.lease);
   if (found == leases_.end()) return;
@@ -348,10 +356,31 @@ void History::Took(const TakenOutcome& outcome) {
   lease.address = outcome.address;
   End(&lease, outcome.lease, State::kResolved);
   streams_[outcome.stream].unacked[outcome.report].push_back(outcome.lease);
-  const Run& run = runs_[lease.task.run];
-  if (outcome.kind != Kind::kSucceeded || run.known == nullptr) return;
-  if (run.program->steps[run.program->nodes[lease.task.node].step].refill) return;  // One call.
+  Run& run = runs_[lease.task.run];
+  if (run.program == nullptr) return;
+  const Step& step = run.program->steps[run.program->nodes[lease.task.node].step];
+  lease.gives = outcome.gives;
+  if (lease.gives != 0) lease.owner = TakeId(lease.task, lease.gives);
+  if (step.stop_on_error && !run.stops && IsFinalFailure(lease)) {
+    lease.stops_run = run.stops = true;
+    run.stop_at = now + rules_.stop_grace;
+  }
+  if (outcome.kind != Kind::kSucceeded || lease.owner != Lease::Owner::kItself) return;
+  if (step.refill) return;  // One call.
   run.known->Succeeded(lease.task.node, {lease.task.instance, lease.task.item});
+}
+
+// Of what it told last.
+bool History::IsFinalFailure(const Lease& lease) const {
+  const Program& program = *runs_.at(lease.task.run).program;
+  const Step& step = program.steps[program.nodes[lease.task.node].step];
+  if (lease.owner == Lease::Owner::kAnother) return true;
+  if (lease.outcome == hub::Outcome::Kind::kFailed) {
+    return step.retries >= 0 && lease.attempt > step.retries;
+  }
+  return (lease.outcome == hub::Outcome::Kind::kPending ||
+          lease.outcome == hub::Outcome::Kind::kReset) &&
+         step.max_handbacks != 0 && lease.handbacks >= step.max_handbacks;
 }
 
 void History::Promised(const std::vector<hub::OutcomeAck>& acks,
@@ -401,7 +430,18 @@ void History::Acked(Stream* stream, uint64_t report) {
       if (lease.outcome == hub::Outcome::Kind::kPending) {
         task.acked_handbacks = lease.handbacks + 1;
       }
-      if (lease.outcome != hub::Outcome::Kind::kSucceeded) continue;
+      Run& run = runs_[lease.task.run];
+      if (lease.stops_run && run.stops && IsOfThisUpload(lease.task)) run.stopped = true;
+      if (lease.outcome != hub::Outcome::Kind::kSucceeded ||
+          lease.owner == Lease::Owner::kUnknown) {
+        continue;
+      }
+      if (lease.owner == Lease::Owner::kAnother) {
+        task.refused = true;
+        if (lease.address != 0) refused_.insert(lease.address);
+        continue;
+      }
+      if (lease.gives != 0) OwnerIsSure(lease.task, lease.gives);
       if (task.over && task.value != lease.address) {
         return Fail(absl::StrCat(NameOf(lease.task), ": two successes were acknowledged"));
       }
@@ -424,6 +464,13 @@ void History::Deleted(uint64_t address) {
                                NameOf(leases_[lease].task), " needs it"));
     }
   }
+}
+
+void History::ReadBy(uint64_t id, uint64_t address) {
+  const auto lease = leases_.find(id);
+  if (lease == leases_.end() || !refused_.contains(address)) return;
+  Fail(absl::StrCat(NameOf(lease->second.task), " (", LeaseName(id), ") reads object ", address,
+                    ", of an item whose id is another's"));
 }
 
 void History::Missed(uint64_t id, uint64_t address) {

@@ -11,6 +11,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -43,6 +44,8 @@ class History {
 
   // ------------------------------------------------------------------------------------ the bucket
   void Deleted(uint64_t address);
+  // A worker found an input of a task it runs there.
+  void ReadBy(uint64_t lease, uint64_t address);
   // A worker found that an input of a task it runs is not there.
   void Missed(uint64_t lease, uint64_t address);
 
@@ -97,15 +100,20 @@ class History {
     bool was_reported = false;     // The hub was told its outcome, and may know it.
     bool dropped_in_time = false;  // Its worker was back in time and sent away.
     hub::Outcome::Kind outcome = hub::Outcome::Kind::kSucceeded;
-    uint64_t address = 0;  // Of its value.
+    uint64_t address = 0;    // Of its value.
+    bool stops_run = false;  // Its failure did (`!on_error stop`).
+    enum class Owner { kItself, kAnother, kUnknown };
+    uint64_t gives = 0;            // An id, as its number; 0: none.
+    Owner owner = Owner::kItself;  // Of that: its item, or another one.
     std::vector<uint64_t> inputs;
     std::vector<uint64_t> by;  // The values that its step's limits go by; 0: not there.
   };
   struct TaskState {
     uint64_t last_lease = 0;
     uint32_t acked_failures = 0, acked_handbacks = 0;
-    bool over = false;   // Its success was acknowledged.
-    uint64_t value = 0;  // Of that.
+    bool over = false;     // Its success was acknowledged.
+    bool refused = false;  // That of another item with its id was before.
+    uint64_t value = 0;    // Of that.
   };
   struct Stream {
     std::string worker;
@@ -148,6 +156,7 @@ class History {
   struct TakenOutcome {
     uint64_t stream = 0, report = 0, lease = 0, address = 0;
     hub::Outcome::Kind kind = hub::Outcome::Kind::kSucceeded;
+    uint64_t gives = 0;  // An id, as its number; 0: none.
   };
   struct Goodbye {
     uint64_t stream = 0;
@@ -157,6 +166,13 @@ class History {
   // The most that a step's limit has ever been changed to, by run and name.
   using ChangedLimits = std::map<std::pair<uint64_t, std::string>, uint64_t>;
   static constexpr uint64_t kNoLimit = UINT64_MAX;
+  // An id's number within a loop, of a run, by its upload and instance.
+  using IdName = std::tuple<uint64_t, uint64_t, uint64_t, uint64_t>;
+  struct Id {
+    std::optional<uint64_t> owner;  // The first item that gave it; none: see `claims`.
+    std::set<uint64_t> claims;      // Items that may have been, before a life of the hub ended.
+    bool is_sure = false;           // That was acknowledged.
+  };
   // Of a run that has had something ready at a place for a while: tasks that it was given since,
   // tasks of others, and those of them since its own last one.
   struct Wait {
@@ -175,7 +191,8 @@ class History {
   void Left(uint64_t stream, absl::Time now);
   void Renewed(uint64_t stream, const hub::HeldLease& held);
   void Dropped(uint64_t lease, absl::Time now);
-  void Took(const TakenOutcome& outcome);
+  void Took(const TakenOutcome& outcome, absl::Time now);
+  bool IsFinalFailure(const Lease& lease) const;
   void Granted(const hub::GrantGroup& group, size_t row, absl::Time now);
   void TookControl(const hub::ControlRun& command, absl::Time now);
   void Answered(const hub::Reply& reply);
@@ -200,6 +217,13 @@ class History {
   std::string LimitName(const Lease& lease, const Limit& limit) const;
   bool MayRun(const Lease& lease, absl::Time now) const;
   void ForgetFutureStarts(absl::Time now);
+  // history_ids.cc
+  uint64_t NumberOfId(const std::string& id);
+  static IdName NameOfId(const Task& task, uint64_t id);
+  void KeepClaims();
+  Lease::Owner TakeId(const Task& task, uint64_t id);
+  void OwnerIsSure(const Task& task, uint64_t id);
+  void CutBackIds();
   // history_turns.cc
   bool HasReadyAt(uint64_t number, const Run& run, const Place& place) const;
   void CheckTurns(absl::Time now);
@@ -221,6 +245,10 @@ class History {
   absl::flat_hash_map<Task, TaskState> tasks_;    // Never iterated.
   absl::flat_hash_map<Task, uint32_t> failures_;  // Taken ones, by AnyPass and by WithoutPass.
   absl::flat_hash_map<uint64_t, bool> reported_;  // Objects that the hub was told of.
+  std::set<uint64_t> refused_;                    // Values of items whose id is another's.
+  std::map<std::string, uint64_t> id_numbers_;
+  std::map<IdName, Id> ids_;
+  std::vector<std::pair<IdName, uint64_t>> claimed_;  // In the turn under way, by items.
   std::map<uint64_t, Run> runs_;
   std::set<uint64_t> learned_runs_;
   std::map<std::string, uint64_t> run_of_key_;

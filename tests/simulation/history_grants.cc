@@ -80,6 +80,9 @@ void History::CheckAttempt(const hub::GrantGroup& group, size_t row, const Task&
   const uint32_t failures = failures_[keeps ? which.WithoutPass() : which.AnyPass()];
   if (task.over) Fail(name + " was granted after its success was acknowledged");
   const Run& run = runs_[group.run];
+  if (task.refused && !run.started_over) {
+    Fail(name + " was granted although another item has its item's id");
+  }
   if (run.program == nullptr) return Fail(name + " was granted before the run's steps were told");
   const Step& step = run.program->steps[run.program->nodes[group.node].step];
   if (which.pass > 0 && !run.started_over && !step.refill) {
@@ -139,6 +142,10 @@ void History::CheckInputs(const hub::GrantGroup& group, size_t row, Lease* lease
     if (object == nullptr || !object->there) {
       return Fail(
           absl::StrCat(name, " was granted with an input that is not there: object ", address));
+    }
+    if (refused_.contains(address)) {
+      return Fail(absl::StrCat(name, " was granted with object ", address,
+                               ", of an item whose id is another's"));
     }
     if (!reported_.contains(address)) {
       return Fail(

@@ -103,6 +103,7 @@ void History::ResultListed(uint64_t run, const TaskName& task, uint64_t address)
                              "] of r", object->run));
   }
   if (!reported_.contains(address)) return Fail(name + ", was never reported");
+  if (refused_.contains(address)) return Fail(name + ", is of an item whose id is another's");
   const auto lease = leases_.find(object->lease);
   if (lease == leases_.end()) return Fail(name + ", was made without a lease");
   if (!IsOfThisUpload(lease->second.task)) {

@@ -106,6 +106,12 @@ bool Model::RunTask(Item* item, uint32_t node) {
   const Step& step = program_.steps[program_.nodes[node].step];
   if (does.fails > step.retries) return false;
   if (step.max_handbacks != 0 && does.handbacks() > step.max_handbacks) return false;
+  if (!does.id.empty()) {
+    // Which of two is the first is chance; here it is this one.
+    const auto [id, is_new] =
+        item->outer->loops.at(item->region).ids.try_emplace(does.id, item->index);
+    if (id->second != item->index) return false;
+  }
   if (does.cancels) item->filtered = true;
   std::vector<Content> inputs;
   for (const Input& input : program_.nodes[node].inputs) {
@@ -212,6 +218,8 @@ void Model::Collect(const Item& item, Expected* expected) const {
   for (const auto& [node, state] : item.nodes) {
     ++expected->tasks;
     if (state == State::kFailed) ++expected->tasks_failed;
+    const bool stops = program_.steps[program_.nodes[node].step].stop_on_error;
+    expected->stops = expected->stops || (state == State::kFailed && stops);
     if (state == State::kSkipped) ++expected->skipped;
     if (state != State::kSucceeded) continue;
     ++expected->done;

@@ -29,7 +29,7 @@ class Model {
     uint32_t region = 0;
     uint64_t index = 0;
     std::string name;
-    const Item* outer = nullptr;
+    Item* outer = nullptr;
     bool failed = false, filtered = false;
     std::map<uint32_t, State> nodes;
     std::map<uint32_t, Content> values;
@@ -41,6 +41,7 @@ class Model {
   struct Loop {
     State state = State::kOpen;
     std::vector<Item> items;
+    std::map<std::string, uint64_t> ids;  // Which item has it.
   };
   // A node or a loop, at the level of one item.
   struct Place {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/program/program_codec.h"
@@ -54,6 +55,8 @@ bool Plan::Make(Random* random, const Size& size) {
   Program program = *ParseProgramText(text_);
   program.script = key_;
   PlanSteps(random, size, &program);
+  Random stops(Mix(seed_, 0x73746f70));
+  if (stops.Chance(50)) StopOnError(&stops, &program);
   if (big) {
     steps_[0].takes = absl::Milliseconds(5);
     steps_[0].hangs = false;
@@ -66,6 +69,9 @@ bool Plan::Make(Random* random, const Size& size) {
   }
   weight_ = 1 + static_cast<uint32_t>(random->Below(3));
   program_ = std::make_shared<const Program>(std::move(program));
+  Random ids(Mix(seed_, 0x696473));
+  gives_ids_twice_ = false;
+  if (ids.Chance(30)) GiveIds(&ids);
   if (!hub::RunGraph(program_).acyclic()) return false;
   expected_ = ExpectedWith({});
   if (expected_.tasks > (big || crowd ? 3000 : size.tasks_max)) return false;
@@ -201,7 +207,7 @@ void Plan::PlanSteps(Random* random, const Size& size, Program* program) {
   const Mood mood = kMoods[random->Below(5)];
   const bool may_fail = mood == Mood::kFailing || mood == Mood::kMixed;
   const bool may_cancel = mood == Mood::kCancelling || mood == Mood::kMixed;
-  exact_ = mood != Mood::kMixed;
+  ends_exactly_ = mood != Mood::kMixed;
   cancels_ = may_cancel;
   resets_ = false;
   steps_.assign(program->steps.size(), StepPlan{});
@@ -266,6 +272,45 @@ void Plan::PlanSteps(Random* random, const Size& size, Program* program) {
   }
 }
 
+// Of those that fail for good, so that it happens.
+void Plan::StopOnError(Random* random, Program* program) {
+  for (uint32_t s = 0; s < steps_.size(); ++s) {
+    Step& step = program->steps[s];
+    const bool fails = steps_[s].fails > step.retries || steps_[s].pendings == UINT32_MAX;
+    if (!random->Chance(fails ? 50 : 10)) continue;
+    step.stop_on_error = true;
+    absl::StrAppend(&text_, "\nstep ", step.name, " on_error=stop");
+  }
+}
+
+// Where cancels decide who comes to give one, no two are alike.
+void Plan::GiveIds(Random* random) {
+  for (const Node& node : program_->nodes) {
+    const uint32_t n = static_cast<uint32_t>(&node - program_->nodes.data());
+    const bool is_source =
+        std::any_of(program_->regions.begin() + 1, program_->regions.end(),
+                    [&](const Region& region) { return region.source_node == n; });
+    if (node.region == 0 || is_source || !random->Chance(60)) continue;
+    StepPlan& plan = steps_[node.step];
+    plan.ids = true;
+    plan.ids_twice = !cancels_ && random->Chance(40);
+    gives_ids_twice_ = gives_ids_twice_ || plan.ids_twice;
+  }
+}
+
+// Of some pairs of neighbours both have the first one's.
+std::string Plan::IdFor(const TaskName& task) const {
+  const uint32_t s = program_->nodes[task.node].step;
+  if (!steps_[s].ids) return "";
+  const size_t dot = task.item.rfind('.');
+  const std::string outer = dot == std::string::npos ? "" : task.item.substr(0, dot + 1);
+  uint64_t index = 0;
+  CHECK(absl::SimpleAtoi(task.item.substr(outer.size()), &index));
+  const TaskName pair{.node = task.node, .item = absl::StrCat(outer, index - index % 2)};
+  const bool same = steps_[s].ids_twice && Hits(Hash(pair, 8), 50);
+  return absl::StrCat(program_->steps[s].name, "-", same ? pair.item : task.item);
+}
+
 uint64_t Plan::Hash(const TaskName& task, uint64_t salt) const {
   return Mix(Mix(seed_, salt), Mix(task.node, HashText(task.item)));
 }
@@ -288,6 +333,7 @@ Behaviour Plan::Of(const TaskName& task, const Steps& mended) const {
   if (Hits(Hash(task, 3), plan.reset_percent)) does.resets = plan.resets;
   does.cancels = Hits(Hash(task, 4), plan.cancel_percent);
   does.none = plan.none;
+  does.id = IdFor(task);
   does.streams = plan.streams;
   does.elements = plan.many ? plan.elements_max : Hash(task, 5) % (plan.elements_max + 1);
   if (mended.contains(s)) {

@@ -37,6 +37,7 @@ struct Behaviour {
   uint32_t resets = 0;  // and so often with `reset` after that: the hub tells it how often it has.
   bool cancels = false;
   bool none = false;      // Its value is None, which is not stored.
+  std::string id;         // That it gives its item; empty: none.
   bool streams = false;   // A source that is a generator.
   uint64_t elements = 0;  // Of a source's list.
   absl::Duration takes;
@@ -58,6 +59,7 @@ struct TaskName {
 // How a run of a plan ends.
 struct Expected {
   bool failed = false;
+  bool stops = false;  // By a failure (`!on_error stop`), with whatever is done by then.
   uint64_t tasks = 0;
   uint64_t done = 0, tasks_failed = 0, skipped = 0;  // Meaningful unless something is cancelled.
   std::map<TaskName, Content> results;               // Of nodes whose value nobody takes.
@@ -86,9 +88,11 @@ class Plan {
   static Content RangeElement(uint64_t index) { return Mix(0x726e67, index); }
 
   // Whether every run ends the same: false if cancels and failures race within one item.
-  bool exact() const { return exact_; }
+  bool ends_exactly() const { return ends_exactly_; }
+  // Whether its results are the same, too: false also if items race for an id.
+  bool exact() const { return ends_exactly_ && !gives_ids_twice_; }
   // Whether counts are the same too: nothing is cancelled or reset, which counts what it undoes.
-  bool counts_exact() const { return exact_ && !cancels_ && !resets_; }
+  bool counts_exact() const { return exact() && !cancels_ && !resets_; }
   Expected ExpectedWith(const Steps& mended) const;
   // Results that stay what they are when failures of these steps, which are mended or not, run
   // again. Unless something resets.
@@ -109,6 +113,7 @@ class Plan {
     bool none = false;
     bool streams = false;
     bool async = false;
+    bool ids = false, ids_twice = false;  // Gives them to items; to two the same.
     uint64_t elements_max = 0;
     bool many = false;  // As many elements as that.
     absl::Duration takes;
@@ -121,12 +126,16 @@ class Plan {
   static std::string DrawBy(const Program& program, const std::string& step, Random* random);
   void RefillSources(Random* random);
   void PlanSteps(Random* random, const Size& size, Program* program);
+  void GiveIds(Random* random);
+  void StopOnError(Random* random, Program* program);
+  std::string IdFor(const TaskName& task) const;
   uint64_t Hash(const TaskName& task, uint64_t salt) const;
 
   const std::string key_;
   const uint64_t seed_;
   uint32_t weight_ = 1;
-  bool exact_ = true;
+  bool ends_exactly_ = true;
+  bool gives_ids_twice_ = false;
   bool cancels_ = false;
   bool resets_ = false;
   bool limited_ = false;

@@ -60,6 +60,8 @@ Config MakeConfig(uint64_t seed) {
   config.slow_checkpoints = random.Chance(50);
   config.check_every = 1 + random.Below(4);
   config.uploads_within = config.faults_for * 0.7;
+  Random stops(Mix(seed, 0x73746f70));
+  config.scheduler.stop_grace = stops.Between(absl::ZeroDuration(), absl::Seconds(10));
   // Drawn apart: who competes for slots does so at once, and waits for nothing else.
   Random crowds(Mix(seed, 0x63726f));
   if (!big && crowds.Chance(15)) {
