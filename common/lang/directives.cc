@@ -112,6 +112,12 @@ absl::Status ParseSharing(absl::string_view text, const CompileLimits& limits, L
     return absl::InvalidArgumentError(absl::StrCat(
         "has '", all, "' behind the number: allowed are `key WORD` and `by ARGUMENT`"));
   }
+  const absl::string_view other = how == "key" ? " by " : " key ";
+  if (absl::StrContains(absl::StrCat(text, " "), other)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "has '", all, "' behind the number: it is shared by a key or goes by a value, ",
+        "not both"));
+  }
   ASSIGN_OR_RETURN((how == "key" ? limit->key : limit->by), ParseWord(text, limits));
   return absl::OkStatus();
 }

@@ -30,7 +30,6 @@ std::vector<LimitByMisuse> FindLimitByMisuses(const Program& program) {
     if (node.by.empty() && !GoesBy(step)) continue;
     if (node.by.size() != NamesOfBy(step).size()) {
       misuses.push_back({.node = n,
-                         .unknown = true,
                          .why = "names one that its call does not pass, and no loop around it "
                                 "has as its variable"});
       continue;

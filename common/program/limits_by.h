@@ -18,8 +18,7 @@ std::vector<std::string> NamesOfBy(const Step& step);
 
 struct LimitByMisuse {
   uint32_t node = 0;
-  bool unknown = false;  // A name stands for nothing.
-  std::string why;       // Goes on from "a limit by a value …".
+  std::string why;  // Goes on from "a limit by a value …".
 };
 
 // Nodes whose Node::by does not go with their step's limits: one value for each name, and one that

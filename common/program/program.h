@@ -11,6 +11,7 @@
 #ifndef BUE_COMMON_PROGRAM_PROGRAM_H_
 #define BUE_COMMON_PROGRAM_PROGRAM_H_
 
+#include <compare>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -58,7 +59,7 @@ struct Input {
   Kind kind = Kind::kNode;
   uint32_t index = 0;  // Node, or region whose current element is meant.
 
-  friend bool operator==(const Input&, const Input&) = default;
+  friend auto operator<=>(const Input&, const Input&) = default;
 };
 
 struct Node {

@@ -3,6 +3,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -105,6 +106,11 @@ absl::Status CheckSteps(const Program& program) {
     if (step.timeout_s > kSecondsMax || step.backoff_s > kSecondsMax || step.poll_s > kSecondsMax) {
       return Broken("step", i, "a time above 30 days");
     }
+    for (const Limit* limit : {&step.max_running, &step.rate}) {
+      if (!limit->key.empty() && !limit->by.empty()) {
+        return Broken("step", i, "a limit both by a key and by a value");
+      }
+    }
     if (step.retries < -1) return Broken("step", i, "retries below -1 (for ever)");
   }
   for (size_t i = 0; i < program.files.size(); ++i) {
@@ -142,9 +148,11 @@ absl::Status Check(const Program& program) {
   for (const RefillMisuse& misuse : FindRefillMisuses(program)) {
     return Broken("node", misuse.node, absl::StrCat("a !refill step ", misuse.why));
   }
+  // Programs of versions that told no values apart have none: one limit holds for all.
+  const bool none = std::all_of(program.nodes.begin(), program.nodes.end(),
+                                [](const Node& node) { return node.by.empty(); });
+  if (none) return absl::OkStatus();
   for (const LimitByMisuse& misuse : FindLimitByMisuses(program)) {
-    // Programs stored by versions that knew no `by` have none: one limit holds for all values.
-    if (misuse.unknown && program.nodes[misuse.node].by.empty()) continue;
     return Broken("node", misuse.node, absl::StrCat("a limit by a value ", misuse.why));
   }
   return absl::OkStatus();

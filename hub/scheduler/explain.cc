@@ -327,11 +327,6 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfLine(Run* run, uint32_t node,
   for (const Gate* gate : line.gates) {
     if (!ready_.HasRoom(*gate)) reasons.push_back(ReasonOfGate(*gate));
   }
-  if (line.asks && reasons.empty()) {
-    reasons.push_back(absl::StrCat("a worker is asked for the value of ",
-                                   Quoted(absl::StrJoin(NamesOfBy(step), "` and `")),
-                                   ", which its limits go by"));
-  }
   const auto pool = static_cast<size_t>(line.queue->pool);
   uint64_t serve = 0, slots = 0, held = 0;
   absl::btree_set<std::string> scopes;
@@ -361,6 +356,11 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfLine(Run* run, uint32_t node,
     reasons.push_back(absl::StrCat("the hub has just started and waits for ",
                                    Count(awaited_.size(), "worker"), " that may be running it"));
   }
+  if (line.asks && reasons.empty()) {
+    reasons.push_back(absl::StrCat("a worker is asked for the value of ",
+                                   Quoted(absl::StrJoin(NamesOfBy(step), "` and `")),
+                                   ", which its limits go by"));
+  }
   if (reasons.empty()) reasons.push_back(std::string(kNextTurn));
   return reasons;
 }
@@ -373,6 +373,11 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfReady(Run* run, uint32_t node
   const Node& info = run->graph().program().nodes[node];
   const Step& step = run->graph().program().steps[info.step];
   for (const Gate::Kind kind : {Gate::Kind::kRunning, Gate::Kind::kRate}) {
+    const std::string& key = kind == Gate::Kind::kRate ? step.rate.key : step.max_running.key;
+    const Gate* for_all = ready_.FindGate(run, kind, info.step, key, /*hash=*/0);
+    if (for_all != nullptr && !ready_.HasRoom(*for_all)) {
+      reasons.push_back(ReasonOfGate(*for_all));
+    }
     uint64_t shut = 0;
     for (const Gate* gate : ready_.GatesOfValues(run, kind, info.step)) {
       if (!ready_.HasRoom(*gate) && !gate->waiting.empty()) ++shut;

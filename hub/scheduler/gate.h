@@ -19,6 +19,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/time/time.h"
+#include "hub/scheduler/fifo.h"
 #include "hub/scheduler/run.h"
 
 namespace bue::hub {
@@ -107,7 +108,7 @@ struct Gate {
   absl::Time timer = absl::InfiniteFuture();  // When it is looked at again. kRate
   // Who waits here, in order.
   absl::btree_map<Place, std::deque<Line*>> waiting = {};
-  std::deque<Waiter> others = {};
+  Fifo<Waiter> others = {};
 
   // UINT64_MAX: none.
   uint64_t limit() const { return wishes.empty() ? UINT64_MAX : wishes.begin()->count; }

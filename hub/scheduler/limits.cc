@@ -128,18 +128,14 @@ Line* Scheduler::Impl::LineOf(Run* run, uint32_t node) {
   if (run->lines.empty()) run->lines.resize(by_node ? program.nodes.size() : program.steps.size());
   Line*& line = run->lines[by_node ? node : step];
   if (line == nullptr) {
+    const Step& info = program.steps[step];
+    const Pool pool = run->async_steps.contains(step) ? Pool::kAsync : PoolOf(info);
     Gate* ahead = GoesByValues(run, node) ? AheadOf(run, step) : nullptr;
-    line = LineBehind(run, node,
-                      ahead == nullptr ? GatesOf(run, node, {}) : std::vector<Gate*>{ahead}, ahead);
+    line = ready_.LineFor(run, pool, info.scope, info.priority,
+                          ahead == nullptr ? GatesOf(run, node, {}) : std::vector<Gate*>{ahead},
+                          ahead);
   }
   return line;
-}
-
-Line* Scheduler::Impl::LineBehind(Run* run, uint32_t node, std::vector<Gate*> gates, Gate* ahead) {
-  const uint32_t step = run->graph().program().nodes[node].step;
-  const Step& info = run->graph().program().steps[step];
-  const Pool pool = run->async_steps.contains(step) ? Pool::kAsync : PoolOf(info);
-  return ready_.LineFor(run, pool, info.scope, info.priority, std::move(gates), ahead);
 }
 
 // Where tasks stand has changed: what stands somewhere finds its place anew.
@@ -283,10 +279,13 @@ void Scheduler::Impl::Handle(SetLimits& command) {
                      .b = count,
                      .c = count == 0 ? 0 : absl::ToInt64Microseconds(per)});
       std::vector<Gate*> gates = ready_.GatesOfValues(run, kind, step);
-      const bool by = !run->LimitOf(step, LimitOf(kind)).by.empty();
-      if (Gate* gate = by ? nullptr : GateOf(run, kind, step, 0)) gates.push_back(gate);
-      for (Gate* gate : gates) {
-        ready_.SetWish(gate, run, step, {.count = std::min(count, kCountMax), .per = per});
+      // A step's limit that goes by values is one for all in programs that do not name these.
+      const Limit limit = run->LimitOf(step, LimitOf(kind));
+      Gate* gate = limit.by.empty() ? GateOf(run, kind, step, 0)
+                                    : ready_.FindGate(run, kind, step, limit.key, 0);
+      if (gate != nullptr) gates.push_back(gate);
+      for (Gate* one : gates) {
+        ready_.SetWish(one, run, step, {.count = std::min(count, kCountMax), .per = per});
       }
     };
     if (command.max_running) change(Gate::Kind::kRunning, *command.max_running, {});
@@ -296,7 +295,7 @@ void Scheduler::Impl::Handle(SetLimits& command) {
   Rearrange(run);
   run->AskSources();
   for (struct Lease* lease : leases) {
-    SetLine(lease, LineOf(run, lease->item, lease->vertex));
+    FindLine(lease);
     if (!lease->paused) ready_.Pass(lease->line, /*starts=*/false);
   }
   Promise(command.request, absl::OkStatus(), Done{});

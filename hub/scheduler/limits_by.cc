@@ -11,6 +11,7 @@ namespace bue::hub {
 namespace {
 
 constexpr uint32_t kRequestValues = 1024;
+constexpr int kStoreShift = 48;  // Of an address: above it is the number of its store.
 
 uint64_t Mixed(uint64_t a, uint64_t b) {
   uint64_t x = a * 0x9e3779b97f4a7c15 + b;
@@ -65,7 +66,7 @@ uint64_t Scheduler::Impl::HashOf(Run* run, Item* item, const Input& input) {
   return entry == nullptr ? 0 : entry->hash;
 }
 
-// Empty: some are not known.
+// Empty: some are not known. REQUIRES: it has some.
 std::vector<uint64_t> Scheduler::Impl::HashesOf(Run* run, Item* item, uint32_t node) {
   std::vector<uint64_t> hashes;
   for (const Input& input : run->graph().program().nodes[node].by) {
@@ -80,10 +81,21 @@ std::vector<uint64_t> Scheduler::Impl::HashesOf(Run* run, Item* item, uint32_t n
 Line* Scheduler::Impl::LineOf(Run* run, Item* item, uint32_t v) {
   const uint32_t node = run->NodeOf(*item, v);
   Line* line = LineOf(run, node);
-  if (!line->asks) return line;
-  const std::vector<uint64_t> hashes = HashesOf(run, item, node);
+  if (!line->asks || run->graph().program().nodes[node].by.empty()) return line;
+  std::vector<uint64_t> hashes = HashesOf(run, item, node);
   if (hashes.empty()) return line;
-  return LineBehind(run, node, GatesOf(run, node, hashes), line->ahead);
+  std::vector<Gate*> gates = GatesOf(run, node, hashes);
+  return ready_.LineFor(*line, std::move(gates), std::move(hashes));
+}
+
+// Whether a task that stands in the line, or did, belongs there.
+bool Scheduler::Impl::BelongsIn(Line* line, const TaskRef& task) {
+  Run* run = line->queue->run;
+  if (line->of_values &&
+      HashesOf(run, task.item, run->NodeOf(*task.item, task.vertex)) == line->hashes) {
+    return true;  // The usual case, told more quickly.
+  }
+  return LineOf(run, task.item, task.vertex) == line;
 }
 
 // Null: it is about to go.
@@ -111,31 +123,44 @@ void Scheduler::Impl::AskHash(const Worker& worker, const Line& line, const Task
     asks_.at(asked->ask).wanted[asked->position].tasks.push_back(waiting);
     return;
   }
-  auto& requests = effects_->outgoing.hash_requests;
-  const auto open = open_asks_.find(worker.id);
-  Ask* ask = open == open_asks_.end() ? nullptr : &asks_.at(open->second);
-  if (ask == nullptr || ask->run != run->number() || ask->input != *input ||
-      ask->wanted.size() >= kRequestValues) {
-    const uint64_t id = options_.epoch << 40 | ++last_ask_;
-    open_asks_[worker.id] = id;
-    ask = &asks_[id];
-    *ask = {.worker = worker.id, .run = run->number(), .input = *input, .request = requests.size()};
-    requests.push_back({.worker = worker.id, .id = id});
+  InputColumn place;
+  if (input->kind == Input::Kind::kNode) {
+    place.address.push_back(value.address);
+  } else {
+    AddElement(run, task.item, input->index, &place);
   }
-  HashRequest& request = requests[ask->request];
+  Ask* ask = AskFor(worker, run, *input, place.address[0]);
+  HashRequest& request = effects_->outgoing.hash_requests[ask->request];
   run->by_hashes.Set(serial, *input,
                      {.address = value.address, .ask = request.id, .position = request.count});
   ++request.count;
-  if (input->kind == Input::Kind::kNode) {
-    request.values.address.push_back(value.address);
-  } else {
-    AddElement(run, task.item, input->index, &request.values);
-  }
+  request.values.kind = place.kind;
+  for (const uint64_t address : place.address) request.values.address.push_back(address);
+  for (const uint64_t first : place.first) request.values.first.push_back(first);
+  for (const uint32_t count : place.count) request.values.count.push_back(count);
   ask->wanted.push_back({.instance = value.holder->instance->id,
                          .item = value.holder->index,
                          .serial = serial,
                          .input = *input,
                          .tasks = {waiting}});
+}
+
+// The turn's ask of the worker for values of that input in the store of `address`: one that is away
+// holds up nothing that lies elsewhere.
+Scheduler::Impl::Ask* Scheduler::Impl::AskFor(const Worker& worker, Run* run, const Input& input,
+                                              uint64_t address) {
+  const auto [open, is_new] = open_asks_.try_emplace(
+      {worker.id, run->number(), input.kind, input.index, address >> kStoreShift});
+  if (!is_new) {
+    Ask* ask = &asks_.at(open->second);
+    if (ask->wanted.size() < kRequestValues) return ask;
+  }
+  auto& requests = effects_->outgoing.hash_requests;
+  const uint64_t id = options_.epoch << 40 | ++last_ask_;
+  open->second = id;
+  asks_[id] = {.worker = worker.id, .run = run->number(), .request = requests.size()};
+  requests.push_back({.worker = worker.id, .id = id});
+  return &asks_[id];
 }
 
 void Scheduler::Impl::HandleHashes(const Worker& worker, const HashReply& reply) {
@@ -160,6 +185,7 @@ void Scheduler::Impl::TakeHash(Run* run, const WantedHash& wanted, uint64_t id, 
       entry->hash = hash != 0 ? hash : std::max<uint64_t>(1, Mixed(wanted.serial, value.address));
     }
   }
+  run->by_hashes.ForgetAsk(wanted.serial, wanted.input, id);  // Another value took its place.
   for (const WaitingTask& waiting : wanted.tasks) TakeBack(run, waiting, /*front=*/false);
 }
 
@@ -170,7 +196,35 @@ void Scheduler::Impl::TakeBack(Run* run, const WaitingTask& waiting, bool front)
   --ahead->held;
   ready_.MayHaveRoom(ahead);
   const TaskRef& task = waiting.task;
-  if (IsReady(task)) ready_.Push(LineOf(run, task.item, task.vertex), task, front);
+  if (IsReady(task)) {
+    // A task that was begun before keeps its place.
+    const Vertex& vertex = task.item->vertices[task.vertex];
+    ready_.Push(LineOf(run, task.item, task.vertex), task,
+                front || vertex.losses > 0 || vertex.attempts > 0);
+  } else {
+    CountUnderValue(run, task);
+  }
+}
+
+// A lease that was granted when nobody knew its values: from now on it counts for them.
+void Scheduler::Impl::CountUnderValue(Run* run, const TaskRef& task) {
+  if (task.item->serial != task.serial) return;
+  const Vertex& vertex = task.item->vertices[task.vertex];
+  if (vertex.state != VertexState::kLeased || vertex.lease == 0) return;
+  struct Lease* lease = leases_.at(vertex.lease - 1);
+  if (!lease->line->asks) return;
+  if (!lease->paused) ready_.Return(*lease->line);
+  SetLine(lease, LineOf(run, task.item, task.vertex));
+  if (!lease->paused) ready_.Pass(lease->line, /*starts=*/false);
+}
+
+// Where the lease counts: of one whose values are not known its worker is asked.
+void Scheduler::Impl::FindLine(struct Lease* lease) {
+  SetLine(lease, LineOf(lease->run, lease->item, lease->vertex));
+  const uint32_t node = lease->run->NodeOf(*lease->item, lease->vertex);
+  if (!lease->line->asks || lease->run->graph().program().nodes[node].by.empty()) return;
+  AskHash(*lease->worker, *lease->line,
+          {.item = lease->item, .serial = lease->item->serial, .vertex = lease->vertex});
 }
 
 // The worker's stream is over: it will answer nothing more.

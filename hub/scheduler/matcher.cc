@@ -259,9 +259,8 @@ bool Scheduler::Impl::TakeTask(Line* line, TaskRef* task) {
     while (!line->tasks.empty()) {
       *task = ready_.Pop(line);
       if (!IsReady(*task)) continue;
-      Line* right = LineOf(run, task->item, task->vertex);
-      if (right == line) return true;
-      ready_.Push(right, *task, /*front=*/false);
+      if (BelongsIn(line, *task)) return true;
+      ready_.Push(LineOf(run, task->item, task->vertex), *task, /*front=*/false);
     }
     // What it begins may stand elsewhere, and fill what this line goes on behind.
     if (ready_.Shut(*line) != nullptr || !BeginFromCursor(line)) return false;
@@ -275,6 +274,10 @@ bool Scheduler::Impl::BeginFromCursor(Line* line) {
     const uint64_t id = line->next_cursors().front();
     Instance* instance = run->FindInstance(id);
     if (instance != nullptr && CursorBits(run, *instance, line) != 0 && MayBegin(run, instance)) {
+      if (line->asks) {  // Other loops' items may go by other values.
+        line->next_cursors().push_back(id);
+        line->next_cursors().pop_front();
+      }
       run->BeginNext(instance);
       if (Instance* begun = run->FindInstance(id)) ReadOn(run, begun);
       return true;

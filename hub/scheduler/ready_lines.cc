@@ -58,13 +58,12 @@ void ReadyQueue::Wait(Line* line, Gate* gate) {
   if (gate->kind == Gate::Kind::kRate) SetTimer(gate, gate->pace.next());
 }
 
-void ReadyQueue::StopWaiting(Line* line) {
-  Gate* gate = std::exchange(line->waits_at, nullptr);
-  if (gate == nullptr) return;
-  const auto waiting = gate->waiting.find(line->queue->place());
-  std::deque<Line*>& lines = waiting->second;
-  lines.erase(std::find(lines.begin(), lines.end(), line));
-  if (lines.empty()) gate->waiting.erase(waiting);
+// No line of the run waits there any more.
+void ReadyQueue::DropWaiting(Gate* gate, const Run* run) {
+  for (auto place = gate->waiting.begin(); place != gate->waiting.end();) {
+    std::erase_if(place->second, [&](const Line* line) { return line->queue->run == run; });
+    place = place->second.empty() ? gate->waiting.erase(place) : std::next(place);
+  }
 }
 
 Gate* ReadyQueue::Shut(const Line& line) const {
@@ -82,7 +81,7 @@ void ReadyQueue::EndTurn(RunQueue* queue) {
     list.pop_front();
   }
   Line* line = std::exchange(queue->next, nullptr);
-  if (line == nullptr || !line->listed()) return;
+  if (line == nullptr || !line->listed() || line->rank() == Line::kNothing) return;
   for (Gate* gate : line->gates) {
     if (!gate->waiting.contains(queue->place())) continue;
     Wait(line, gate);
@@ -117,7 +116,7 @@ Gate* ReadyQueue::GateFor(Run* run, Gate::Kind kind, uint32_t step, const std::s
                         .key = key,
                         .run = key.empty() ? run : nullptr,
                         .step = step,
-                        .hash = hash,
+                        .hash = key.empty() ? hash : 0,
                         .unknown_until = key.empty()
                                              ? run->starts_unknown_until
                                              : std::max(known_since_, run->starts_unknown_until)});
@@ -136,6 +135,11 @@ std::vector<Gate*> ReadyQueue::GatesOfValues(Run* run, Gate::Kind kind, uint32_t
 }
 
 void ReadyQueue::SetWish(Gate* gate, Run* run, uint32_t step, Gate::Wish wish) {
+  if (gate->run != nullptr) {  // Nobody else has one.
+    gate->wishes.clear();
+    if (wish.count > 0) gate->wishes.insert(wish);
+    return WishesChanged(gate);
+  }
   const auto [known, added] =
       queues_[run->number()].wishes.try_emplace(std::pair(gate->number, step), gate, Gate::Wish());
   if (added) ++gate->users;
@@ -210,7 +214,10 @@ bool ReadyQueue::LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter
       lines.pop_front();
       line->waits_at = nullptr;
       line->called_by = gate;
-      if (!List(line)) continue;  // It waits elsewhere.
+      if (!List(line)) {  // It waits elsewhere, or has nothing any more.
+        LookAtLater(line);
+        continue;
+      }
       changed = true;
       break;
     }
@@ -250,7 +257,6 @@ void ReadyQueue::DropGates(Run* run) {
   for (const auto& [place, wished] : queues.wishes) {
     const auto& [gate, wish] = wished;
     --gate->users;
-    if (gate->run != nullptr) continue;
     if (wish.count > 0) gate->wishes.erase(gate->wishes.find(wish));
     WishesChanged(gate);
     DropIfUnused(gate);
@@ -269,9 +275,7 @@ void ReadyQueue::DropIfUnused(Gate* gate) {
   }
   Forget(gate);
   if (of_value) {
-    RunQueues& queues = queues_[gate->run->number()];
-    queues.wishes.erase({gate->number, gate->step});
-    queues.gates.erase({gate->kind, gate->step, gate->hash});
+    queues_[gate->run->number()].gates.erase({gate->kind, gate->step, gate->hash});
   } else {
     shared_.erase({gate->kind, std::string(gate->key)});
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "common/check.h"
 
 namespace bue::hub {
@@ -47,11 +48,15 @@ Line* ReadyQueue::LineFor(Run* run, Pool pool, absl::string_view scope_name, int
   } else {
     LeaveScope(scope);
   }
-  RunQueue* queue = found->second;
+  return LineIn(found->second, std::move(gates), ahead, {});
+}
+
+Line* ReadyQueue::LineIn(RunQueue* queue, std::vector<Gate*> gates, Gate* ahead,
+                         std::vector<uint64_t> hashes) {
   const auto [place, is_new] = queue->by_gates.try_emplace(gates, nullptr);
   if (is_new) {
-    queue->lines.push_back(
-        std::make_unique<Line>(Line{.queue = queue, .gates = std::move(gates), .ahead = ahead}));
+    queue->lines.push_back(std::make_unique<Line>(Line{
+        .queue = queue, .gates = std::move(gates), .ahead = ahead, .hashes = std::move(hashes)}));
     Line* line = queue->lines.back().get();
     line->place = queue->lines.size() - 1;
     place->second = line;
@@ -169,13 +174,18 @@ void ReadyQueue::Took(RunQueue* queue, uint32_t taken) {
 }
 
 void ReadyQueue::Suspend(Run* run) {
+  absl::flat_hash_set<Gate*> gates;  // Where lines of it wait.
   for (const auto& queue : queues_[run->number()].all) {
     Leave(queue.get());
+    for (std::deque<Line*>& list : queue->lists) list.clear();
     for (const auto& line : queue->lines) {
-      StopWaiting(line.get());
-      Unlist(line.get());
+      if (line->listed()) LeaveGates(*line);
+      for (bool& listed : line->in_list) listed = false;
+      if (line->waits_at != nullptr) gates.insert(std::exchange(line->waits_at, nullptr));
+      LookAtLater(line.get());
     }
   }
+  for (Gate* gate : gates) DropWaiting(gate, run);
 }
 
 void ReadyQueue::Resume(Run* run) {
@@ -203,9 +213,8 @@ ReadyQueue::Standing ReadyQueue::TakeAll(Run* run) {
       while (!line->tasks.empty()) all.tasks.PushBack(Pop(line.get()));
       LookAtLater(line.get());
       while (!line->held.empty()) all.held.PushBack(line->held.PopFront());
-      for (std::deque<uint64_t>* cursors : {&line->inner_cursors, &line->cursors}) {
-        all.cursors.insert(all.cursors.end(), cursors->begin(), cursors->end());
-        cursors->clear();
+      for (Fifo<uint64_t>* cursors : {&line->inner_cursors, &line->cursors}) {
+        for (; !cursors->empty(); cursors->pop_front()) all.cursors.push_back(cursors->front());
       }
     }
   }

@@ -24,6 +24,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "hub/scheduler/fifo.h"
 #include "hub/scheduler/gate.h"
 #include "hub/scheduler/run.h"
 #include "hub/scheduler/task_fifo.h"
@@ -40,12 +41,13 @@ struct Line {
   // Of a step whose limits go by values: its kAhead gate. The line is for tasks whose values are
   // not known, and that gate its only one; or it is for some values, and goes when it is empty.
   Gate* const ahead = nullptr;
+  const std::vector<uint64_t> hashes = {};  // Of the first task's values that it was made for.
   const bool asks = ahead != nullptr && gates.size() == 1 && gates[0] == ahead;
   const bool of_values = ahead != nullptr && !asks;
   TaskFifo tasks = {};
   // Instances that can begin items: loops within begun items, then those of the top level.
-  std::deque<uint64_t> inner_cursors = {};
-  std::deque<uint64_t> cursors = {};
+  Fifo<uint64_t> inner_cursors = {};
+  Fifo<uint64_t> cursors = {};
   TaskFifo held = {};           // After a restart: may be running somewhere.
   Gate* waits_at = nullptr;     // It is in none of the queue's lists.
   Gate* called_by = nullptr;    // Where it waited, until it has had something.
@@ -61,7 +63,7 @@ struct Line {
                                     : kNothing;
   }
   bool listed() const { return in_list[kTasks] || in_list[kInnerCursors] || in_list[kCursors]; }
-  std::deque<uint64_t>& next_cursors() { return inner_cursors.empty() ? cursors : inner_cursors; }
+  Fifo<uint64_t>& next_cursors() { return inner_cursors.empty() ? cursors : inner_cursors; }
 };
 
 // What one run has ready for one pool, scope and priority.
@@ -96,6 +98,10 @@ class ReadyQueue {
   // `ahead`: as Line has it.
   Line* LineFor(Run* run, Pool pool, absl::string_view scope, int32_t priority,
                 std::vector<Gate*> gates, Gate* ahead);
+  // That of the same queue as `asking`, for values with these hashes.
+  Line* LineFor(const Line& asking, std::vector<Gate*> gates, std::vector<uint64_t> hashes) {
+    return LineIn(asking.queue, std::move(gates), asking.ahead, std::move(hashes));
+  }
 
   void Push(Line* line, const TaskRef& task, bool front);
   TaskRef Pop(Line* line);  // REQUIRES: it has tasks.
@@ -191,6 +197,8 @@ class ReadyQueue {
   using Ring = std::deque<RunQueue*>;
   using Levels = absl::btree_map<int32_t, Ring>;
 
+  Line* LineIn(RunQueue* queue, std::vector<Gate*> gates, Gate* ahead,
+               std::vector<uint64_t> hashes);
   void Enter(RunQueue* queue);
   void Leave(RunQueue* queue);
   Levels& LevelsOf(Pool pool, uint32_t scope) { return levels_[static_cast<size_t>(pool)][scope]; }
@@ -202,7 +210,7 @@ class ReadyQueue {
   void LeaveGates(const Line& line);  // Others may go on in its place.
   void CheckLines() const;
   void Wait(Line* line, Gate* gate);
-  void StopWaiting(Line* line);
+  static void DropWaiting(Gate* gate, const Run* run);
   bool LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter&)>& resume);
   void EndTurn(RunQueue* queue);
   void LookAtLater(Line* line);
@@ -223,7 +231,7 @@ class ReadyQueue {
     absl::flat_hash_map<std::tuple<Pool, uint32_t, int32_t>, RunQueue*> by_place;
     // By step and value.
     absl::btree_map<std::tuple<Gate::Kind, uint32_t, uint64_t>, std::unique_ptr<Gate>> gates;
-    // What its steps wish, of its own gates and of shared ones.
+    // What its steps wish of shared gates.
     absl::btree_map<std::pair<uint64_t, uint32_t>, std::pair<Gate*, Gate::Wish>>
         wishes;  // By gate, step.
   };

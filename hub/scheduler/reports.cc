@@ -110,9 +110,9 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   lease->granted_us = now_us_ - absl::ToInt64Microseconds(held.elapsed);
   run->Lease(item, v, lease->slot);
   KnowHashes(run, item, held.node, held.by);
-  SetLine(lease, LineOf(run, item, v));
-  ready_.Pass(lease->line, /*starts=*/false);
   WorkerTable::Link(worker, lease);
+  FindLine(lease);
+  ready_.Pass(lease->line, /*starts=*/false);
   Renew(lease, held.elapsed);
   return true;
 }

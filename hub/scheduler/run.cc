@@ -278,6 +278,7 @@ void Run::FreeItem(Item* item) {
 }
 
 void Run::ReleaseMemory() {
+  by_hashes = ByHashes();
   for (std::vector<Item*>& list : free_) {
     list.clear();
     list.shrink_to_fit();

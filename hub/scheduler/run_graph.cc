@@ -213,10 +213,11 @@ void RunGraph::FindKept() {
 
 void RunGraph::FindBy() {
   for (const Node& node : program_->nodes) {
-    for (const Input& input : node.by) {
-      std::vector<Input>& by = regions_[holder(input)].by;
-      if (std::find(by.begin(), by.end(), input) == by.end()) by.push_back(input);
-    }
+    for (const Input& input : node.by) regions_[holder(input)].by.push_back(input);
+  }
+  for (RegionInfo& region : regions_) {
+    std::sort(region.by.begin(), region.by.end());
+    region.by.erase(std::unique(region.by.begin(), region.by.end()), region.by.end());
   }
 }
 

@@ -11,6 +11,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/container/btree_map.h"
@@ -176,7 +177,6 @@ class Scheduler::Impl final : public RunListener {
 
   // limits.cc
   Line* LineOf(Run* run, uint32_t node);
-  Line* LineBehind(Run* run, uint32_t node, std::vector<Gate*> gates, Gate* ahead);
   void Rearrange(Run* run);
   std::vector<Gate*> GatesOf(Run* run, uint32_t node, absl::Span<const uint64_t> hashes);
   static bool ComesAfter(Run* run, uint32_t step, uint32_t first);
@@ -206,7 +206,6 @@ class Scheduler::Impl final : public RunListener {
   struct Ask {
     uint64_t worker = 0;
     uint64_t run = 0;
-    Input input;
     size_t request = 0;  // Among the turn's effects, if it is of this turn.
     std::vector<WantedHash> wanted;
   };
@@ -217,8 +216,12 @@ class Scheduler::Impl final : public RunListener {
   uint64_t HashOf(Run* run, Item* item, const Input& input);
   std::vector<uint64_t> HashesOf(Run* run, Item* item, uint32_t node);
   Line* LineOf(Run* run, Item* item, uint32_t v);
+  bool BelongsIn(Line* line, const TaskRef& task);
   void SetLine(struct Lease* lease, Line* line);
   void AskHash(const Worker& worker, const Line& line, const TaskRef& task);
+  Ask* AskFor(const Worker& worker, Run* run, const Input& input, uint64_t address);
+  void CountUnderValue(Run* run, const TaskRef& task);
+  void FindLine(struct Lease* lease);
   void HandleHashes(const Worker& worker, const HashReply& reply);
   void TakeHash(Run* run, const WantedHash& wanted, uint64_t id, uint64_t hash);
   void TakeBack(Run* run, const WaitingTask& waiting, bool front);
@@ -318,8 +321,10 @@ class Scheduler::Impl final : public RunListener {
   int64_t now_us_ = 0;  // The same, since 1970.
   Effects* effects_ = nullptr;
   Effects after_load_;  // What followed from loading: joins the first turn's.
-  absl::btree_map<uint64_t, size_t> open_group_;   // Worker to its last grant group, this turn.
-  absl::btree_map<uint64_t, uint64_t> open_asks_;  // Worker to its last ask, this turn.
+  absl::btree_map<uint64_t, size_t> open_group_;  // Worker to its last grant group, this turn.
+  // This turn's asks: by worker, run, input and store.
+  absl::btree_map<std::tuple<uint64_t, uint64_t, Input::Kind, uint32_t, uint64_t>, uint64_t>
+      open_asks_;
 };
 
 }  // namespace bue::hub

@@ -7,8 +7,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 
+#include "hub/scheduler/fifo.h"
 #include "hub/scheduler/run.h"
 
 namespace bue::hub {
@@ -32,7 +32,7 @@ class TaskFifo {
   // Not at once: counts.
   size_t size() const {
     size_t size = 0;
-    for (const Stretch& stretch : stretches_) size += stretch.count;
+    for (size_t i = 0; i < stretches_.size(); ++i) size += stretches_[i].count;
     return size;
   }
 
@@ -80,7 +80,7 @@ class TaskFifo {
     }
   };
 
-  std::deque<Stretch> stretches_;
+  Fifo<Stretch> stretches_;
 };
 
 }  // namespace bue::hub

@@ -5,7 +5,8 @@
 //   scheduler_bench WORKERS LEASES TASKS [LIMIT ...]
 //
 // LEASES: of each worker at once. In a turn at most 64 workers report. LIMIT: of the step, such as
-// max_running=100000 (tests/support/program_text.h).
+// max_running=100000 (tests/support/program_text.h); max_running=100000% is one by a value, of which
+// each task has its own.
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
@@ -68,7 +70,8 @@ class Cluster {
   void Submit(uint64_t tasks, const std::string& limits) {
     SubmitRun submit{.request = 1, .key = "key", .name = "bench"};
     submit.program = ParseProgramText(absl::StrCat(
-        "step work ", limits, "\nloop in 0 over range:", tasks, "\nnode work in 1 e1\n"));
+        "step work ", limits, "\nloop in 0 over range:", tasks, "\nnode work in 1 e1",
+        absl::StrContains(limits, '%') ? " by e1\n" : "\n"));
     submit.program_bytes = "the same";
     std::vector<Command> commands;
     commands.push_back(std::move(submit));

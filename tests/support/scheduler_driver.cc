@@ -346,6 +346,17 @@ void SchedulerDriver::Succeed(const std::string& worker, const std::string& task
   Turn(std::move(commands));
 }
 
+void SchedulerDriver::SucceedWithNone(const std::string& worker, const std::string& task) {
+  const uint64_t lease = LeaseOf(worker, task);
+  FakeWorker& fake = workers_.at(worker);
+  WorkerReported reported{.worker = fake.stream, .report = ++fake.report};
+  reported.outcomes.push_back(Outcome{.lease = lease});
+  Forget(lease);
+  std::vector<Command> commands;
+  commands.push_back(std::move(reported));
+  Turn(std::move(commands));
+}
+
 void SchedulerDriver::Report(const std::string& worker, const std::string& task, Outcome::Kind kind,
                              const std::string& message) {
   const uint64_t lease = LeaseOf(worker, task);

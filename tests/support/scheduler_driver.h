@@ -51,8 +51,10 @@ class SchedulerDriver {
   void Answer(const std::string& worker, uint64_t values);
 
   // Outcomes of a task named as in the transcript: "double[3]", "total".
+  // `list_elements`: -1: the value is no list.
   void Succeed(const std::string& worker, const std::string& task, int64_t list_elements = -1,
                const ResultExtra& extra = {});
+  void SucceedWithNone(const std::string& worker, const std::string& task);
   void Report(const std::string& worker, const std::string& task, Outcome::Kind kind,
               const std::string& message = "");
   // The same, but the worker never hears that it was taken in: it holds the lease still.

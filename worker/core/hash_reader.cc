@@ -3,16 +3,22 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
+
+#include "absl/strings/string_view.h"
 
 namespace bue::worker {
 namespace {
 
+constexpr size_t kSliceRows = 64;  // Read at a time: they are in memory together.
+constexpr absl::string_view kNil = "\xc0";
+
 // Of the MessagePack bytes; never 0.
 uint64_t HashOf(const CallInput& input) {
-  return std::max<uint64_t>(1, XXH3_64bits_withSeed(input.data->data(), input.data->size(),
-                                                    static_cast<uint64_t>(input.kind)));
+  absl::string_view data = *input.data;
+  if (data.empty() && input.kind == ObjectKind::kValue) data = kNil;
+  return std::max<uint64_t>(
+      1, XXH3_64bits_withSeed(data.data(), data.size(), static_cast<uint64_t>(input.kind)));
 }
 
 // Of a value that is too large to be looked at: of what names it.
@@ -32,18 +38,25 @@ void HashReader::Read(HashRequest request) {
   auto group = std::make_shared<GrantGroup>();
   group->item.resize(request.count);
   group->inputs.push_back(request.values);
-  StartBatch batch{.group = group};
-  batch.rows.resize(request.count);
-  std::iota(batch.rows.begin(), batch.rows.end(), 0);
-  for (const uint32_t row : batch.rows) {
+  for (uint32_t row = 0; row < request.count; ++row) {
     group->lease.push_back(++last_);
     places_[last_] = {.request = request.id, .row = row};
   }
-  Pending& pending = pending_[request.id];
-  pending.missing = request.count;
-  pending.reply = {.id = request.id, .hashes = std::vector<uint64_t>(request.count)};
-  pending.request = std::move(request);
-  inputs_->Resolve(batch, no_step_, this);
+  const uint64_t id = request.id;
+  pending_[id] = {.request = std::move(request),
+                  .group = std::move(group),
+                  .reply = {.id = id, .hashes = std::vector<uint64_t>(request.count)}};
+  ReadSlice(id);
+}
+
+void HashReader::ReadSlice(uint64_t id) {
+  Pending& pending = pending_.at(id);
+  StartBatch batch{.group = pending.group};
+  while (batch.rows.size() < kSliceRows && pending.next < pending.request.count) {
+    batch.rows.push_back(pending.next++);
+  }
+  pending.missing = static_cast<uint32_t>(batch.rows.size());
+  inputs_->Resolve(batch, no_step_, this);  // It may be answered, and over, by now.
 }
 
 std::vector<HashReply> HashReader::TakeReplies() { return std::exchange(replies_, {}); }
@@ -79,6 +92,7 @@ void HashReader::Answer(uint64_t lease, const CallInput* input) {
         input->data != nullptr ? HashOf(*input) : HashOfName(asked.request.values, row);
   }
   if (--asked.missing > 0) return;
+  if (asked.next < asked.request.count) return ReadSlice(request);
   replies_.push_back(std::move(asked.reply));
   pending_.erase(pending);
 }

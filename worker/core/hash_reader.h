@@ -30,8 +30,10 @@ class HashReader final : public InputsListener {
  private:
   struct Pending {
     HashRequest request;
+    std::shared_ptr<const GrantGroup> group;  // The values, as inputs of tasks.
     HashReply reply;
-    uint32_t missing = 0;
+    uint32_t next = 0;     // Row that is not read yet.
+    uint32_t missing = 0;  // Of those that are being read.
   };
   struct Place {
     uint64_t request = 0;
@@ -43,6 +45,7 @@ class HashReader final : public InputsListener {
   void OnInputGone(uint64_t lease, uint64_t address, const absl::Status& status) override;
   void OnInputFailed(uint64_t lease, const absl::Status& status) override;
 
+  void ReadSlice(uint64_t id);
   void Answer(uint64_t lease, const CallInput* input);
 
   Inputs* const inputs_;

@@ -11,6 +11,9 @@ def step(x):
 
 def before(x):
     return x
+
+def hundreds():
+    return [x % 100 for x in range(COUNT)]
 '''
 
 # Name: directives of the step. None of them is ever shut.
@@ -20,9 +23,13 @@ WIDE = {
     'rate': '!rate 100000000/s',
     'rate of a key': '!rate 100000000/s key everybody',
     'all of them': '!max_running 100000 !queue 1000000 !rate 100000000/s',
+    # Each task is one of a value of its own, which the hub sees itself.
+    'by a value': '!max_running 100000 by x',
 }
 # The same in front of a step that another one feeds: here a queue has something to do.
 QUEUES = {'queue': '!queue 100000', 'short queue': '!queue 1000'}
+# Over a list: what its values are the hub has to ask for.
+ASKED = {'by a hundred values': '!max_running 100000 by x'}
 
 
 class Kind:
@@ -60,34 +67,35 @@ class Runner:
         self.more = kind.start(stage)
         self.scripts = 0
 
-    def run(self, directives, before=False, tasks=None):
+    def run(self, directives, before=False, listed=False, tasks=None):
         """The run's rate and what a task cost, in us of CPU of all processes."""
         count = tasks or self.count
         items = count // 2 if before else count
-        steps = f'step {self.kind.mode} {directives}'
+        steps = f'step {self.kind.mode} {directives}, hundreds'
         if before:
             steps = f'before {self.kind.mode}, {steps}'
         self.scripts += 1
         script = self.stage.script(
-            f'limits-{self.scripts}', f'import python ({steps}) steps.py\n'
-            f'pipe = {"before" if before else ""} | step\nfor x in range({items}):\n    v = pipe(x)\n',
-            STEPS)
+            f'limits-{self.scripts}', f'import python ({steps}) steps.py\nlist = | hundreds\n'
+            f'pipe = {"before" if before else ""} | step\n'
+            f'for x in {"list()" if listed else f"range({items})"}:\n    v = pipe(x)\n',
+            STEPS.replace('COUNT', str(items)))
         with self.stage.meter(**self.more) as meter:
             status = self.stage.run(script)
-        done = items * (2 if before else 1)
+        done = items * (2 if before else 1) + (1 if listed else 0)
         check(status['tasks']['done'] == done, f'all tasks are done: {status["tasks"]}')
         if self.kind.has_values:
-            check(self.stage.value(status, 'v') == list(range(items)), 'each item has its own value')
+            values = [x % 100 if listed else x for x in range(items)]
+            check(self.stage.value(status, 'v') == values, 'each item has its own value')
         return done / status['elapsed_s'], 1e6 * sum(meter.cpu_s.values()) / done
 
-    def compare(self, variants, before):
+    def compare(self, variants, title, **how):
         """Figures of each of `variants`: its rate and its CPU, as parts of those without."""
-        title = 'two steps' if before else 'one step'
-        plain = [self.run('', before)]
+        plain = [self.run('', **how)]
         limited = []
         for directives in variants.values():
-            limited.append(self.run(directives, before))
-            plain.append(self.run('', before))
+            limited.append(self.run(directives, **how))
+            plain.append(self.run('', **how))
         found = [Figure(f'{title}, no limit', sum(rate for rate, _ in plain) / len(plain), 'tasks/s'),
                  Figure('CPU', sum(cpu for _, cpu in plain) / len(plain), 'us/task')]
         for number, name in enumerate(variants):
@@ -103,7 +111,9 @@ def limits(kind):
         with bench.stage() as stage:
             runner = Runner(stage, kind, bench.scaled(kind.tasks, 2000))
             runner.run('', tasks=2000)  # Starts what is started with the first task.
-            found = runner.compare(WIDE, before=False) + runner.compare(QUEUES, before=True)
+            found = runner.compare(WIDE, 'one step') + runner.compare(QUEUES, 'two steps', before=True)
+            if kind.has_values:
+                found += runner.compare(ASKED, 'over a list', listed=True)
             rate, _ = runner.run(f'!rate {BINDING}/s', tasks=bench.scaled(3 * BINDING, 2000))
         return found + [Figure('kept of a rate that binds', rate / BINDING, 'x')]
     return measure
@@ -113,10 +123,11 @@ HOW = ('a loop over range() without a limit, with one, without, ...: rates from 
        'the hub, as parts of the mean of the two runs without around it; CPU of all processes likewise; '
        f'the last figure: the rate reached with !rate {BINDING}/s, by that')
 GOALS = tuple(Goal(name, '>=', 0.8) for name in (*WIDE, *QUEUES))
+VALUES_GOALS = (*GOALS, *(Goal(name, '>=', 0.8) for name in ASKED))
 
 ROWS = [
     Row('limits-hub', 'wide limits beside none: no-op tasks through the hub', 'an instant worker; ' + HOW,
         limits(INSTANT), goals=GOALS),
     Row('limits-python', 'wide limits beside none: no-op Python tasks', 'one worker, plain `def`; ' + HOW,
-        limits(PYTHON), goals=GOALS),
+        limits(PYTHON), goals=VALUES_GOALS),
 ]

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/program/program_codec.h"
 #include "tests/unit/lang/compile_for_test.h"
 
 namespace bue::lang {
@@ -109,6 +110,8 @@ TEST(Directives, WrongValuesNameTheDirectiveTheValueAndWhatIsAllowed) {
       {"!timeout 20 minutes", "'20 minutes'"},
       {"!backoff 0 - 1", "from 0"},
       {"!poll -1", "from 0"},
+      {"!max_running 2 key a by b", "not both"},
+      {"!rate 2/s by b key a", "not both"},
       {"!poll soon", "'soon'"},
       {"!retries -2", "-1 (for ever)"},
       {"!retries 99999999999999999999", "up to 9223372036854775807"},
@@ -264,6 +267,30 @@ TEST(Directives, ALimitGoesByWhatTheCallPassesAndByVariablesOfLoopsAroundIt) {
               ElementsAre("s()@0", "f(e1)@1", "s()@1", "g(e1)@1", "h()@1"));
   EXPECT_THAT(By(steps + "for x in range(3):\n  for y in ps():\n    pi(y)\n"),
               ElementsAre("s()@1", "i(e2,e1)@2"));
+}
+
+TEST(Directives, TheHubRefusesLimitsByValuesThatItsNodesDoNotName) {
+  const Program program = Accept(
+      "import python (f !max_running 2 by x, s) s.py\npf = | f\nps = | s\n"
+      "for x in ps():\n  pf(x)\n  pf(x)\n");
+  const auto takes = [](const Program& changed) {
+    v1::Program proto;
+    ToProto(changed, &proto);
+    return FromProto(proto).ok();
+  };
+  EXPECT_TRUE(takes(program));
+  Program some = program;
+  some.nodes[2].by.clear();
+  EXPECT_FALSE(takes(some));
+  Program none = some;  // Of a version that told no values apart.
+  none.nodes[1].by.clear();
+  EXPECT_TRUE(takes(none));
+  Program far = program;
+  far.nodes[1].by = {{Input::Kind::kElement, 7}};
+  EXPECT_FALSE(takes(far));
+  Program both = program;
+  both.steps[0].max_running.key = "k";
+  EXPECT_FALSE(takes(both));
 }
 
 TEST(Directives, ALimitByANameThatStandsForNothingIsRefused) {

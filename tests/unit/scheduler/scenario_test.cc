@@ -6,6 +6,7 @@
 //   break W | return W | stop W | say W
 //   answer W N                 it says of the values it was asked for which of N each is
 //   ok W TASK [list=N] [id=ID] [total=N]  the task succeeded
+//   none W TASK                           with None
 //   fail|pending|reset|cancel|back W TASK [message]
 //   fail-unheard W TASK        the worker never hears that its failure was taken in
 //   progress W TASK N          a streaming source has N elements
@@ -64,6 +65,8 @@ class Scenario {
       driver_.Say(words_.at(1));
     } else if (verb == "answer") {
       driver_.Answer(words_.at(1), Number(words_.at(2)));
+    } else if (verb == "none") {
+      driver_.SucceedWithNone(words_.at(1), words_.at(2));
     } else if (verb == "ok") {
       driver_.Succeed(words_.at(1), words_.at(2), Option("list", -1),
                       {.id = Word("id"), .total = static_cast<uint64_t>(Option("total", -1) + 1)});
