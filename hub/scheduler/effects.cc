@@ -40,6 +40,7 @@ void Outgoing::Clear() {
   hash_requests.clear();
   revocations.clear();
   recalls.clear();
+  lease_recalls.clear();
   credits.clear();
   ended_runs.clear();
   answers.clear();

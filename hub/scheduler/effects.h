@@ -206,6 +206,12 @@ struct Recall {
   uint64_t run = 0;
 };
 
+// The worker is to give the lease back unless it has started it.
+struct LeaseRecall {
+  uint64_t worker = 0;
+  uint64_t lease = 0;
+};
+
 struct SourceCredit {
   uint64_t worker = 0;
   uint64_t lease = 0;
@@ -426,6 +432,7 @@ struct Outgoing {
   std::vector<HashRequest> hash_requests;
   std::vector<Revocation> revocations;
   std::vector<Recall> recalls;
+  std::vector<LeaseRecall> lease_recalls;
   std::vector<SourceCredit> credits;
   std::vector<uint64_t> ended_runs;
   std::vector<Reply> answers;            // To queries: they promise nothing.

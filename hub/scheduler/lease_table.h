@@ -39,7 +39,9 @@ struct Lease {
   absl::Time started = absl::InfiniteFuture();
   absl::Time overdue_at = absl::InfiniteFuture();  // Its entry among the scheduler's deadlines.
   bool awaits_room = false;                        // A paused one could go on, but for a limit.
-  uint64_t credit = 0;  // Elements that a streaming source was last allowed.
+  bool recalled = false;      // Its worker was asked to give it back unless it has started it.
+  uint64_t recalled_for = 0;  // The worker that would get it, while it may still come back.
+  uint64_t credit = 0;        // Elements that a streaming source was last allowed.
 };
 
 class LeaseTable {
@@ -64,6 +66,8 @@ class LeaseTable {
     lease.overdue_at = absl::InfiniteFuture();
     lease.paused = false;
     lease.awaits_room = false;
+    lease.recalled = false;
+    lease.recalled_for = 0;
     lease.id = epoch_ << 48 | uint64_t{lease.use} << 24 | slot;
     if (adopted != 0) {
       lease.id = adopted;

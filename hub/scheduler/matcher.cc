@@ -49,6 +49,7 @@ void Scheduler::Impl::Match(absl::Time now, Effects* effects) {
   WakeDelayed();
   BeginLoopsOfLoops();
   GrantAll();
+  RecallForIdle();
   ready_.DropIdleLines();
   for (const uint64_t run : std::exchange(ended_, {})) {
     Run* ended = FindRun(run);  // Unless it was retried at once: queues may name its items.
@@ -227,6 +228,8 @@ uint32_t Scheduler::Impl::GrantSome(Worker* worker, Pool pool, uint32_t most) {
     RunQueue* queue = ready_.Best(pool, worker->scopes, worker->priority_first, worker->reverse);
     if (queue == nullptr) break;
     const Taken taken = TakeFrom(queue, worker, most - granted);
+    const size_t p = static_cast<size_t>(pool);
+    if (worker->held[p] > worker->room[p].slots) recalls_.NoteAhead(worker, pool, queue->scope);
     ready_.Took(queue, taken.granted);
     granted += taken.granted + taken.asked;
   }

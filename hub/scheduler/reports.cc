@@ -76,8 +76,11 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
     if (lease->worker->name != worker->name || lease->worker->incarnation != worker->incarnation) {
       return false;
     }
+    EndRecall(lease);
+    lease->recalled = false;
     workers_.Unlink(lease);
     WorkerTable::Link(worker, lease);
+    NoteHeld(worker, *lease);
     Renew(lease, held.elapsed);
     return true;
   }
@@ -113,6 +116,7 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   WorkerTable::Link(worker, lease);
   FindLine(lease);
   ready_.Pass(lease->line, /*starts=*/false);
+  NoteHeld(worker, *lease);
   Renew(lease, held.elapsed);
   return true;
 }
@@ -185,6 +189,7 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
   for (const RoomChange& change : command.room) {
     worker->room[static_cast<size_t>(change.pool)] = change.room;
     workers_.NoteRoom(worker, change.pool);
+    recalls_.NoteShort(worker, change.pool);
   }
   for (const LearnedMode& learned : command.learned) HandleLearned(learned);
   for (const StartedTask& started : command.started) {
@@ -213,7 +218,10 @@ void Scheduler::Impl::FreeLease(struct Lease* lease) {
   if (!lease->paused) ready_.Return(*lease->line);
   SetLine(lease, nullptr);
   lease->item->vertices[lease->vertex].lease = 0;  // Leased still, until its outcome is taken in.
+  EndRecall(lease);
+  Worker* worker = lease->worker;
   workers_.Unlink(lease);
+  if (recalls_.AnyAhead(lease->pool)) recalls_.NoteShort(worker, lease->pool);
   leases_.Free(lease);
 }
 
@@ -420,10 +428,13 @@ void Scheduler::Impl::HandleLearned(const LearnedMode& learned) {
       const Program& program = lease->run->graph().program();
       const uint32_t node = lease->run->NodeOf(*lease->item, lease->vertex);
       if (lease->run != run || program.nodes[node].step != learned.step) continue;
+      EndRecall(lease);
       --worker->held[static_cast<size_t>(lease->pool)];
       workers_.NoteRoom(worker.get(), lease->pool);
+      recalls_.NoteShort(worker.get(), lease->pool);
       lease->pool = learned.pool;
       ++worker->held[static_cast<size_t>(lease->pool)];
+      NoteHeld(worker.get(), *lease);
     }
   }
   Rearrange(run);

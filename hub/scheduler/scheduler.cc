@@ -252,7 +252,8 @@ void Scheduler::Impl::TakeSynced() {
 }
 
 absl::Time Scheduler::Impl::NextDeadline() const {
-  absl::Time next = std::min({timers_.Next(), grace_end_, ready_.NextOpening()});
+  absl::Time next = std::min({timers_.Next(), grace_end_, ready_.NextOpening(),
+                              in_grace_ ? absl::InfiniteFuture() : recalls_.NextDeadline()});
   if (!overdue_.empty()) next = std::min(next, overdue_.begin()->first);
   for (const uint64_t run : stopping_) {
     const auto found = runs_.find(run);
@@ -294,6 +295,7 @@ void Scheduler::Impl::CheckInvariants() {
   CHECK(held == leases_.held());
   workers_.CheckInvariants();
   ready_.CheckInvariants();
+  CheckRecalls();
   CheckGates();
   for (const auto& [number, run] : runs_) run->CheckInvariants();
 }

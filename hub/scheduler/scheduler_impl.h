@@ -1,7 +1,7 @@
 // The Scheduler's inside: what scheduler.cc (life, uploads), controls.cc (people's commands),
 // reports.cc (workers' commands), sources.cc, lost_inputs.cc, deadlines.cc, matcher.cc (granting),
-// limits.cc, limits_by.cc, queries.cc, locate.cc and statistics.cc (answers), note_history.cc
-// share.
+// limits.cc, limits_by.cc, recalls.cc, queries.cc, locate.cc and statistics.cc (answers),
+// note_history.cc share.
 //
 // Not thread-safe.
 #ifndef BUE_HUB_SCHEDULER_SCHEDULER_IMPL_H_
@@ -22,6 +22,7 @@
 #include "hub/scheduler/gone_workers.h"
 #include "hub/scheduler/lease_table.h"
 #include "hub/scheduler/ready_queue.h"
+#include "hub/scheduler/recalls.h"
 #include "hub/scheduler/run.h"
 #include "hub/scheduler/scheduler.h"
 #include "hub/scheduler/timer_queue.h"
@@ -159,6 +160,15 @@ class Scheduler::Impl final : public RunListener {
   void Reserve(Run* run, Instance* instance);
   uint64_t CursorBits(Run* run, const Instance& instance, const Line* line);
 
+  // recalls.cc
+  void RecallForIdle();
+  void RecallFor(Worker* idle, Pool pool, int* looks);
+  absl::Time RecallFrom(Worker* holder, Worker* idle, Pool pool, uint32_t most, int* looks);
+  static bool MayRecall(const struct Lease& lease);
+  void NoteHeld(Worker* worker, const struct Lease& lease);
+  void EndRecall(struct Lease* lease);
+  void CheckRecalls();
+
   // sources.cc
   static bool Streams(Run* run, const Item& item, uint32_t v);
   uint64_t CreditOf(Run* run, Item* item, uint32_t source);
@@ -283,6 +293,7 @@ class Scheduler::Impl final : public RunListener {
   ReadyQueue ready_;
   LeaseTable leases_;
   WorkerTable workers_;
+  Recalls recalls_;
   TimerQueue timers_;
   absl::btree_set<std::pair<absl::Time, uint64_t>> expiries_;  // When a run's values go.
   // Slots of leases whose tasks run for long, by when the hub ends them at the earliest.

@@ -37,6 +37,11 @@ struct Worker {
   uint32_t held[kPools] = {};  // Length of its list of leases, by pool.
   Lease* first_lease = nullptr;
   Lease* last_lease = nullptr;
+  // See recalls.h.
+  uint32_t ahead_scope[kPools] = {};  // 1 + that of the last NoteAhead.
+  bool is_short[kPools] = {};
+  uint32_t recalled[kPools] = {};  // Leases that it may still give back.
+  uint32_t awaited[kPools] = {};   // Such leases of others, recalled for this one.
 
   uint64_t done = 0;
   uint64_t failed = 0;

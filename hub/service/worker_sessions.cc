@@ -159,6 +159,9 @@ void WorkerSessions::FillParcels(Outgoing* outgoing) {
   for (const Recall& recall : outgoing->recalls) {
     parcels_[recall.worker].recalled_runs.push_back(recall.run);
   }
+  for (const LeaseRecall& recall : outgoing->lease_recalls) {
+    parcels_[recall.worker].recalled_leases.push_back(recall.lease);
+  }
   for (const SourceCredit& credit : outgoing->credits) {
     parcels_[credit.worker].credits.push_back(credit);
   }
@@ -180,6 +183,9 @@ void WorkerSessions::SendParcel(WorkerSession* session, const Parcel& parcel, ab
     bytes += 8 * parcel.revoked.size();
     out->mutable_recalled_runs()->Add(parcel.recalled_runs.begin(), parcel.recalled_runs.end());
     bytes += 8 * parcel.recalled_runs.size();
+    out->mutable_recalled_leases()->Add(parcel.recalled_leases.begin(),
+                                        parcel.recalled_leases.end());
+    bytes += 8 * parcel.recalled_leases.size();
     for (const SourceCredit& credit : parcel.credits) {
       v1::SourceCredit* to = out->add_credit();
       to->set_lease(credit.lease);

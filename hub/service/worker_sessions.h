@@ -114,6 +114,7 @@ class WorkerSessions {
     std::vector<const HashRequest*> hash_requests;
     std::vector<uint64_t> revoked;
     std::vector<uint64_t> recalled_runs;
+    std::vector<uint64_t> recalled_leases;
     std::vector<SourceCredit> credits;
     bool close = false;
   };

@@ -197,6 +197,8 @@ void WorkerProcess::OnRead(Connection* connection, const v1::ToWorker& message) 
                      &running);
   Cancel(running);
   for (const uint64_t run : message.recalled_runs()) session_.OnRecalled(run);
+  session_.OnRecalled(
+      absl::MakeConstSpan(message.recalled_leases().data(), message.recalled_leases_size()));
   for (const v1::SourceCredit& credit : message.credit()) {
     session_.OnCredit(credit.lease(), credit.elements());
     const auto execution = executions_.find(credit.lease());

@@ -83,6 +83,12 @@ void SchedulerDriver::Take(const Effects& effects) {
   for (const Recall& recall : out.recalls) {
     lines_.push_back(absl::StrCat("recall ", WorkerOf(recall.worker), " r", recall.run));
   }
+  for (const LeaseRecall& recall : out.lease_recalls) {
+    const std::string worker = WorkerOf(recall.worker);
+    for (const auto& [task, lease] : workers_[worker].leases) {
+      if (lease == recall.lease) lines_.push_back(absl::StrCat("recall ", worker, " ", task));
+    }
+  }
   for (const SourceCredit& credit : out.credits) {
     lines_.push_back(absl::StrCat("credit ", WorkerOf(credit.worker), " ", credit.elements));
   }

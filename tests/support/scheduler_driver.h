@@ -7,6 +7,7 @@
 //   revoke w1 double[3]
 //   credit w1 gen 1500
 //   recall w1 r1                                   to give back what it has not started
+//   recall w1 double[3]                            the same, of one task
 //   ask w1 v1[0] v7                                which values these are
 //   ack w1 4 | run r1 succeeded | error double[3] attempt=1 final: message | delete v7 | drop w1 …
 #ifndef BUE_TESTS_SUPPORT_SCHEDULER_DRIVER_H_

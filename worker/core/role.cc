@@ -286,6 +286,8 @@ void Role::OnMessage(const v1::ToWorker& message) {
     Cancel(running);
   }
   for (const uint64_t run : message.recalled_runs()) session_.OnRecalled(run);
+  session_.OnRecalled(
+      absl::MakeConstSpan(message.recalled_leases().data(), message.recalled_leases_size()));
   for (const v1::SourceCredit& credit : message.credit()) {
     session_.OnCredit(credit.lease(), credit.elements());
     if (python_ != nullptr) python_->SourceCredit(credit.lease(), credit.elements());

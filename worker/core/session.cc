@@ -131,18 +131,22 @@ void Session::OnRevoked(absl::Span<const uint64_t> leases, std::vector<uint64_t>
 
 void Session::OnRecalled(uint64_t run) {
   for (PoolState& pool : pools_) {
-    StartQueue staying;
-    while (!pool.queue.empty()) {
-      const uint32_t record = pool.queue.PopFront();
-      if (table_.at(record).state == LeaseState::kRevoked) {
-        table_.Free(record);
-      } else if (table_.group(record)->run == run) {
-        GiveBackWaiting(record);
-      } else {
-        staying.Push(table_.group(record)->rank, record);
-      }
-    }
-    pool.queue = std::move(staying);
+    GiveBackUnless(&pool, [&](uint32_t record) { return table_.group(record)->run != run; });
+  }
+}
+
+void Session::OnRecalled(absl::Span<const uint64_t> leases) {
+  if (leases.empty()) return;
+  absl::flat_hash_set<uint32_t> recalled[kPools];
+  for (const uint64_t lease : leases) {
+    const uint32_t record = table_.Find(lease);
+    if (record == LeaseTable::kNone || table_.at(record).state != LeaseState::kWaiting) continue;
+    recalled[Index(table_.at(record).pool)].insert(record);
+  }
+  for (int pool = 0; pool < kPools; ++pool) {
+    if (recalled[pool].empty()) continue;
+    GiveBackUnless(&pools_[pool],
+                   [&](uint32_t record) { return !recalled[pool].contains(record); });
   }
 }
 
@@ -350,14 +354,7 @@ Session::Message Session::TakeMessage() {
 void Session::Stop() {
   stopping_ = true;
   for (PoolState& pool : pools_) {
-    while (!pool.queue.empty()) {
-      const uint32_t record = pool.queue.PopFront();
-      if (table_.at(record).state == LeaseState::kRevoked) {
-        table_.Free(record);
-      } else {
-        GiveBackWaiting(record);
-      }
-    }
+    GiveBackUnless(&pool, [](uint32_t) { return false; });
   }
 }
 
@@ -477,6 +474,21 @@ void Session::Leave(uint32_t index) {
   }
   if (!sources_.empty()) sources_.erase(record.lease);
   table_.Unlist(index);
+}
+
+void Session::GiveBackUnless(PoolState* pool, absl::FunctionRef<bool(uint32_t)> stays) {
+  StartQueue staying;
+  while (!pool->queue.empty()) {
+    const uint32_t record = pool->queue.PopFront();
+    if (table_.at(record).state == LeaseState::kRevoked) {
+      table_.Free(record);
+    } else if (stays(record)) {
+      staying.Push(table_.group(record)->rank, record);
+    } else {
+      GiveBackWaiting(record);
+    }
+  }
+  pool->queue = std::move(staying);
 }
 
 // REQUIRES: no queue names it any more.

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "worker/core/grant.h"
@@ -67,6 +68,8 @@ class Session {
   void OnRevoked(absl::Span<const uint64_t> leases, std::vector<uint64_t>* cancel);
   // Gives back what has not started of the run.
   void OnRecalled(uint64_t run);
+  // Gives back those of them that have not started.
+  void OnRecalled(absl::Span<const uint64_t> leases);
   void OnAcked(uint64_t report);
   void OnCredit(uint64_t lease, uint64_t elements);
   void OnRunEnded(uint64_t run);
@@ -154,6 +157,8 @@ class Session {
   // Leaves for an outcome: returns false if the lease is not held.
   bool Finish(uint64_t lease, uint32_t* record);
   void GiveBackWaiting(uint32_t record);
+  // What waits in the pool, but for what `stays` says of a record: asked in order of the starts.
+  void GiveBackUnless(PoolState* pool, absl::FunctionRef<bool(uint32_t)> stays);
   void Drop(uint32_t record, std::vector<uint64_t>* cancel);
   void DropFinished(absl::Span<const uint64_t> leases);
   void Move(uint32_t record, Pool pool);

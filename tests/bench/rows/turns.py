@@ -98,6 +98,49 @@ def priority(bench):
         return found + few + time_starts(stage, 'beside load ', queued, count)
 
 
+SLOW_STEPS = '''
+import os
+import time
+
+def quick(x):
+    pass
+
+def slow(x):
+    time.sleep(0.2)
+    return os.path.basename(os.getcwd())
+
+def count(names):
+    return [names.count(name) for name in ('w0', 'w1')]
+'''
+QUICK = '''
+import python (quick) steps.py
+pipe = | quick
+for x in range({count}):
+    pipe(x)
+'''
+SLOW = '''
+import python (slow, count) steps.py
+pipe = | slow
+count_pipe = | count
+for x in range({count}):
+    v = pipe(x)
+n = count_pipe(v)
+'''
+
+
+def even(bench):
+    """One worker has asked ahead for what turns out to be slow, and the other is idle soon."""
+    with bench.stage() as stage:
+        stage.start(worker_options=('--slots', 2))
+        stage.run(stage.script('quick', QUICK.format(count=bench.scaled(5000, 1000)), SLOW_STEPS))
+        stage.start_worker('w1', '--slots', 2)
+        status = stage.run(stage.script('slow', SLOW.format(count=100)))
+        given = stage.value(status, 'n')
+        check(sum(given) == 100, f'all are done: {given}')
+    return [Figure('time', status['elapsed_s'], 's'), Figure('fewest', min(given), 'tasks'),
+            Figure('most', max(given), 'tasks')]
+
+
 ROWS = [
     Row('fairness', f'{RUNS} runs of one scope and priority, {DISPATCHES:,} dispatches',
         f'all runs wait when an instant worker with {LEASES} leases comes, which counts the tasks that it '
@@ -116,4 +159,9 @@ ROWS = [
         'free while they were uploaded, from the last report before; `few queued`: the same with 60,000 calls; `beside load`: with all of them, while the '
         'hub serves another worker as fast as it can, as `hub`',
         priority, goals=(Goal('start p99', '<=', 2),)),
+    Row('even', '100 tasks of 0.2 s on two workers, one of which asks for many ahead',
+        'a worker of 2 slots runs 5,000 tasks of no time, so that it expects more of these, and a second '
+        'one starts; then 100 that sleep for 0.2 s, from that run\'s start to its end by the hub; how many '
+        'each worker had',
+        even, goals=(Goal('time', '<=', 5.3),)),
 ]

@@ -307,6 +307,28 @@ TEST_F(SessionTest, WhatWaitsOfARecalledRunIsGivenBack) {
   EXPECT_EQ(session_.waiting(Pool::kThread), 0);
 }
 
+TEST_F(SessionTest, RecalledLeasesAreGivenBackUnlessTheyHaveStarted) {
+  session_.OnGrant(Group({1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(Starts(), (Leases{1, 2}));
+  EXPECT_EQ(Revoke({4}), Leases{});
+  session_.OnRecalled(Leases{2, 4, 5, 6, 99});
+  const Session::Message message = session_.TakeMessage();
+  ASSERT_NE(message.report, nullptr);
+  Leases back;
+  for (const Outcome& outcome : message.report->outcomes) {
+    EXPECT_EQ(outcome.kind, Outcome::Kind::kGivenBack);
+    back.push_back(outcome.lease);
+  }
+  EXPECT_EQ(back, (Leases{5, 6}));
+  session_.OnRecalled(Leases{5, 6});  // Again: they are not held any more.
+  EXPECT_EQ(session_.waiting(Pool::kThread), 1u);
+  Succeed(1);
+  Succeed(2);
+  EXPECT_EQ(Starts(), Leases{3});
+  session_.OnAcked(message.report->number);
+  EXPECT_EQ(HeldLeases(), (Leases{1, 2, 3}));
+}
+
 TEST_F(SessionTest, ALearnedModeMovesWaitingCalls) {
   session_.OnGrant(Group({1, 2, 3, 4}));
   EXPECT_EQ(Starts(), (Leases{1, 2}));
