@@ -11,6 +11,7 @@
 #include "common/lang/program_builder.h"
 #include "common/lang/report.h"
 #include "common/lang/resolver.h"
+#include "common/lang/suggestion.h"
 #include "common/program/limits_by.h"
 #include "common/program/refill.h"
 
@@ -32,6 +33,22 @@ void CheckRefills(const Program& program, Report* report) {
   }
 }
 
+// Names that a limit of the node could go by, if its call passes them.
+std::string NearestBy(const Program& program, const Node& node) {
+  std::vector<absl::string_view> names;
+  for (uint32_t region = node.region; region != 0; region = program.regions[region].parent) {
+    names.push_back(program.regions[region].variable);
+  }
+  for (const Binding& binding : program.bindings) {
+    if (names.size() < kCandidatesMax) names.push_back(binding.name);
+  }
+  for (const std::string& name : NamesOfBy(program.steps[node.step])) {
+    const absl::string_view nearest = Nearest(name, names);
+    if (!nearest.empty() && nearest != name) return absl::StrCat("did you mean `", nearest, "`?");
+  }
+  return "pass the value in this call, or name one that it passes";
+}
+
 void CheckLimitsBy(const Program& program, Report* report) {
   for (const LimitByMisuse& misuse : FindLimitByMisuses(program)) {
     const Node& node = program.nodes[misuse.node];
@@ -39,7 +56,7 @@ void CheckLimitsBy(const Program& program, Report* report) {
     report->Error({node.line, 0},
                   absl::StrCat("the limit `by ", absl::StrJoin(NamesOfBy(step), "`, `by "),
                                "` of the step '", step.name, "' ", misuse.why),
-                  "pass the value in this call, or name one that it passes");
+                  NearestBy(program, node));
   }
 }
 

@@ -169,6 +169,7 @@ for account in all():
             said = self.bue(command, '-f', script, code=2, hub=command == 'upload').stderr
             self.assertIn('script.bue:6', said)
             self.assertIn('the limit `by acount` of the step \'fetch\'', said)
+            self.assertIn('did you mean `account`?', said)
         self.assertEqual(self.statuses(), [])
 
 
