@@ -21,6 +21,7 @@
 #include <memory>
 #include <queue>
 #include <random>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -114,14 +115,16 @@ class BusyWorker {
       const absl::Time now = absl::Now();
       absl::MutexLock lock(&mutex_);
       pinged_ |= in.ping();
+      for (const v1::RunInfo& run : in.runs()) {
+        if (run.steps(0).priority() > 0) top_runs_.insert(run.run());
+      }
       for (const v1::GrantGroup& group : in.grants()) Start(group, now);
       changed_.Signal();
     }
   }
 
   void Start(const v1::GrantGroup& group, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (low_run_ == 0) low_run_ = group.run();
-    const bool top = group.run() != low_run_;
+    const bool top = top_runs_.contains(group.run());  // It may be left from a worker before.
     if (top) {
       started_ = now;
       freed_before_start_ = last_freed_;
@@ -177,7 +180,7 @@ class BusyWorker {
   std::minstd_rand random_ ABSL_GUARDED_BY(mutex_){1};
   std::uniform_real_distribution<double> spread_ ABSL_GUARDED_BY(mutex_){0.5, 1.5};
   std::priority_queue<Running> running_ ABSL_GUARDED_BY(mutex_);
-  uint64_t low_run_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::set<uint64_t> top_runs_ ABSL_GUARDED_BY(mutex_);
   uint64_t low_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t awaited_low_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time acknowledged_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
