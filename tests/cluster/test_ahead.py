@@ -1,25 +1,14 @@
 """What workers have asked ahead for: it does not stay with one that is slow while another has no work."""
-import os
+from cluster import main, wait_for
+from holding import HOLD, HoldingTest
 
-from cluster import ClusterTest, main, wait_for
-
-STEPS = '''
-import os
-import time
-
+STEPS = HOLD + '''
 def quick(x):
-    return x
-
-def hold(x):
-    with open('started', 'a') as log:
-        log.write(f'{x}\\n')
-    while not os.path.exists('release'):
-        time.sleep(0.01)
     return x
 '''
 
 
-class AheadTest(ClusterTest):
+class AheadTest(HoldingTest):
     def setUp(self):
         super().setUp()
         self.write('steps.py', STEPS)
@@ -31,16 +20,6 @@ pipe = | {step}
 for x in range({items}):
     v = pipe(x)
 ''')
-
-    def started(self, worker):
-        path = self.path(worker, 'started')
-        if not os.path.exists(path):
-            return []
-        with open(path) as log:
-            return sorted(int(line) for line in log.read().split())
-
-    def release(self, worker):
-        self.write(os.path.join(worker, 'release'), '')
 
     def test_an_idle_worker_gets_what_another_has_not_started(self):
         self.start_cluster(1, '--slots', '2')

@@ -1,14 +1,11 @@
 """Limits: how many run, wait and start; changes while a run goes on; failures that stop it; why a task waits."""
 import json
-import os
 import time
 
-from cluster import ClusterTest, main, wait_for
+from cluster import main, wait_for
+from holding import HOLD, HoldingTest
 
-STEPS = '''
-import os
-import time
-
+STEPS = HOLD + '''
 def fetch(x):
     return x
 
@@ -17,13 +14,6 @@ def process(x):
     return x
 
 def store(x):
-    return x
-
-def hold(x):
-    with open('started', 'a') as log:
-        log.write(f'{x}\\n')
-    while not os.path.exists('release'):
-        time.sleep(0.01)
     return x
 
 def stamp(x):
@@ -38,7 +28,7 @@ def fails_at_55(x):
 '''
 
 
-class LimitsTest(ClusterTest):
+class LimitsTest(HoldingTest):
     def setUp(self):
         super().setUp()
         self.write('steps.py', STEPS)
@@ -54,16 +44,6 @@ for x in range({items}):
 
     def steps(self, run):
         return {step['name']: step for step in self.status(run)['steps']}
-
-    def started(self, worker='w0'):
-        path = self.path(worker, 'started')
-        if not os.path.exists(path):
-            return []
-        with open(path) as log:
-            return [line for line in log.read().split('\n') if line]
-
-    def release(self, worker='w0'):
-        self.write(os.path.join(worker, 'release'), '')
 
     def test_stages_with_pools_and_a_bounded_queue(self):
         self.start_cluster(workers=2)
