@@ -80,6 +80,7 @@ struct Call {
   bool is_source = false;      // The value must be a list or a generator; generators stream.
   uint64_t source_credit = 0;  // Elements that a streaming source may be ahead at first.
   Yielded yielded;             // By a source's earlier attempts: what it must yield again first.
+  bool tells_start = false;    // ExecutorEvents::OnStarting is to be called.
 };
 
 struct CallResult {
@@ -122,6 +123,8 @@ class ExecutorEvents {
   virtual void OnProgress(uint64_t lease, uint64_t address, const Yielded& yielded) = 0;
   // A step without a mode turned out to be of this pool.
   virtual void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) = 0;
+  // Calls of which it is to be told start now: what they need is loaded. At most once for each.
+  virtual void OnStarting(std::vector<uint64_t> leases) = 0;
   // Calls that have run for a while, and since when: see Executor::ReportStarted.
   virtual void OnStarted(std::vector<StartedCall> calls) = 0;
   // A finalize hook failed, after the run's calls; `step` is one of its module.

@@ -131,6 +131,9 @@ struct HeldLease {
   absl::Duration elapsed;  // Zero: not known to have started.
   Pool pool = Pool::kThread;
   std::vector<uint64_t> by;  // GrantGroup::by of the task.
+  // Of GrantGroup::tells_start: it has not started so far; or how long ago it did, zero: not known.
+  bool not_started = false;
+  absl::Duration started_ago;
 };
 
 // A stream opened and said hello. `worker` is new for every stream.
@@ -225,6 +228,7 @@ struct WorkerReported {
   std::vector<SourceProgress> progress;
   std::vector<LearnedMode> learned;
   std::vector<StartedTask> started;
+  std::vector<uint64_t> starting;  // Leases of GrantGroup::tells_start.
   std::optional<uint32_t> ghosts;
   std::vector<StepError> errors;
   std::vector<HashReply> hashes;

@@ -178,6 +178,7 @@ struct GrantGroup {
   uint64_t source_credit = 0;
   Yielded yielded;           // Sources: by an earlier attempt.
   std::vector<uint64_t> by;  // Hashes that limits go by: as many per task as the node names values.
+  bool tells_start = false;  // The worker says when each of them starts.
 };
 
 // A worker is to say hashes of values. Mirrors bue.v1.HashRequest.

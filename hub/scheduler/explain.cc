@@ -311,9 +311,14 @@ std::string Scheduler::Impl::ReasonOfGate(const Gate& gate) {
                             Quoted(gate.run->graph().program().steps[gate.step].name), ": ",
                             gate.count() - gate.held, " wait in front of it, ", gate.held,
                             " are on the way there");
-      case Gate::Kind::kRate:
-        return absl::StrCat("!rate ", gate.limit(), "/", PerUnit(gate.wishes.begin()->per), shared,
-                            ": the next one starts in ", Seconds(gate.pace.next() - now_));
+      case Gate::Kind::kRate: {
+        const absl::Time next = gate.pace.next(gate.count());
+        return absl::StrCat(
+            "!rate ", gate.limit(), "/", PerUnit(gate.wishes.begin()->per), shared, ": ",
+            next == absl::InfiniteFuture()
+                ? absl::StrCat(Count(gate.count(), "task"), " with a worker, not started yet")
+                : absl::StrCat("the next one starts in ", Seconds(next - now_)));
+      }
     }
   }
   return absl::StrCat("the hub has just started and waits for ", Count(awaited_.size(), "worker"),

@@ -3,7 +3,8 @@
 // run, or shared by all runs that name its key.
 //
 // What a gate counts is derived from live leases and from states of tasks: nothing is counted
-// apart, so nothing can leak.
+// apart, so nothing can leak. Of a rate these are the tasks on their way; what has started is
+// remembered as a pace.
 //
 // Not thread-safe.
 #ifndef BUE_HUB_SCHEDULER_GATE_H_
@@ -28,27 +29,37 @@ struct Line;
 
 // Starts spread evenly over a time: in no stretch of `per` are there more than `count`.
 //
-// What comes faster than a turn of the hub goes in bursts of 20 ms' worth; the pace between them is
-// that much lower.
+// A task starts some time after it was handed out: its worker may have to import its module first.
+// So whatever is on its way counts as if it started with the next one.
+//
+// What comes faster than a turn of the hub, or the way to a worker and back, goes in bursts of
+// 20 ms' worth; the pace between them is that much lower.
 class Pace {
  public:
   // REQUIRES: count > 0, per > 0.
   void Set(uint64_t count, absl::Duration per, absl::Time now) {
     const double a_second = static_cast<double>(count) / absl::ToDoubleSeconds(per);
-    burst_ = 1 + static_cast<int64_t>(std::min(a_second * kBurstSeconds, count * kBurstShare));
-    const double spread = static_cast<double>(count) + 1 - static_cast<double>(burst_);
+    burst_ = 1 + static_cast<uint64_t>(
+                     std::min(std::max(a_second * kBurstSeconds, 1.0), count * kBurstShare));
+    const double spread = static_cast<double>(count - burst_ + 1);
     spacing_ = std::max(absl::Nanoseconds(1), per / std::max(spread, 1.0));
     // Never shorter than it has to be.
     if (spacing_ * spread < per) spacing_ += absl::Nanoseconds(1);
     // Who goes faster from now on does not wait for the slower pace's next start.
-    full_ = std::min(full_, now + spacing_ * burst_);
+    full_ = std::min(full_, now + spacing_ * static_cast<int64_t>(burst_));
   }
 
-  // When the next one may start.
-  absl::Time next() const { return full_ - spacing_ * (burst_ - 1); }
+  // When the next one may be handed out while so many are on their way. InfiniteFuture: once one of
+  // these has started.
+  absl::Time next(uint64_t on_their_way) const {
+    if (on_their_way >= burst_) return absl::InfiniteFuture();
+    return full_ - spacing_ * static_cast<int64_t>(burst_ - 1 - on_their_way);
+  }
   void Start(absl::Time now) { full_ = std::max(full_, now) + spacing_; }
   // Nobody knows what has started until now: as if all that may had.
-  void Forget(absl::Time now) { full_ = std::max(full_, now + spacing_ * burst_); }
+  void Forget(absl::Time now) {
+    full_ = std::max(full_, now + spacing_ * static_cast<int64_t>(burst_));
+  }
   // From then on it is as if nothing had ever started.
   absl::Time rested() const { return full_; }
 
@@ -56,7 +67,7 @@ class Pace {
   static constexpr double kBurstSeconds = 0.02;
   static constexpr double kBurstShare = 0.02;
 
-  int64_t burst_ = 1;
+  uint64_t burst_ = 1;
   absl::Duration spacing_ = absl::ZeroDuration();
   absl::Time full_ = absl::InfinitePast();
 };
@@ -101,11 +112,13 @@ struct Gate {
   uint64_t users = 0;   // Steps of runs that have it, with or without a wish.
   uint64_t lines = 0;   // Of those that come and go with a value.
   Pace pace = {};       // kRate
-  uint64_t held = 0;    // Leases that count here: running, or about to fill a queue's place.
-                        // kAhead: tasks.
+  uint64_t held = 0;    // Leases that count here: running, or about to fill a queue's place, or
+                        // (kRate) on their way. kAhead: tasks.
   bool is_new = true;   // It has had no wish yet.
   bool opened = false;  // On the list of those to look at.
   absl::Time timer = absl::InfiniteFuture();  // When it is looked at again. kRate
+  // When a task was handed out or started last. kRate
+  absl::Time moved = absl::InfinitePast();
   // Who waits here, in order.
   absl::btree_map<Place, std::deque<Line*>> waiting = {};
   Fifo<Waiter> others = {};
@@ -117,7 +130,7 @@ struct Gate {
   }
   bool HasRoom(absl::Time now) const {
     if (wishes.empty()) return true;
-    return kind == Kind::kRate ? pace.next() <= now : count() < limit();
+    return kind == Kind::kRate ? pace.next(held) <= now : count() < limit();
   }
 };
 

@@ -26,7 +26,8 @@ void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
   NoteGrant(lease);
   run->Lease(item, v, lease->slot);
   SetLine(lease, line);
-  ready_.Pass(line, /*starts=*/true);
+  lease->on_its_way = ReadyQueue::HasRate(*line);
+  ready_.Pass(line, lease->on_its_way);
   WorkerTable::Link(worker, lease);
 
   Yielded yielded;
@@ -34,7 +35,7 @@ void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
     lease->credit = CreditOf(run, item, v);
     yielded = run->YieldedBy(*item, v);
   }
-  GrantGroup* group = GroupFor(worker, run, *item, v, queue->pool, lease->credit, yielded);
+  GrantGroup* group = GroupFor(*lease, yielded);
   group->lease.push_back(lease->id);
   group->item.push_back(item->index);
   group->attempt.push_back(item->vertices[v].attempts + 1);
@@ -47,33 +48,37 @@ void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
 }
 
 // The worker's last group if the task belongs to it, else a new one.
-GrantGroup* Scheduler::Impl::GroupFor(Worker* worker, Run* run, const Item& item, uint32_t v,
-                                      Pool pool, uint64_t credit, const Yielded& yielded) {
+GrantGroup* Scheduler::Impl::GroupFor(const struct Lease& lease, const Yielded& yielded) {
   std::vector<GrantGroup>& groups = effects_->outgoing.grants;
+  Run* run = lease.run;
+  const Item& item = *lease.item;
+  const uint32_t v = lease.vertex;
   const uint32_t node = run->NodeOf(item, v);
   const bool refill = run->graph().vertex(item.instance->region, v).refill;
-  const auto open = open_group_.find(worker->id);
+  const auto open = open_group_.find(lease.worker->id);
   if (open != open_group_.end() && !refill) {
     GrantGroup& last = groups[open->second];
     if (last.run == run->number() && last.node == node && last.instance == item.instance->id &&
-        last.pool == pool && last.source_credit == credit && last.yielded.elements == 0 &&
-        yielded.elements == 0) {
+        last.pool == lease.pool && last.source_credit == lease.credit &&
+        last.yielded.elements == 0 && yielded.elements == 0 &&
+        last.tells_start == lease.on_its_way) {
       return &last;
     }
   }
-  open_group_[worker->id] = groups.size();
+  open_group_[lease.worker->id] = groups.size();
   const Program& program = run->graph().program();
-  groups.push_back(GrantGroup{.worker = worker->id,
+  groups.push_back(GrantGroup{.worker = lease.worker->id,
                               .run = run->number(),
                               .node = node,
                               .step = program.nodes[node].step,
                               .instance = item.instance->id,
-                              .pool = pool,
+                              .pool = lease.pool,
                               .item_prefix = item.instance->prefix});
   GrantGroup* group = &groups.back();
   group->inputs.resize(program.nodes[node].inputs.size() + (refill ? kRefillInputs : 0));
   group->is_source = Streams(run, item, v);
-  group->source_credit = credit;
+  group->source_credit = lease.credit;
+  group->tells_start = lease.on_its_way;
   group->yielded = yielded;
   if (!run->announced) {
     run->announced = true;

@@ -28,10 +28,11 @@ struct Lease {
   Item* item = nullptr;
   uint32_t vertex = 0;
   Pool pool = Pool::kThread;
-  bool paused = false;     // A streaming source that has used its credit up: its time stands still.
-  int64_t granted_us = 0;  // Unix time.
-  int64_t queued_us = 0;   // When the task became ready; 0: not known.
-  Line* line = nullptr;    // Whose limits it counts for.
+  bool paused = false;  // A streaming source that has used its credit up: its time stands still.
+  bool on_its_way = false;  // Under a rate, and not known to have started.
+  int64_t granted_us = 0;   // Unix time.
+  int64_t queued_us = 0;    // When the task became ready; 0: not known.
+  Line* line = nullptr;     // Whose limits it counts for.
   Worker* worker = nullptr;
   Lease* previous = nullptr;  // Of the worker's leases.
   Lease* next = nullptr;
@@ -65,6 +66,7 @@ class LeaseTable {
     lease.started = absl::InfiniteFuture();
     lease.overdue_at = absl::InfiniteFuture();
     lease.paused = false;
+    lease.on_its_way = false;
     lease.awaits_room = false;
     lease.recalled = false;
     lease.recalled_for = 0;

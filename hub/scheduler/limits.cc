@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "hub/scheduler/scheduler_impl.h"
@@ -204,7 +205,7 @@ void Scheduler::Impl::PassRoomOn(Run* run, const Instance* instance) {
 bool Scheduler::Impl::SetPaused(struct Lease* lease, bool paused) {
   if (lease->paused == paused) return true;
   if (paused) {
-    ready_.Return(*lease->line);
+    ready_.Return(*lease->line, /*on_its_way=*/false);
   } else {
     for (Gate* gate : lease->line->gates) {
       if (gate->kind != Gate::Kind::kRunning || ready_.HasRoom(*gate)) continue;
@@ -215,14 +216,14 @@ bool Scheduler::Impl::SetPaused(struct Lease* lease, bool paused) {
                                 .source = lease->vertex});
       return false;
     }
-    ready_.Pass(lease->line, /*starts=*/false);
+    ready_.Pass(lease->line, /*on_its_way=*/false);
   }
   lease->paused = paused;
   return true;
 }
 
 bool Scheduler::Impl::OpenGates() {
-  return ready_.OpenGates([this](const Gate::Waiter& waiter) {
+  bool changed = ready_.OpenGates([this](const Gate::Waiter& waiter) {
     Run* run = FindRun(waiter.run);
     if (run == nullptr || !run->active()) return;
     if (waiter.source != kNoVertex) {
@@ -235,6 +236,25 @@ bool Scheduler::Impl::OpenGates() {
       OnCursor(run, instance);
     }
   });
+  for (const Gate* gate : ready_.TakeStalled()) {
+    TakeAsStarted(*gate);
+    changed = true;
+  }
+  return changed;
+}
+
+// The task starts now: rates count it.
+void Scheduler::Impl::Start(struct Lease* lease) {
+  if (std::exchange(lease->on_its_way, false)) ready_.Start(*lease->line);
+}
+
+// A module whose import hangs, say: others go on behind it.
+void Scheduler::Impl::TakeAsStarted(const Gate& gate) {
+  for (const auto& [id, worker] : workers_.all()) {
+    for (struct Lease* lease = worker->first_lease; lease != nullptr; lease = lease->next) {
+      if (absl::c_linear_search(lease->line->gates, &gate)) Start(lease);
+    }
+  }
 }
 
 void Scheduler::Impl::OnQueueShorter(Run* run, uint32_t step) {
@@ -269,7 +289,7 @@ void Scheduler::Impl::Handle(SetLimits& command) {
     }
   }
   for (const struct Lease* lease : leases) {
-    if (!lease->paused) ready_.Return(*lease->line);
+    if (!lease->paused) ready_.Return(*lease->line, lease->on_its_way);
   }
   for (const uint32_t step : changed) {
     const auto change = [&](Gate::Kind kind, uint64_t count, absl::Duration per) {
@@ -296,7 +316,7 @@ void Scheduler::Impl::Handle(SetLimits& command) {
   run->AskSources();
   for (struct Lease* lease : leases) {
     FindLine(lease);
-    if (!lease->paused) ready_.Pass(lease->line, /*starts=*/false);
+    if (!lease->paused) ready_.Pass(lease->line, lease->on_its_way);
   }
   Promise(command.request, absl::OkStatus(), Done{});
 }
@@ -309,13 +329,13 @@ void Scheduler::Impl::CheckGates() {
       if (lease->paused) continue;
       const Line* line = LineOf(lease->run, lease->item, lease->vertex);
       CHECK(line->of_values || line->gates == lease->line->gates);
-      for (const Gate* gate : lease->line->gates) ++held[gate];
+      for (const Gate* gate : lease->line->gates) {
+        if (gate->kind != Gate::Kind::kRate || lease->on_its_way) ++held[gate];
+      }
     }
   }
   CountAhead(&held);
-  ready_.VisitGates([&](const Gate& gate) {
-    CHECK(gate.held == (gate.kind == Gate::Kind::kRate ? 0 : held[&gate]));
-  });
+  ready_.VisitGates([&](const Gate& gate) { CHECK(gate.held == held[&gate]); });
 }
 
 }  // namespace bue::hub

@@ -9,6 +9,12 @@
 #include "hub/scheduler/ready_queue.h"
 
 namespace bue::hub {
+namespace {
+
+// What is on its way to a worker that does not come to start it holds up a rate for so long.
+constexpr absl::Duration kStartPatience = absl::Seconds(30);
+
+}  // namespace
 
 // ---------------------------------------------------------------------------------------- lines
 
@@ -55,7 +61,7 @@ void ReadyQueue::Wait(Line* line, Gate* gate) {
   } else {
     waiting.push_back(line);
   }
-  if (gate->kind == Gate::Kind::kRate) SetTimer(gate, gate->pace.next());
+  if (gate->kind == Gate::Kind::kRate) SetTimer(gate, NextLook(*gate));
 }
 
 // No line of the run waits there any more.
@@ -160,24 +166,44 @@ void ReadyQueue::WishesChanged(Gate* gate) {
   MayHaveRoom(gate);
 }
 
-void ReadyQueue::Pass(Line* line, bool starts) {
+void ReadyQueue::Pass(Line* line, bool on_its_way) {
   line->called_by = nullptr;
   for (Gate* gate : line->gates) {
-    if (gate->kind != Gate::Kind::kRate) {
-      ++gate->held;
-    } else if (starts) {
-      gate->pace.Start(now_);
-    }
+    if (gate->kind == Gate::Kind::kRate && !on_its_way) continue;
+    ++gate->held;
+    gate->moved = now_;
   }
 }
 
-void ReadyQueue::Return(const Line& line) {
+void ReadyQueue::Return(const Line& line, bool on_its_way) {
   for (Gate* gate : line.gates) {
-    if (gate->kind == Gate::Kind::kRate) continue;
+    if (gate->kind == Gate::Kind::kRate && !on_its_way) continue;
     CHECK(gate->held > 0);
     --gate->held;
     MayHaveRoom(gate);
   }
+}
+
+void ReadyQueue::Start(const Line& line) {
+  for (Gate* gate : line.gates) {
+    if (gate->kind != Gate::Kind::kRate) continue;
+    CHECK(gate->held > 0);
+    --gate->held;
+    gate->moved = now_;
+    gate->pace.Start(now_);
+    MayHaveRoom(gate);
+  }
+}
+
+void ReadyQueue::NoteStart(const Line& line, absl::Time at) {
+  for (Gate* gate : line.gates) {
+    if (gate->kind == Gate::Kind::kRate && at >= gate->unknown_until) gate->pace.Start(at);
+  }
+}
+
+absl::Time ReadyQueue::NextLook(const Gate& gate) {
+  const absl::Time next = gate.pace.next(gate.held);
+  return next == absl::InfiniteFuture() ? gate.moved + kStartPatience : next;
 }
 
 void ReadyQueue::MayHaveRoom(Gate* gate) {
@@ -191,6 +217,9 @@ bool ReadyQueue::OpenGates(const std::function<void(const Gate::Waiter&)>& resum
     Gate* gate = timers_.begin()->second;
     timers_.erase(timers_.begin());
     gate->timer = absl::InfiniteFuture();
+    if (gate->pace.next(gate->held) == absl::InfiniteFuture() && NextLook(*gate) <= now_) {
+      stalled_.push_back(gate);
+    }
     MayHaveRoom(gate);
     DropIfUnused(gate);
   }
@@ -224,7 +253,7 @@ bool ReadyQueue::LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter
     place = lines.empty() ? gate->waiting.erase(place) : std::next(place);
   }
   if (gate->kind == Gate::Kind::kRate && !gate->waiting.empty() && !HasRoom(*gate)) {
-    SetTimer(gate, gate->pace.next());
+    SetTimer(gate, NextLook(*gate));
   }
   if (gate->others.empty() || !HasRoom(*gate)) return changed;
   // As many as there is room for. Who cannot use it after all tells (MayHaveRoom).
@@ -329,6 +358,7 @@ void ReadyQueue::DropLine(Line* line) {
 
 void ReadyQueue::Forget(Gate* gate) {
   if (gate->opened) opened_.erase(std::find(opened_.begin(), opened_.end(), gate));
+  std::erase(stalled_, gate);
   if (gate->timer != absl::InfiniteFuture()) timers_.erase({gate->timer, gate->number});
 }
 

@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
@@ -168,9 +169,18 @@ class ReadyQueue {
   std::vector<Gate*> GatesOfValues(Run* run, Gate::Kind kind, uint32_t step);
   // What a step of the run wishes of the gate from now on; a count of 0: nothing.
   void SetWish(Gate* gate, Run* run, uint32_t step, Gate::Wish wish);
-  // A lease of a task of the line has begun, or ended. `starts`: its attempt begins with it.
-  void Pass(Line* line, bool starts);
-  void Return(const Line& line);
+  // A lease of a task of the line has begun, or ended. `on_its_way`: a rate waits for its start.
+  void Pass(Line* line, bool on_its_way);
+  void Return(const Line& line, bool on_its_way);
+  // The task of such a lease has started: it is on its way no more.
+  void Start(const Line& line);
+  // Of another one it turns out that it has started, then.
+  static void NoteStart(const Line& line, absl::Time at);
+  static bool HasRate(const Line& line) {
+    return absl::c_any_of(line.gates, [](const Gate* g) { return g->kind == Gate::Kind::kRate; });
+  }
+  // Rates at which nothing has moved for long although all that may be is on its way. Each once.
+  std::vector<Gate*> TakeStalled() { return std::exchange(stalled_, {}); }
   // Is resumed by OpenGates once the gate has room.
   void WaitForRoom(Gate* gate, const Gate::Waiter& waiter) { gate->others.push_back(waiter); }
   // The gate may have room.
@@ -182,8 +192,7 @@ class ReadyQueue {
     return timers_.empty() ? absl::InfiniteFuture() : timers_.begin()->first.first;
   }
   bool HasRoom(const Gate& gate) const {
-    const bool counts_leases = gate.kind == Gate::Kind::kRunning || gate.kind == Gate::Kind::kQueue;
-    return !(blind_ && counts_leases) && gate.HasRoom(now_);
+    return !(blind_ && gate.kind != Gate::Kind::kAhead) && gate.HasRoom(now_);
   }
   // What keeps the line from going on; null: nothing.
   Gate* Shut(const Line& line) const;
@@ -216,6 +225,7 @@ class ReadyQueue {
   void LookAtLater(Line* line);
   void DropLine(Line* line);
   void SetTimer(Gate* gate, absl::Time at);
+  static absl::Time NextLook(const Gate& gate);
   void WishesChanged(Gate* gate);
   void DropGates(Run* run);
   void DropIfUnused(Gate* gate);
@@ -249,6 +259,7 @@ class ReadyQueue {
   uint64_t next_gate_ = 1;
   absl::btree_map<std::pair<Gate::Kind, std::string>, std::unique_ptr<Gate>> shared_;  // By key.
   std::vector<Gate*> opened_;
+  std::vector<Gate*> stalled_;
   std::vector<Line*> may_go_;
   absl::btree_map<std::pair<absl::Time, uint64_t>, Gate*> timers_;  // By gate's number.
 };

@@ -219,13 +219,10 @@ absl::Time Scheduler::Impl::RecallFrom(Worker* holder, Worker* idle, Pool pool, 
 }
 
 // Once for each lease: who does not give it back has started it. Not sources that stream: what
-// they have yielded is theirs. Nor what has its place in a pace: the next start would need another.
+// they have yielded is theirs.
 bool Scheduler::Impl::MayRecall(const struct Lease& lease) {
   return !lease.recalled && lease.started == absl::InfiniteFuture() &&
-         lease.run->state() == RunState::kRunning &&
-         !Streams(lease.run, *lease.item, lease.vertex) &&
-         absl::c_none_of(lease.line->gates,
-                         [](const Gate* gate) { return gate->kind == Gate::Kind::kRate; });
+         lease.run->state() == RunState::kRunning && !Streams(lease.run, *lease.item, lease.vertex);
 }
 
 // The worker holds the lease otherwise than by a grant.

@@ -81,6 +81,7 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
     workers_.Unlink(lease);
     WorkerTable::Link(worker, lease);
     NoteHeld(worker, *lease);
+    if (!held.not_started) Start(lease);
     Renew(lease, held.elapsed);
     return true;
   }
@@ -115,7 +116,11 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   KnowHashes(run, item, held.node, held.by);
   WorkerTable::Link(worker, lease);
   FindLine(lease);
-  ready_.Pass(lease->line, /*starts=*/false);
+  lease->on_its_way = held.not_started;
+  ready_.Pass(lease->line, lease->on_its_way);
+  if (held.started_ago > absl::ZeroDuration()) {
+    ReadyQueue::NoteStart(*lease->line, now_ - held.started_ago);
+  }
   NoteHeld(worker, *lease);
   Renew(lease, held.elapsed);
   return true;
@@ -146,7 +151,7 @@ void Scheduler::Impl::RemoveWorker(Worker* worker, bool lost) {
     Run* run = lease->run;
     Item* item = lease->item;
     const uint32_t v = lease->vertex;
-    FreeLease(lease);
+    FreeLease(lease, lost);  // One that is not lost says what has started.
     Vertex& vertex = item->vertices[v];
     if (lost && ++vertex.losses >= options_.losses_max) {
       AttemptFailed(run, item, v,
@@ -196,6 +201,10 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
     struct Lease* lease = leases_.Find(started.lease);
     if (lease != nullptr && lease->worker == worker) Started(lease, started.elapsed);
   }
+  for (const uint64_t id : command.starting) {
+    struct Lease* lease = leases_.Find(id);
+    if (lease != nullptr && lease->worker == worker) Start(lease);
+  }
   for (const StepError& error : command.errors) HandleStepError(*worker, error);
   if (command.ghosts.has_value()) worker->ghosts = *command.ghosts;
   for (const SourceProgress& progress : command.progress) HandleProgress(worker, progress);
@@ -212,10 +221,12 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
   }
 }
 
-void Scheduler::Impl::FreeLease(struct Lease* lease) {
+// `has_started`: as far as anybody knows, if nobody has said so.
+void Scheduler::Impl::FreeLease(struct Lease* lease, bool has_started) {
   attempt_ = {.queued_us = lease->queued_us};
   ClearOverdue(lease);
-  if (!lease->paused) ready_.Return(*lease->line);
+  if (has_started) Start(lease);
+  if (!lease->paused) ready_.Return(*lease->line, lease->on_its_way);
   SetLine(lease, nullptr);
   lease->item->vertices[lease->vertex].lease = 0;  // Leased still, until its outcome is taken in.
   EndRecall(lease);
@@ -243,7 +254,7 @@ void Scheduler::Impl::HandleOutcome(Worker* worker, Outcome& outcome) {
                                              .worker = worker->name});
   }
   const int64_t started_us = NoteOutcome(*lease, outcome);
-  FreeLease(lease);
+  FreeLease(lease, outcome.kind != Outcome::Kind::kGivenBack);
   attempt_.started_us = started_us;
   switch (outcome.kind) {
     case Outcome::Kind::kSucceeded:

@@ -128,7 +128,7 @@ class Scheduler::Impl final : public RunListener {
   void HandBack(Run* run, Item* item, uint32_t v, Outcome::Kind kind, const std::string& worker);
   void DropStale(const Outcome& outcome);
   Change TaskChange(Change::Kind kind, Run* run, Item* item, uint32_t v) const;
-  void FreeLease(struct Lease* lease);
+  void FreeLease(struct Lease* lease, bool has_started);
   void RemoveWorker(Worker* worker, bool lost);
   void RecordWorkers();
 
@@ -179,8 +179,7 @@ class Scheduler::Impl final : public RunListener {
 
   // grants.cc
   void Grant(Line* line, Worker* worker, const TaskRef& task);
-  GrantGroup* GroupFor(Worker* worker, Run* run, const Item& item, uint32_t v, Pool pool,
-                       uint64_t credit, const Yielded& yielded);
+  GrantGroup* GroupFor(const struct Lease& lease, const Yielded& yielded);
   void AddInputs(Run* run, Item* item, uint32_t v, GrantGroup* group);
   static void AddCall(const Run::Call& call, GrantGroup* group);
   void AddElement(Run* run, Item* item, uint32_t region, InputColumn* column);
@@ -195,6 +194,8 @@ class Scheduler::Impl final : public RunListener {
   bool IsHeldByQueue(Run* run, Instance* instance);
   void PassRoomOn(Run* run, const Instance* instance);
   bool OpenGates();
+  void Start(struct Lease* lease);
+  void TakeAsStarted(const Gate& gate);
   bool SetPaused(struct Lease* lease, bool paused);
   void CheckGates();
 

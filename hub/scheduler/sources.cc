@@ -74,6 +74,7 @@ void Scheduler::Impl::HandleProgress(const Worker* worker, const SourceProgress&
       !Streams(lease->run, *lease->item, lease->vertex)) {
     return;
   }
+  Start(lease);
   if (progress.elements >= lease->credit) SetPaused(lease, true);
   SourceMoved(lease);
   Change change = TaskChange(Change::Kind::kProgress, lease->run, lease->item, lease->vertex);

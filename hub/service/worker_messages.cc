@@ -143,6 +143,12 @@ absl::StatusOr<WorkerJoined> ToJoined(const v1::Hello& hello, uint64_t worker,
   if (static_cast<size_t>(hello.scopes_size()) > limits.scopes_max) {
     return Senseless(absl::StrCat(hello.scopes_size(), " scopes, allowed are ", limits.scopes_max));
   }
+  if (hello.protocol() < v1::PROTOCOL_LIMITS) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the worker is of an older bue (", hello.version(),
+                     ") and does not know all that this hub's limits ask of it: start it with the "
+                     "hub's version"));
+  }
   WorkerJoined joined{.worker = worker,
                       .name = hello.name(),
                       .host = hello.host(),
@@ -167,7 +173,9 @@ absl::StatusOr<WorkerJoined> ToJoined(const v1::Hello& hello, uint64_t worker,
                            .handbacks = held.handbacks(),
                            .elapsed = Elapsed(held.elapsed_ms()),
                            .pool = pool,
-                           .by = {held.by().begin(), held.by().end()}});
+                           .by = {held.by().begin(), held.by().end()},
+                           .not_started = held.not_started(),
+                           .started_ago = Elapsed(held.started_ago_ms())});
   }
   return joined;
 }
@@ -204,6 +212,7 @@ absl::StatusOr<WorkerReported> ToReported(const v1::FromWorker& message, uint64_
   for (const v1::Started& started : message.started()) {
     report.started.push_back({.lease = started.lease(), .elapsed = Elapsed(started.elapsed_ms())});
   }
+  report.starting = {message.starting().begin(), message.starting().end()};
   if (message.has_ghosts()) report.ghosts = message.ghosts();
   for (const v1::HashReply& reply : message.hashes()) {
     report.hashes.push_back(
@@ -235,6 +244,7 @@ size_t AppendGrant(const GrantGroup& group, v1::ToWorker* out) {
   to->set_yielded(group.yielded.elements);
   to->set_yielded_hash(group.yielded.hash);
   CopyColumn(group.by, to->mutable_by());
+  to->set_tells_start(group.tells_start);
   return 64 + group.item_prefix.size() + group.lease.size() * (16 + 16 * group.inputs.size()) +
          8 * group.by.size();
 }

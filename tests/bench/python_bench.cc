@@ -46,6 +46,7 @@ class CountingEvents final : public ExecutorEvents {
   }
   void OnProgress(uint64_t, uint64_t, const Yielded&) override {}
   void OnLearnedMode(uint64_t, uint32_t, Pool) override {}
+  void OnStarting(std::vector<uint64_t>) override {}
   void OnStarted(std::vector<StartedCall>) override {}
   void OnHookFailed(uint64_t, uint32_t, const CallError&) override {}
 

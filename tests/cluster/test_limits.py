@@ -104,6 +104,67 @@ for x in range({items}):
         # Ten waits of 50 ms lie between the first start and the last.
         self.assertGreaterEqual(stamps[-1] - began, 0.5)
 
+    def test_a_rate_counts_what_starts_however_long_it_took_to_get_there(self):
+        # Each worker has to import the module first, and has few slots, in which others run.
+        self.write('slow.py', '''
+import time
+time.sleep(1)
+
+def stamp(x):
+    with open('stamps', 'a') as log:
+        log.write(f'{time.time()}\\n')
+    time.sleep(0.3)
+    return x
+''')
+        self.start_cluster(2, '--thread-slots', '3')
+        script = self.write('slow.bue', '''
+import python (process) steps.py
+import python (stamp !rate 5/s) slow.py
+others = | process
+paced = | stamp
+for x in range(40):
+    v = others(x)
+for y in range(15):
+    w = paced(y)
+''')
+        run = self.upload(script)
+        self.bue('wait', run)
+        stamps = []
+        for worker in ('w0', 'w1'):
+            if os.path.exists(self.path(worker, 'stamps')):
+                with open(self.path(worker, 'stamps')) as log:
+                    stamps += [float(line) for line in log]
+        stamps.sort()
+        self.assertEqual(len(stamps), 15)
+        # Six starts take a second. A machine that is busy may hold one up on its way to its stamp, not
+        # for as long as an import takes.
+        for first, sixth in zip(stamps, stamps[5:]):
+            self.assertGreater(sixth - first, 0.5, stamps)
+
+    def test_a_rate_goes_on_while_its_tasks_run(self):
+        # Were one counted when it ends only, they would run one by one.
+        self.start_cluster(1, '--sql-slots', '4')
+        script = self.write('sql.bue', '''
+import python (hold !rate 20/s) steps.py
+slow:
+    sqlite3
+    !rate 20/s
+    rows
+    `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000)
+     SELECT count(*) AS n FROM n`
+holds = | hold
+queries = | slow
+for x in range(3):
+    v = holds(x)
+for y in range(4):
+    w = queries()
+''')
+        run = self.upload(script)
+        wait_for(lambda: len(self.started()) == 3, 'all to run at once')
+        self.release()
+        self.bue('wait', run)
+        self.assertGreaterEqual(self.steps(run)['slow']['peak_running'], 2)
+
     def test_a_failure_stops_the_run(self):
         self.start_cluster()
         run = self.upload(self.script('fails_at_55 !on_error stop !max_running 1', '| fails_at_55',

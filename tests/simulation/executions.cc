@@ -12,6 +12,7 @@ namespace {
 
 // The hub is told of what has run for so long.
 constexpr absl::Duration kTellOfStartAfter = absl::Seconds(1);
+constexpr absl::Duration kImportMax = absl::Seconds(3);
 
 }  // namespace
 
@@ -98,7 +99,11 @@ void WorkerProcess::ReadInputs(uint64_t lease) {
                        ReadInputs(lease);
                      });
   }
-  Run(lease);
+  // Now and then a step's module has to be imported first.
+  const bool imports = world_->random.Chance(10);
+  After(lease,
+        imports ? world_->random.Between(absl::ZeroDuration(), kImportMax) : absl::ZeroDuration(),
+        &WorkerProcess::Run);
 }
 
 // False: it is not there, which was reported.
@@ -239,6 +244,8 @@ void WorkerProcess::Run(uint64_t lease) {
   execution.began = world_->events.now();
   After(lease, kTellOfStartAfter, &WorkerProcess::TellOfStart);
   const worker::GrantGroup& group = *execution.task.group;
+  world_->history.Starting(lease, execution.began);
+  if (group.tells_start) session_.OnStarting(lease, execution.began);
   const Step& step = execution.plan->program()->steps[group.step];
   const Behaviour does = BehaviourOf(execution);
   const bool fails = group.AttemptOf(execution.task.row) <= does.fails;

@@ -25,18 +25,20 @@ std::string History::NameOf(const Task& task) const {
 
 // ---------------------------------------------------------------------------------- the hub's life
 
-void History::HubStarted(absl::Time now) {
+void History::HubStarted(absl::Time now, absl::Duration clock_offset) {
   hub_started_ = now;
+  hub_is_up_ = true;
+  clock_offset_ = clock_offset;
   told_.clear();  // What it knows it has read.
   returned_.clear();
   waits_.clear();
-  ForgetFutureStarts(now);
 }
 
 // What it took and did not acknowledge it may have forgotten.
 void History::HubCrashed(bool power, absl::Time now) {
   power_cuts_ += power ? 1 : 0;
   restarted_ = true;
+  hub_is_up_ = false;
   KeepClaims();
   if (power) CutBackIds();
   weights_.clear();

@@ -34,7 +34,8 @@ class History {
   History(const hub::SchedulerOptions& rules, Bucket* bucket) : rules_(rules), bucket_(bucket) {}
 
   // ------------------------------------------------------------------------------- the hub's life
-  void HubStarted(absl::Time now);
+  // `now` and all times that come from the hub are by its clock, which is off by so much.
+  void HubStarted(absl::Time now, absl::Duration clock_offset);
   void HubCrashed(bool power, absl::Time now);
   // A turn takes these commands; what it gave out follows, unless the hub died before.
   // Of `commits` there have been so far; `durable_commits` are on disk.
@@ -46,6 +47,8 @@ class History {
   void Deleted(uint64_t address);
   // A worker found an input of a task it runs there.
   void ReadBy(uint64_t lease, uint64_t address);
+  // The lease's task starts, by the world's clock.
+  void Starting(uint64_t lease, absl::Time now);
   // A worker found that an input of a task it runs is not there.
   void Missed(uint64_t lease, uint64_t address);
 
@@ -216,7 +219,6 @@ class History {
   std::vector<uint64_t> ByOf(const hub::GrantGroup& group, size_t row);
   std::string LimitName(const Lease& lease, const Limit& limit) const;
   bool MayRun(const Lease& lease, absl::Time now) const;
-  void ForgetFutureStarts(absl::Time now);
   // history_ids.cc
   uint64_t NumberOfId(const std::string& id);
   static IdName NameOfId(const Task& task, uint64_t id);
@@ -260,6 +262,8 @@ class History {
   std::map<uint64_t, Stream> streams_;
   uint64_t next_order_ = 1;
   absl::Time hub_started_;
+  bool hub_is_up_ = false;
+  absl::Duration clock_offset_;
   uint64_t power_cuts_ = 0;  // In all.
   bool restarted_ = false;   // This is not its first life.
   bool turn_under_way_ = false;
@@ -271,8 +275,8 @@ class History {
 
   // Leases that may run under a limit, and when they were granted, by the limit's name.
   std::map<std::string, std::set<uint64_t>> limited_;
-  std::map<std::string, std::deque<absl::Time>> starts_;
-  ChangedLimits changed_limits_, changed_queues_;  // `!max_running` and `!queue`.
+  std::map<std::string, std::deque<absl::Time>> starts_;  // By the world's clock.
+  ChangedLimits changed_limits_, changed_queues_;         // `!max_running` and `!queue`.
   // Leases of what comes right before a node, by run and node.
   std::map<std::pair<uint64_t, uint32_t>, std::set<uint64_t>> in_front_;
 

@@ -78,14 +78,23 @@ void History::CheckLimits(uint64_t id, bool is_source, absl::Time now, const std
                       most, " (", LimitName(lease, step.max_running), ")"));
   }
   if (!is_source) others.insert(id);  // One that waits for readers does not run.
+}
+
+// What nobody counts any more, because its worker is thought to be gone, may start when it likes.
+void History::Starting(uint64_t id, absl::Time now) {
+  const Lease& lease = leases_.at(id);
+  const Run& run = runs_.at(lease.task.run);
+  if (run.program == nullptr || lease.revoked) return;
+  const Step& step = run.program->steps[run.program->nodes[lease.task.node].step];
   if (step.rate.count == 0) return;
+  if (hub_is_up_ ? !MayRun(lease, now + clock_offset_) : lease.state != State::kLive) return;
   std::deque<absl::Time>& starts = starts_[LimitName(lease, step.rate)];
   const absl::Time since = now - absl::Seconds(step.rate.per_seconds);
   while (!starts.empty() && starts.front() <= since) starts.pop_front();
   if (starts.size() >= step.rate.count) {
-    Fail(absl::StrCat(name, " was granted although ", starts.size(), " started within ",
-                      step.rate.per_seconds, " s, under !rate ", step.rate.count, " (",
-                      LimitName(lease, step.rate), ")"));
+    Fail(absl::StrCat(NameOf(lease.task), " (", LeaseName(id), " of ", lease.worker,
+                      ") starts although ", starts.size(), " did within ", step.rate.per_seconds,
+                      " s, under !rate ", step.rate.count, " (", LimitName(lease, step.rate), ")"));
   }
   starts.push_back(now);
 }
@@ -117,13 +126,6 @@ uint64_t History::CountInFront(uint64_t number, const Run& run, uint32_t node, a
   });
   if (restarted_ && run.known->IsFirst(node)) return 0;
   return run.known->Waiting(node) + leases.size();
-}
-
-// The hub's clock may have been set back.
-void History::ForgetFutureStarts(absl::Time now) {
-  for (auto& [limit, starts] : starts_) {
-    if (!starts.empty() && starts.back() > now) starts.clear();
-  }
 }
 
 }  // namespace bue::sim

@@ -77,7 +77,7 @@ void HubProcess::Start() {
                 " changes=", snapshot->changes.size(), " workers=", snapshot->workers.size());
   const absl::Status loaded = scheduler_->Load(*std::move(snapshot), Now());
   if (!loaded.ok()) return world_->history.Fail("the hub does not load: " + loaded.ToString());
-  world_->history.HubStarted(Now());
+  world_->history.HubStarted(Now(), clock_offset_);
   sessions_ = std::make_unique<hub::WorkerSessions>(
       hub::WorkerServiceOptions{.epoch = store_->epoch(), .silence = options.silence},
       [this](hub::Command command) {

@@ -107,6 +107,7 @@ void WorkerProcess::Open() {
   hello->set_host("host");
   hello->set_version("1");
   hello->set_incarnation(incarnation_);
+  hello->set_protocol(v1::PROTOCOL_LIMITS);
   if (!every_scope_) {
     for (const char* scope : {"default", "a"}) hello->add_scopes(scope);
   }

@@ -155,7 +155,8 @@ void SchedulerDriver::TakeGrants(const GrantGroup& group) {
                                             .pass = group.pass[i],
                                             .attempt = group.attempt[i],
                                             .handbacks = group.handbacks[i],
-                                            .pool = group.pool};
+                                            .pool = group.pool,
+                                            .not_started = group.tells_start};
     const size_t each = group.by.size() / group.lease.size();
     worker.held[group.lease[i]].by.assign(group.by.begin() + i * each,
                                           group.by.begin() + (i + 1) * each);
@@ -264,7 +265,12 @@ void SchedulerDriver::SendJoin(FakeWorker* worker, const std::string& name) {
                       .scopes = worker->spec.scopes,
                       .priority_first = worker->spec.priority_first,
                       .reverse = worker->spec.reverse};
-  for (const auto& [lease, held] : worker->held) joined.held.push_back(held);
+  for (const auto& [lease, held] : worker->held) {
+    joined.held.push_back(held);
+    const auto started = worker->started.find(lease);
+    if (started == worker->started.end()) continue;
+    joined.held.back().started_ago = std::max(now_ - started->second, absl::Milliseconds(1));
+  }
   std::vector<Command> commands;
   commands.push_back(std::move(joined));
   WorkerReported room{.worker = worker->stream};
@@ -447,6 +453,17 @@ void SchedulerDriver::Started(const std::string& worker, const std::string& task
                               absl::Duration elapsed) {
   WorkerReported reported{.worker = workers_.at(worker).stream};
   reported.started.push_back(StartedTask{.lease = LeaseOf(worker, task), .elapsed = elapsed});
+  std::vector<Command> commands;
+  commands.push_back(std::move(reported));
+  Turn(std::move(commands));
+}
+
+void SchedulerDriver::Starting(const std::string& worker, const std::string& task) {
+  const uint64_t lease = LeaseOf(worker, task);
+  workers_.at(worker).held.at(lease).not_started = false;
+  workers_.at(worker).started[lease] = now_;
+  WorkerReported reported{.worker = workers_.at(worker).stream};
+  reported.starting.push_back(lease);
   std::vector<Command> commands;
   commands.push_back(std::move(reported));
   Turn(std::move(commands));

@@ -67,6 +67,8 @@ class SchedulerDriver {
   // False: it has none.
   bool Gone(const std::string& worker, const std::string& task, size_t which, bool store = false);
   void Started(const std::string& worker, const std::string& task, absl::Duration elapsed);
+  // Of a task under a rate: its step is called.
+  void Starting(const std::string& worker, const std::string& task);
   void Learn(const std::string& worker, uint64_t run, const std::string& step, hub::Pool pool);
 
   void Control(uint64_t run, ControlRun::Action action, absl::Duration grace = {},
@@ -103,6 +105,7 @@ class SchedulerDriver {
     bool connected = false;
     std::map<std::string, uint64_t> leases;  // Task to lease.
     std::map<uint64_t, HeldLease> held;
+    std::map<uint64_t, absl::Time> started;            // Leases of which it was told.
     std::map<uint64_t, std::vector<uint64_t>> inputs;  // Lease to addresses.
     // Sources' leases: the object each writes (0: none yet), and its elements so far.
     std::map<uint64_t, std::pair<uint64_t, uint64_t>> sources;

@@ -105,11 +105,19 @@ void StubWorker::AnswerPings(bool answer) { impl_->AnswerPings(answer); }
 
 void StubWorker::Say(const v1::FromWorker& message) { impl_->Say(message); }
 
+v1::FromWorker HelloOf(const std::string& name) {
+  v1::FromWorker message;
+  v1::Hello* hello = message.mutable_hello();
+  hello->set_name(name);
+  hello->set_host("localhost");
+  hello->set_incarnation(1);
+  hello->set_protocol(v1::PROTOCOL_LIMITS);
+  return message;
+}
+
 v1::Welcome StubWorker::Join(const std::string& name, uint32_t leases,
                              const std::vector<v1::HeldLease>& held, uint64_t incarnation) {
-  v1::FromWorker message;
-  message.mutable_hello()->set_name(name);
-  message.mutable_hello()->set_host("localhost");
+  v1::FromWorker message = HelloOf(name);
   message.mutable_hello()->set_incarnation(incarnation);
   for (const v1::HeldLease& lease : held) *message.mutable_hello()->add_held() = lease;
   for (const v1::Pool pool : {v1::POOL_ASYNC, v1::POOL_THREAD, v1::POOL_PROCESS, v1::POOL_SQL}) {

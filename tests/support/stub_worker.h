@@ -16,6 +16,9 @@
 
 namespace bue {
 
+// A worker's first message.
+v1::FromWorker HelloOf(const std::string& name);
+
 class StubWorker {
  public:
   StubWorker(const std::string& hub, const std::string& token);

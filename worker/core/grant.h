@@ -55,6 +55,7 @@ struct GrantGroup {
   uint64_t source_credit = 0;
   Yielded yielded;           // Sources: by an earlier attempt.
   std::vector<uint64_t> by;  // Hashes that limits go by, equally many for each task.
+  bool tells_start = false;  // The hub wants to know when each of them starts.
 
   // Those of one task.
   std::vector<uint64_t> ByOf(uint32_t row) const {
@@ -91,6 +92,9 @@ struct HeldLease {
   uint64_t elapsed_ms = 0;  // 0: not known to have started.
   Pool pool = Pool::kThread;
   std::vector<uint64_t> by;  // As granted.
+  // Of a group that tells starts: it has not started so far, or how long ago it did, at least 1.
+  bool not_started = false;
+  uint64_t started_ago_ms = 0;
 };
 
 // The hub's question for hashes of values, and the answer: 0 for one that cannot be read.

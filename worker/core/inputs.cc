@@ -59,6 +59,7 @@ void Inputs::Resolve(const StartBatch& batch, const std::shared_ptr<const Loaded
     call.is_source = group.is_source;
     call.source_credit = group.source_credit;
     call.yielded = group.yielded;
+    call.tells_start = group.tells_start;
   }
   pending->missing = 1;  // Until everything was asked for.
   std::vector<uint64_t> wanted;

@@ -25,7 +25,8 @@ enum class LeaseState : uint8_t {
 
 struct LeaseRecord {
   uint64_t lease = 0;
-  absl::Time began = absl::InfiniteFuture();  // In its executor, as far as that said so.
+  absl::Time began = absl::InfiniteFuture();    // In its executor, as far as that said so.
+  absl::Time started = absl::InfiniteFuture();  // The same, of groups that tell it at once.
   uint32_t group = 0;
   uint32_t row = 0;
   LeaseState state = LeaseState::kFree;

@@ -78,6 +78,13 @@ void ExecutorPost::OnLearnedMode(uint64_t run, uint32_t step, Pool pool) {
   });
 }
 
+void ExecutorPost::OnStarting(std::vector<uint64_t> leases) {
+  const bool small = leases.size() <= kSmallResults;
+  inbox_->Post(
+      [receiver = receiver_, leases = std::move(leases)] { receiver->OnCallsStarting(leases); },
+      small);
+}
+
 void ExecutorPost::OnStarted(std::vector<StartedCall> calls) {
   inbox_->Post(
       [receiver = receiver_, calls = std::move(calls)] { receiver->OnCallsStarted(calls); });
@@ -260,6 +267,7 @@ void Role::FillHello(v1::Hello* hello) {
   hello->set_reverse(options_.reverse);
   hello->set_version(kVersion);
   hello->set_incarnation(options_.incarnation);
+  hello->set_protocol(v1::PROTOCOL_LIMITS);
   for (const HeldLease& held : session_.Held(Clock::Real()->Now()))
     ToProto(held, hello->add_held());
 }
@@ -436,6 +444,11 @@ void Role::OnResults(std::vector<CallResult> results) {
 void Role::OnSourceProgress(const Progress& progress) { session_.OnProgress(progress); }
 
 void Role::OnStepMode(const LearnedMode& learned) { session_.OnLearnedMode(learned); }
+
+void Role::OnCallsStarting(const std::vector<uint64_t>& leases) {
+  const absl::Time now = Clock::Real()->Now();
+  for (const uint64_t lease : leases) session_.OnStarting(lease, now);
+}
 
 void Role::OnCallsStarted(const std::vector<StartedCall>& calls) {
   const absl::Time now = Clock::Real()->Now();

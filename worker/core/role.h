@@ -43,6 +43,7 @@ class ExecutorPost final : public ExecutorEvents {
     virtual void OnResults(std::vector<CallResult> results) = 0;
     virtual void OnSourceProgress(const Progress& progress) = 0;
     virtual void OnStepMode(const LearnedMode& learned) = 0;
+    virtual void OnCallsStarting(const std::vector<uint64_t>& leases) = 0;
     virtual void OnCallsStarted(const std::vector<StartedCall>& calls) = 0;
     virtual void OnHookFailure(uint64_t run, uint32_t step, const CallError& error) = 0;
   };
@@ -53,6 +54,7 @@ class ExecutorPost final : public ExecutorEvents {
   void OnDone(std::vector<CallResult> results) override;
   void OnProgress(uint64_t lease, uint64_t address, const Yielded& yielded) override;
   void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) override;
+  void OnStarting(std::vector<uint64_t> leases) override;
   void OnStarted(std::vector<StartedCall> calls) override;
   void OnHookFailed(uint64_t run, uint32_t step, const CallError& error) override;
 
@@ -143,6 +145,7 @@ class Role final : public HubStreamListener,
   void OnResults(std::vector<CallResult> results) override;
   void OnSourceProgress(const Progress& progress) override;
   void OnStepMode(const LearnedMode& learned) override;
+  void OnCallsStarting(const std::vector<uint64_t>& leases) override;
   void OnCallsStarted(const std::vector<StartedCall>& calls) override;
   void OnHookFailure(uint64_t run, uint32_t step, const CallError& error) override;
 

@@ -71,7 +71,9 @@ std::vector<HeldLease> Session::Held(absl::Time now) const {
                     // What has ended waits for its acknowledgement, however long: no timeout runs.
                     .elapsed_ms = IsRunning(record) ? ElapsedMs(record.began, now) : 0,
                     .pool = record.pool,
-                    .by = group.ByOf(record.row)});
+                    .by = group.ByOf(record.row),
+                    .not_started = group.tells_start && record.started == absl::InfiniteFuture(),
+                    .started_ago_ms = ElapsedMs(record.started, now)});
   }
   return held;
 }
@@ -87,6 +89,7 @@ void Session::OnDisconnected() {
   goodbye_sent_ = false;
   for (PoolState& pool : pools_) pool.room_sent = false;
   started_unsent_.clear();  // The next hello says it.
+  starting_unsent_.clear();
   ghosts_unsent_ = ghosts_ > 0;
   for (auto& [lease, source] : sources_) {
     source.unsent = source.last.elements > 0;
@@ -230,6 +233,15 @@ void Session::OnStarted(uint64_t lease, absl::Time began, absl::Time now) {
   started_unsent_.push_back({.lease = lease, .elapsed_ms = ElapsedMs(began, now)});
 }
 
+void Session::OnStarting(uint64_t lease, absl::Time now) {
+  const uint32_t record = table_.Find(lease);
+  if (record == LeaseTable::kNone || table_.at(record).state == LeaseState::kWaiting) return;
+  if (!table_.group(record)->tells_start) return;
+  if (table_.at(record).started != absl::InfiniteFuture()) return;
+  table_.at(record).started = now;
+  starting_unsent_.push_back(lease);
+}
+
 void Session::OnGhosts(uint32_t ghosts) {
   if (ghosts == ghosts_) return;
   ghosts_ = ghosts;
@@ -304,7 +316,8 @@ void Session::TakeStarts(std::vector<StartBatch>* batches) {
 bool Session::HasNews() const {
   if (!connected_ || goodbye_sent_) return false;
   if (pending_.size() > 0 || progress_unsent_ || learned_unsent_ || GoodbyeIsDue()) return true;
-  if (!started_unsent_.empty() || !errors_unsent_.empty() || ghosts_unsent_) return true;
+  if (!started_unsent_.empty() || !starting_unsent_.empty()) return true;
+  if (!errors_unsent_.empty() || ghosts_unsent_) return true;
   for (int pool = 0; pool < kPools; ++pool) {
     if (RoomIsUrgent(pool)) return true;
   }
@@ -342,6 +355,7 @@ Session::Message Session::TakeMessage() {
     message.rooms.push_back(wanted);
   }
   message.started = std::exchange(started_unsent_, {});
+  message.starting = std::exchange(starting_unsent_, {});
   message.errors = std::exchange(errors_unsent_, {});
   if (std::exchange(ghosts_unsent_, false)) message.ghosts = ghosts_;
   message.goodbye = GoodbyeIsDue();

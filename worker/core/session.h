@@ -85,6 +85,8 @@ class Session {
   // The task has run since `began`; the executor says so once it has run for a while.
   // InfiniteFuture: after all it does not run (now).
   void OnStarted(uint64_t lease, absl::Time began, absl::Time now);
+  // The task starts: said of groups that tell it.
+  void OnStarting(uint64_t lease, absl::Time now);
   // How many attempts go on that nobody waits for any more.
   void OnGhosts(uint32_t ghosts);
   // A failure that is no task's; kept until it is sent.
@@ -104,6 +106,7 @@ class Session {
     std::vector<Progress> progress;
     std::vector<LearnedMode> learned;
     std::vector<Started> started;
+    std::vector<uint64_t> starting;
     std::optional<uint32_t> ghosts;
     std::vector<StepError> errors;
     bool goodbye = false;
@@ -183,6 +186,7 @@ class Session {
   size_t outcome_bytes_ = 0;  // Of pending_ and unacked_.
   uint64_t last_report_ = 0;
   std::vector<Started> started_unsent_;
+  std::vector<uint64_t> starting_unsent_;
   std::vector<StepError> errors_unsent_;
   uint32_t ghosts_ = 0;
   bool ghosts_unsent_ = false;

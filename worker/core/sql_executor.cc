@@ -187,6 +187,7 @@ void SqlExecutor::Run(const Call& call, const Flag& cancelled) {
     absl::MutexLock lock(&mutex_);
     running_[call.lease].started = start;
   }
+  if (call.tells_start) events_->OnStarting({call.lease});
   const absl::Status status = call.step->step.language == Language::kList
                                   ? RunList(call, *cancelled, &result)
                                   : RunSql(call, *cancelled, &result);

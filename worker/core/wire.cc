@@ -158,6 +158,7 @@ absl::StatusOr<GrantGroup> FromProto(const v1::GrantGroup& proto) {
     ASSIGN_OR_RETURN(InputColumn column, FromProto(input, tasks));
     group.inputs.push_back(std::move(column));
   }
+  group.tells_start = proto.tells_start();
   group.by = Column<uint64_t>(proto.by());
   if (tasks == 0 ? !group.by.empty() : group.by.size() % tasks != 0) {
     return absl::InvalidArgumentError(
@@ -202,6 +203,8 @@ void ToProto(const HeldLease& held, v1::HeldLease* out) {
   out->set_elapsed_ms(held.elapsed_ms);
   out->set_pool(ToProto(held.pool));
   out->mutable_by()->Add(held.by.begin(), held.by.end());
+  out->set_not_started(held.not_started);
+  out->set_started_ago_ms(held.started_ago_ms);
 }
 
 void ToProto(const CallError& error, v1::ErrorInfo* out) {
@@ -257,6 +260,7 @@ void ToProto(const Session::Message& message, v1::FromWorker* out) {
     proto->set_lease(started.lease);
     proto->set_elapsed_ms(started.elapsed_ms);
   }
+  out->mutable_starting()->Add(message.starting.begin(), message.starting.end());
   if (message.ghosts.has_value()) out->set_ghosts(*message.ghosts);
   for (const StepError& error : message.errors) {
     v1::StepError* proto = out->add_errors();

@@ -222,6 +222,7 @@ void Dispatcher::EndTurn() {
   GrantWants();
   HandleForgotten();
   SendToRunners();
+  if (!starting_.empty()) events_->OnStarting(std::exchange(starting_, {}));
   if (!done_.empty()) events_->OnDone(std::exchange(done_, {}));
   if (stopping_) FinishStop();
 }

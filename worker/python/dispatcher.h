@@ -157,6 +157,7 @@ class Dispatcher final : public TransferEvents {
   absl::Status TakeMessage(Runner* runner, absl::string_view data);
   absl::Status OnResult(Runner* runner, const RunnerMessage& message);
   void OnOutput(Runner* runner, const RunnerMessage& message);
+  void OnStarting(Runner* runner, const RunnerMessage& message);
   void OnWant(Runner* runner, const RunnerMessage& message);
   absl::Status OnChunk(Runner* runner, const RunnerMessage& message);
   void OnInputAck(Runner* runner, const RunnerMessage& message);
@@ -236,7 +237,8 @@ class Dispatcher final : public TransferEvents {
   std::deque<Want> wants_;
   absl::flat_hash_set<uint64_t> forgotten_runs_;  // With calls that still run.
   absl::Time forget_at_ = absl::InfinitePast();
-  std::vector<CallResult> done_;  // Of this turn.
+  std::vector<CallResult> done_;    // Of this turn.
+  std::vector<uint64_t> starting_;  // Likewise: leases.
   bool stopping_ = false;
   bool finished_ = false;
   absl::Time stop_deadline_ = absl::InfiniteFuture();

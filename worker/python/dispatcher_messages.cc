@@ -88,6 +88,9 @@ absl::Status Dispatcher::TakeMessage(Runner* runner, absl::string_view data) {
     case MessageType::kStuck:
       OnStuck(runner, message);
       break;
+    case MessageType::kStarting:
+      OnStarting(runner, message);
+      break;
     case MessageType::kBye:
       break;
   }
@@ -127,6 +130,12 @@ void Dispatcher::OnOutput(Runner* runner, const RunnerMessage& message) {
   }
   in_flight->printed = true;
   output_.Add(message.numbers[0], message.numbers[1], message.texts[0]);
+}
+
+// Of a call that runs again apart from others the hub knows already.
+void Dispatcher::OnStarting(Runner* runner, const RunnerMessage& message) {
+  const InFlight* in_flight = Find(message.numbers[0], runner);
+  if (in_flight != nullptr) starting_.push_back(in_flight->call.lease);
 }
 
 void Dispatcher::OnNote(const RunnerMessage& message) {

@@ -32,6 +32,7 @@ enum Operation : uint8_t {
 constexpr uint32_t kBatchBytesMax = 1u << 30;  // More is nonsense.
 constexpr int kCallFields = 8;
 constexpr uint64_t kIsSource = 1;
+constexpr uint64_t kTellsStart = 2;
 constexpr int kFanInShift = 8;
 constexpr auto kStreamExt = static_cast<value::Ext>(127);
 
@@ -90,7 +91,7 @@ void WriteStream(uint32_t number, ObjectKind kind, Writer* writer) {
 }
 
 uint64_t Flags(const Call& call) {
-  uint64_t flags = call.is_source ? kIsSource : 0;
+  uint64_t flags = (call.is_source ? kIsSource : 0) | (call.tells_start ? kTellsStart : 0);
   for (size_t i = 0; i < call.inputs.size() && i < 64 - kFanInShift; ++i) {
     if (call.inputs[i].fan_in) flags |= uint64_t{1} << (kFanInShift + i);
   }
@@ -281,6 +282,7 @@ bool ReadFields(Reader* reader, RunnerMessage* message) {
     case MessageType::kBye:
       return ReadNumbers(reader, 2, message);
     case MessageType::kReady:
+    case MessageType::kStarting:
       return ReadNumbers(reader, 1, message);
     case MessageType::kNote:
       return ReadNumbers(reader, 2, message) && ReadTexts(reader, 4, message);
@@ -300,7 +302,7 @@ absl::Status ParseMessage(absl::string_view data, RunnerMessage* message) {
     message->value = reader.rest();
   } else if (good) {
     uint64_t type = 0;
-    good = ReadUint(&reader, &type) && type <= static_cast<uint64_t>(MessageType::kBye);
+    good = ReadUint(&reader, &type) && type <= static_cast<uint64_t>(MessageType::kLast);
     message->type = static_cast<MessageType>(type);
     good = good && ReadFields(&reader, message);
   }

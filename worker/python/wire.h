@@ -62,6 +62,8 @@ enum class MessageType : uint8_t {
   kNote = 8,
   kStuck = 9,
   kBye = 10,
+  kStarting = 11,
+  kLast = kStarting,
 };
 
 // kStuck's second number when something holds the event loop up and nobody knows what.

@@ -236,9 +236,9 @@ TEST_F(HubServicesTest, SenselessWorkersAreSentAway) {
   };
   v1::FromWorker message;
   EXPECT_EQ(end(message, false), absl::StatusCode::kInvalidArgument);  // No hello.
-  message.mutable_hello();
+  message = HelloOf("");
   EXPECT_EQ(end(message, false), absl::StatusCode::kInvalidArgument);  // No name.
-  message.mutable_hello()->set_name("w1");
+  message = HelloOf("w1");
   EXPECT_EQ(end(message, true), absl::StatusCode::kInvalidArgument);  // A second hello.
   message.Clear();
   message.mutable_succeeded()->add_lease(1);
@@ -255,9 +255,7 @@ TEST_F(HubServicesTest, SenselessWorkersAreSentAway) {
 
 TEST_F(HubServicesTest, AWorkerOfWhichAMessageIsMissingIsSentAwayToSayWhatItHolds) {
   StubWorker worker(hub_->address(), kToken);
-  v1::FromWorker hello;
-  hello.mutable_hello()->set_name("w1");
-  hello.mutable_hello()->set_incarnation(1);
+  v1::FromWorker hello = HelloOf("w1");
   hello.set_number(1);
   worker.Say(hello);
   EXPECT_EQ(worker.Await([](const v1::ToWorker& all) { return all.has_welcome(); }).number(), 1);

@@ -88,11 +88,23 @@ TEST(WorkerMessagesTest, GrantsTravelAsColumns) {
   EXPECT_THAT(grants.inputs(0).first(), ElementsAre(5, 6));
 }
 
+TEST(WorkerMessagesTest, AnOlderWorkerIsToldWhatToDo) {
+  v1::Hello hello;
+  hello.set_name("w");
+  hello.set_version("0.1");
+  const absl::Status status = ToJoined(hello, 1, {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(status.message(), HasSubstr("older bue (0.1)"));
+  hello.set_protocol(v1::PROTOCOL_LIMITS);
+  EXPECT_TRUE(ToJoined(hello, 1, {}).ok());
+}
+
 TEST(WorkerMessagesTest, MutatedMessagesNeverCrash) {
   const google::protobuf::LogSilencer silencer;  // It complains of broken characters.
   std::mt19937_64 random(1);
   v1::FromWorker message = Report();
   message.mutable_hello()->set_name("w");
+  message.mutable_hello()->set_protocol(v1::PROTOCOL_LIMITS);
   message.mutable_hello()->add_scopes("s");
   message.mutable_hello()->add_held()->set_elapsed_ms(~uint64_t{0});
   const std::string bytes = message.SerializeAsString();

@@ -238,6 +238,42 @@ TEST_F(FailuresTest, WhatGoesOnAfterItsTimeIsCountedAndWhatRunsForLongIsTold) {
   EXPECT_EQ(harness.events.StartedAt(stuck), absl::InfiniteFuture());
 }
 
+TEST_F(FailuresTest, AStartIsToldAtOnceWhenItIsWanted) {
+  std::vector<uint64_t> told;
+  const auto start = [&](std::shared_ptr<LoadedStep> step, bool tells) {
+    Call call = harness_.MakeCall(std::move(step));
+    call.tells_start = tells;
+    if (tells) told.push_back(call.lease);
+    const uint64_t lease = call.lease;
+    std::vector<Call> calls;
+    calls.push_back(std::move(call));
+    harness_.executor->Start(std::move(calls));
+    return lease;
+  };
+  const auto is_told = [&] { return harness_.events.Starting() == told; };
+  // They go on for an hour.
+  start(StepOf("sleeps"), true);
+  WaitUntil(is_told);
+  start(StepOf("is_busy"), true);
+  WaitUntil(is_told);
+  start(StepOf("blocks"), true);
+  WaitUntil(is_told);
+  start(StepOf("blocks", 60, Mode::kProcess), true);
+  WaitUntil(is_told);
+  // Nobody asked; and what can not be loaded never starts.
+  harness_.events.Wait(start(StepOf("pid"), false));
+  const uint64_t broken = start(CodeStep("raise ValueError('no')", "f"), true);
+  EXPECT_EQ(harness_.events.Wait(broken).error.action, "load");
+  told.pop_back();
+  EXPECT_EQ(harness_.events.Starting(), told);
+  // Quick ones, of which many are told of at a time.
+  for (int i = 0; i < 1000; ++i) start(StepOf("pid"), true);
+  for (size_t i = told.size() - 1000; i < told.size(); ++i) {
+    EXPECT_EQ(harness_.events.Wait(told[i]).kind, CallResult::Kind::kSucceeded);
+  }
+  EXPECT_THAT(harness_.events.Starting(), testing::UnorderedElementsAreArray(told));
+}
+
 TEST_F(FailuresTest, StopAnswersEveryCall) {
   std::vector<uint64_t> leases;
   for (const char* function : {"sleeps", "blocks", "swallows"}) {

@@ -137,6 +137,16 @@ void WaitingEvents::OnLearnedMode(uint64_t run, uint32_t step, Pool pool) {
   modes_[{run, step}] = pool;
 }
 
+void WaitingEvents::OnStarting(std::vector<uint64_t> leases) {
+  absl::MutexLock lock(&mutex_);
+  starting_.insert(starting_.end(), leases.begin(), leases.end());
+}
+
+std::vector<uint64_t> WaitingEvents::Starting() {
+  absl::MutexLock lock(&mutex_);
+  return starting_;
+}
+
 void WaitingEvents::OnStarted(std::vector<StartedCall> calls) {
   absl::MutexLock lock(&mutex_);
   for (const StartedCall& call : calls) started_[call.lease] = call.started;

@@ -65,6 +65,7 @@ class WaitingEvents final : public ExecutorEvents {
   void OnDone(std::vector<CallResult> results) override;
   void OnProgress(uint64_t lease, uint64_t address, const Yielded& yielded) override;
   void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) override;
+  void OnStarting(std::vector<uint64_t> leases) override;
   void OnStarted(std::vector<StartedCall> calls) override;
   void OnHookFailed(uint64_t run, uint32_t step, const CallError& error) override;
 
@@ -75,11 +76,13 @@ class WaitingEvents final : public ExecutorEvents {
   Pool WaitForMode(uint64_t run, uint32_t step);
   Yielded Progress(uint64_t lease);      // The last told of.
   absl::Time StartedAt(uint64_t lease);  // InfiniteFuture: not told.
+  std::vector<uint64_t> Starting();      // That said so, in order.
   CallError WaitForHookFailure(uint64_t run);
 
  private:
   absl::Mutex mutex_;
   std::map<uint64_t, absl::Time> started_ ABSL_GUARDED_BY(mutex_);
+  std::vector<uint64_t> starting_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, CallResult> results_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, std::pair<uint64_t, Yielded>> progress_ ABSL_GUARDED_BY(mutex_);
   std::map<std::pair<uint64_t, uint32_t>, Pool> modes_ ABSL_GUARDED_BY(mutex_);

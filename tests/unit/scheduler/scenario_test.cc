@@ -84,6 +84,8 @@ class Scenario {
                                /*store=*/verb == "store-gone"));
     } else if (verb == "started") {
       driver_.Started(words_.at(1), words_.at(2), absl::Seconds(Number(words_.at(3))));
+    } else if (verb == "starting") {
+      driver_.Starting(words_.at(1), words_.at(2));
     } else if (verb == "stop-run") {
       driver_.Control(Number(words_.at(1)), ControlRun::Action::kStop,
                       absl::Seconds(Number(words_.at(2))));

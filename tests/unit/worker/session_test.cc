@@ -217,6 +217,37 @@ TEST_F(SessionTest, UnacknowledgedOutcomesAreSentAgainUnderNewNumbers) {
   EXPECT_EQ(message.rooms.size(), 4u);
 }
 
+TEST_F(SessionTest, AStartIsToldOnceIfTheGrantAsksForIt) {
+  const std::shared_ptr<GrantGroup> paced = Group({1, 2, 3});
+  paced->tells_start = true;
+  session_.OnGrant(paced);
+  session_.OnGrant(Group({4}));
+  Starts();
+  session_.TakeMessage();
+  session_.OnStarting(1, kStart);
+  EXPECT_TRUE(session_.HasNews());
+  session_.OnStarting(1, kStart + absl::Seconds(1));
+  session_.OnStarting(3, kStart);   // It waits.
+  session_.OnStarting(99, kStart);  // It is not held.
+  EXPECT_EQ(session_.TakeMessage().starting, Leases{1});
+  EXPECT_EQ(session_.TakeMessage().starting, Leases{});
+  // Whoever did not hear it is told with the next hello, also of what has ended.
+  session_.OnStarting(2, kStart);
+  Succeed(1);
+  Starts();
+  session_.OnDisconnected();
+  const std::vector<HeldLease> held = session_.Held(kStart + absl::Seconds(2));
+  ASSERT_EQ(held.size(), 4u);
+  EXPECT_EQ(held[0].started_ago_ms, 2000u);
+  EXPECT_EQ(held[1].started_ago_ms, 2000u);
+  EXPECT_FALSE(held[1].not_started);
+  EXPECT_TRUE(held[2].not_started);
+  EXPECT_FALSE(held[3].not_started) << "nobody asked";
+  EXPECT_EQ(held[3].started_ago_ms, 0u);
+  Welcome({});
+  EXPECT_EQ(session_.TakeMessage().starting, Leases{});
+}
+
 TEST_F(SessionTest, WhatHasFinishedIsNotSaidToRun) {
   session_.OnGrant(Group({1}));
   Starts();

@@ -16,7 +16,7 @@ from collections import deque
 from buelon import _streams
 from buelon import _values
 from buelon import _wire
-from buelon._results import PLAIN
+from buelon._results import PLAIN, TELLS_START
 from buelon._task import ARGS, FLAGS, LEASE, STEP, current_call
 
 
@@ -144,6 +144,8 @@ class AsyncLane:
                 self._outbox.flush()  # This call may block the loop: what is done leaves first.
             if cancels and self.returns.stop_early(call):
                 continue
+            if call[FLAGS] & TELLS_START:
+                self.returns.tell_start(call)
             current_call.set(call)
             context = contextvars.copy_context()
             try:

@@ -438,6 +438,8 @@ class _Worker:
             current_call.set(call)
             try:
                 if call[FLAGS]:
+                    if call[FLAGS] & _results.TELLS_START:
+                        self._returns.tell_start(call)
                     self._iterate(call, steps[call[STEP]])
                 value = copy_context().run(steps[call[STEP]].call, *call[ARGS:])
             except BaseException as error:

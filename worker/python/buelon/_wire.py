@@ -11,7 +11,7 @@ import threading
 from msgpack import Packer
 
 # Messages to the worker. A list of three is a plain success: [lease, microseconds, value].
-OUTCOME, OUTPUT, WANT, CHUNK, INPUT_ACK, LEARNED, READY, NOTE, STUCK, BYE = range(1, 11)
+OUTCOME, OUTPUT, WANT, CHUNK, INPUT_ACK, LEARNED, READY, NOTE, STUCK, BYE, STARTING = range(1, 12)
 
 # Frames from the worker.
 CALLS, CONTROL, INPUT_CHUNK = 1, 2, 3
