@@ -1,6 +1,7 @@
 #include "hub/scheduler/kept_values.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "common/check.h"
 
@@ -110,11 +111,12 @@ const std::string* KeptValues::Packed(uint64_t number) const {
 // values are 0, else the deltas between succeeded items' values.
 void KeptValues::Pack(uint64_t number, const Block& block) {
   uint64_t items = 0;
-  for (uint64_t i = 0; i < kBlockItems; ++i) {
-    if (Bit(block.ok, i)) items = i + 1;
+  uint64_t succeeded = 0;
+  for (uint64_t word = 0; word < block.ok.size(); ++word) {
+    succeeded += std::popcount(block.ok[word]);
+    if (block.ok[word] != 0) items = word * 64 + std::bit_width(block.ok[word]);
   }
-  bool all = true;
-  for (uint64_t i = 0; i < items; ++i) all = all && Bit(block.ok, i);
+  const bool all = succeeded == items;
   std::string out;
   PutVarint(items, &out);
   out.push_back(all ? 1 : 0);

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
+#include "absl/container/inlined_vector.h"
 #include "common/check.h"
 #include "hub/scheduler/run.h"
 
@@ -30,7 +32,7 @@ void Run::EndItem(Item* item) {
   RegionCounts& counts = regions_[instance->region];
   const bool failed = item->unit.failed;
   const bool filtered = item->unit.filtered && !failed;
-  std::vector<uint64_t> values;
+  absl::InlinedVector<uint64_t, 8> values;
   if (!failed && !filtered) {
     for (const uint32_t v : graph_.region(instance->region).kept_columns) {
       values.push_back(item->vertices[v].value);
@@ -158,6 +160,8 @@ void Run::DeleteIntermediates(Item* item, uint32_t unit) {
 void Run::DeleteFannedIn(Instance* instance) {
   if (listener_ == nullptr) return;
   const std::vector<uint32_t>& columns = graph_.region(instance->region).kept_columns;
+  const auto stays = [&](uint32_t v) { return graph_.vertex(instance->region, v).held; };
+  if (absl::c_all_of(columns, stays)) return;  // There may be a hundred million items.
   instance->kept.Visit(0, [&](uint64_t, absl::Span<const uint64_t> values) {
     for (size_t i = 0; i < columns.size(); ++i) {
       const RunGraph::Vertex& info = graph_.vertex(instance->region, columns[i]);
@@ -178,6 +182,7 @@ Instance* Run::FindKept(uint64_t id, const Instance& outer) {
 }
 
 bool Run::HasRetained(const Item& item, uint32_t unit) {
+  if (!graph_.region(item.instance->region).has_loops) return false;
   for (const uint32_t v : graph_.unit_vertices(item.instance->region, unit)) {
     if (!graph_.vertex(item.instance->region, v).is_loop || item.vertices[v].value == 0) continue;
     const Instance* instance = FindInstance(item.vertices[v].value);

@@ -225,6 +225,7 @@ void RunGraph::FindRoots() {
   for (RegionInfo& region : regions_) {
     for (uint32_t v = 0; v < region.count; ++v) {
       const Vertex& vertex = vertices_[region.first + v];
+      region.has_loops |= vertex.is_loop;
       if (vertex.needed != 0) continue;
       if (vertex.is_loop && regions_[vertex.index].source_vertex != kNoVertex) continue;
       region.roots.push_back(v);

@@ -46,6 +46,7 @@ class RunGraph {
     uint32_t units = 1;
     bool keeps = false;  // Some value in it (at any depth) outlives its items.
     bool has_root_task = false;
+    bool has_loops = false;              // Some vertex is one.
     std::vector<Input> by;               // Values of its items that limits go by.
     std::vector<uint32_t> roots;         // Vertices that wait for nothing.
     std::vector<uint32_t> kept_columns;  // Kept vertices, in order.
