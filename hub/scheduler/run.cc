@@ -215,6 +215,7 @@ bool Run::ApplyExpired() {
   }
   expired_ = true;
   yielded_.clear();
+  last_found_ = nullptr;
   instances_.clear();
   pool_.clear();
   for (auto& list : free_) list.clear();
@@ -322,9 +323,14 @@ Item* Run::FindItem(uint64_t instance, uint64_t index) {
   return item == found->items.end() ? nullptr : item->second;
 }
 
-Instance* Run::FindInstance(uint64_t id) {
+Instance* Run::LookUpInstance(uint64_t id) {
   const auto found = instances_.find(id);
-  return found == instances_.end() ? nullptr : found->second.get();
+  return found == instances_.end() ? nullptr : last_found_ = found->second.get();
+}
+
+void Run::EraseInstance(Instance* instance) {
+  last_found_ = nullptr;
+  instances_.erase(instance->id);
 }
 
 Item* Run::Around(Item* item, uint32_t region) {

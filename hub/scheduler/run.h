@@ -251,7 +251,9 @@ class Run {
 
   // Null if there is none.
   Item* FindItem(uint64_t instance, uint64_t index);
-  Instance* FindInstance(uint64_t id);
+  Instance* FindInstance(uint64_t id) {
+    return last_found_ != nullptr && last_found_->id == id ? last_found_ : LookUpInstance(id);
+  }
 
   const RunGraph& graph() const { return graph_; }
   const RunAdded& added() const { return added_; }
@@ -382,6 +384,8 @@ class Run {
   bool AnyFailed(const Item& item, uint32_t unit) const;
   void OpenUnit(Item* item, uint32_t v);
 
+  Instance* LookUpInstance(uint64_t id);
+  void EraseInstance(Instance* instance);
   void RevokeLease(Item* item, uint32_t v);
   Item* NewItem(Instance* instance, uint64_t index);
   void FreeItem(Item* item);
@@ -441,6 +445,7 @@ class Run {
   std::vector<UnitState> units_;  // Of the top level.
   uint32_t open_units_ = 0;
   absl::btree_map<uint64_t, std::unique_ptr<Instance>> instances_;
+  Instance* last_found_ = nullptr;  // Mostly the next one asked for, too.
   // Of streaming sources that have not succeeded. Few.
   absl::btree_map<TaskKey, Yielded> yielded_;
   // Instance::declared, until the source's loop opens. Not stored.

@@ -73,7 +73,7 @@ void Run::Close(Instance* instance) {
   // Nobody will look at an instance without kept values or failed items again, unless its source
   // failed: retried, that goes on where it was.
   if (!failed && !graph_.region(instance->region).keeps && instance->first_item == nullptr) {
-    instances_.erase(instance->id);
+    EraseInstance(instance);
   }
   EndVertex(opener, v, failed ? VertexState::kSkipped : VertexState::kSucceeded);
 }
@@ -111,7 +111,7 @@ void Run::Destroy(Instance* instance) {
     if (!item->ended) --regions_[region].live;
     FreeItem(item);
   }
-  instances_.erase(instance->id);
+  EraseInstance(instance);
 }
 
 void Run::DestroyVertex(Item* item, uint32_t v, std::vector<uint64_t>* inner) {
