@@ -34,6 +34,7 @@ struct Worker {
   bool reverse = false;
 
   WorkerRoom room[kPools];
+  bool is_roomy[kPools] = {};  // WorkerTable::roomy has it.
   uint32_t held[kPools] = {};  // Length of its list of leases, by pool.
   Lease* first_lease = nullptr;
   Lease* last_lease = nullptr;
@@ -106,7 +107,10 @@ class WorkerTable {
   // Call it when a worker's room has changed, or it was found to have none.
   void NoteRoom(Worker* worker, Pool pool) {
     const size_t p = static_cast<size_t>(pool);
-    if (worker->connected && worker->held[p] < worker->room[p].leases) {
+    const bool roomy = worker->connected && worker->held[p] < worker->room[p].leases;
+    if (roomy == worker->is_roomy[p]) return;
+    worker->is_roomy[p] = roomy;
+    if (roomy) {
       roomy_[p].emplace(worker->id, worker);
     } else {
       roomy_[p].erase(worker->id);
@@ -127,7 +131,8 @@ class WorkerTable {
       CHECK(worker->id == id && worker->connected == !gone_.contains(id));
       for (int p = 0; p < kPools; ++p) {
         const bool has_room = worker->connected && worker->held[p] < worker->room[p].leases;
-        CHECK(!has_room || roomy_[p].contains(id));
+        CHECK(!has_room || worker->is_roomy[p]);
+        CHECK(worker->is_roomy[p] == roomy_[p].contains(id));
       }
     }
     for (const uint64_t id : gone_) CHECK(workers_.contains(id));
