@@ -122,21 +122,15 @@ bool Scheduler::Impl::ComesAfter(Run* run, uint32_t step, uint32_t first) {
 }
 
 // Of a step whose limits go by values: the line of tasks whose values are not known.
-Line* Scheduler::Impl::LineOf(Run* run, uint32_t node) {
+Line* Scheduler::Impl::MakeLine(Run* run, uint32_t node) {
   const Program& program = run->graph().program();
   const uint32_t step = program.nodes[node].step;
-  const bool by_node = run->LimitsQueues();
-  if (run->lines.empty()) run->lines.resize(by_node ? program.nodes.size() : program.steps.size());
-  Line*& line = run->lines[by_node ? node : step];
-  if (line == nullptr) {
-    const Step& info = program.steps[step];
-    const Pool pool = run->async_steps.contains(step) ? Pool::kAsync : PoolOf(info);
-    Gate* ahead = GoesByValues(run, node) ? AheadOf(run, step) : nullptr;
-    line = ready_.LineFor(run, pool, info.scope, info.priority,
-                          ahead == nullptr ? GatesOf(run, node, {}) : std::vector<Gate*>{ahead},
-                          ahead);
-  }
-  return line;
+  const Step& info = program.steps[step];
+  const Pool pool = run->async_steps.contains(step) ? Pool::kAsync : PoolOf(info);
+  Gate* ahead = GoesByValues(run, node) ? AheadOf(run, step) : nullptr;
+  return ready_.LineFor(run, pool, info.scope, info.priority,
+                        ahead == nullptr ? GatesOf(run, node, {}) : std::vector<Gate*>{ahead},
+                        ahead);
 }
 
 // Where tasks stand has changed: what stands somewhere finds its place anew.

@@ -77,19 +77,16 @@ std::vector<uint64_t> Scheduler::Impl::HashesOf(Run* run, Item* item, uint32_t n
   return hashes;
 }
 
-// Where a task stands, or would.
-Line* Scheduler::Impl::LineOf(Run* run, Item* item, uint32_t v) {
-  const uint32_t node = run->NodeOf(*item, v);
-  Line* line = LineOf(run, node);
-  if (!line->asks || run->graph().program().nodes[node].by.empty()) return line;
+// Where a task of the node stands, or would.
+Line* Scheduler::Impl::LineByValues(Line* asking, Run* run, Item* item, uint32_t node) {
+  if (run->graph().program().nodes[node].by.empty()) return asking;
   std::vector<uint64_t> hashes = HashesOf(run, item, node);
-  if (hashes.empty()) return line;
+  if (hashes.empty()) return asking;
   std::vector<Gate*> gates = GatesOf(run, node, hashes);
-  return ready_.LineFor(*line, std::move(gates), std::move(hashes));
+  return ready_.LineFor(*asking, std::move(gates), std::move(hashes));
 }
 
-// Whether a task that stands in the line, or did, belongs there.
-bool Scheduler::Impl::BelongsIn(Line* line, const TaskRef& task) {
+bool Scheduler::Impl::BelongsByValues(Line* line, const TaskRef& task) {
   Run* run = line->queue->run;
   if (line->of_values &&
       HashesOf(run, task.item, run->NodeOf(*task.item, task.vertex)) == line->hashes) {

@@ -1,5 +1,6 @@
 // Granting: what is due wakes, then ready tasks go to workers with room.
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,8 +10,6 @@
 namespace bue::hub {
 namespace {
 
-// Root tasks beyond this many carry no cursor; they become ready with the item like all others.
-constexpr size_t kCursorRoots = 60;
 constexpr uint64_t kLoopOfLoopsBit = uint64_t{1} << 63;
 // Items begun at a time by a loop whose body starts with loops.
 constexpr uint64_t kLoopOfLoopsLive = 64;
@@ -112,7 +111,8 @@ void Scheduler::Impl::OnDelayed(Run* run, Item* item, uint32_t vertex) {
                                 .vertex = vertex});
 }
 
-// The cursor stands in the queue of each root task; whichever is taken first begins the item.
+// The cursor stands in the queue of each root task; whichever is taken first begins the item. Root
+// tasks without a bit carry none; they become ready with the item like all others.
 void Scheduler::Impl::OnCursor(Run* run, Instance* instance) {
   const RunGraph::RegionInfo& region = run->graph().region(instance->region);
   if (!region.has_root_task) {
@@ -121,13 +121,14 @@ void Scheduler::Impl::OnCursor(Run* run, Instance* instance) {
     loops_of_loops_.push_back(LoopRef{.run = run->number(), .instance = instance->id});
     return;
   }
+  const uint64_t missing = region.root_tasks & ~instance->queued;
+  if (missing == 0 && !run->LimitsQueues()) return;  // Whoever takes it looks.
   if (!MayBegin(run, instance)) return PassRoomOn(run, instance);
-  for (size_t i = 0; i < std::min(region.roots.size(), kCursorRoots); ++i) {
-    const RunGraph::Vertex& root = run->graph().vertex(instance->region, region.roots[i]);
-    if (root.is_loop || (instance->queued >> i & 1) != 0) continue;
-    instance->queued |= uint64_t{1} << i;
+  instance->queued |= missing;
+  for (uint64_t bits = missing; bits != 0; bits &= bits - 1) {
     // Loops within begun items go before those that begin more of these.
-    ready_.PushCursor(LineOf(run, root.index), instance->id, /*inner=*/region.depth > 1);
+    ready_.PushCursor(LineOfRoot(run, *instance, std::countr_zero(bits)), instance->id,
+                      /*inner=*/region.depth > 1);
   }
 }
 
@@ -301,13 +302,18 @@ bool Scheduler::Impl::BeginFromCursor(Line* line) {
 
 // Bits of Instance::queued that mean `line`.
 uint64_t Scheduler::Impl::CursorBits(Run* run, const Instance& instance, const Line* line) {
-  const RunGraph::RegionInfo& region = run->graph().region(instance.region);
-  uint64_t bits = 0;
-  for (size_t i = 0; i < std::min(region.roots.size(), kCursorRoots); ++i) {
-    const RunGraph::Vertex& root = run->graph().vertex(instance.region, region.roots[i]);
-    if (!root.is_loop && LineOf(run, root.index) == line) bits |= uint64_t{1} << i;
+  uint64_t here = 0;
+  for (uint64_t bits = run->graph().region(instance.region).root_tasks; bits != 0;
+       bits &= bits - 1) {
+    const int root = std::countr_zero(bits);
+    if (LineOfRoot(run, instance, root) == line) here |= uint64_t{1} << root;
   }
-  return bits;
+  return here;
+}
+
+Line* Scheduler::Impl::LineOfRoot(Run* run, const Instance& instance, int root) {
+  const uint32_t vertex = run->graph().region(instance.region).roots[root];
+  return LineOf(run, run->graph().vertex(instance.region, vertex).index);
 }
 
 }  // namespace bue::hub

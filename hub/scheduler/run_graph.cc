@@ -229,7 +229,10 @@ void RunGraph::FindRoots() {
       if (vertex.needed != 0) continue;
       if (vertex.is_loop && regions_[vertex.index].source_vertex != kNoVertex) continue;
       region.roots.push_back(v);
-      if (!vertex.is_loop) region.has_root_task = true;
+      if (vertex.is_loop) continue;
+      region.has_root_task = true;
+      const size_t root = region.roots.size() - 1;
+      if (root < kRootBits) region.root_tasks |= uint64_t{1} << root;
     }
   }
 }

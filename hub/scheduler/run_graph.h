@@ -23,6 +23,9 @@ inline constexpr uint32_t kNoVertex = UINT32_MAX;
 
 class RunGraph {
  public:
+  // Roots that have a bit in RegionInfo::root_tasks.
+  static constexpr size_t kRootBits = 60;
+
   struct Vertex {
     bool is_loop : 1 = false;
     bool is_source : 1 = false;  // A task that a loop iterates over.
@@ -47,6 +50,7 @@ class RunGraph {
     bool keeps = false;  // Some value in it (at any depth) outlives its items.
     bool has_root_task = false;
     bool has_loops = false;              // Some vertex is one.
+    uint64_t root_tasks = 0;             // Bit i: the i-th root is a task; of the first kRootBits.
     std::vector<Input> by;               // Values of its items that limits go by.
     std::vector<uint32_t> roots;         // Vertices that wait for nothing.
     std::vector<uint32_t> kept_columns;  // Kept vertices, in order.

@@ -159,6 +159,7 @@ class Scheduler::Impl final : public RunListener {
   bool MayBegin(Run* run, Instance* instance);
   void Reserve(Run* run, Instance* instance);
   uint64_t CursorBits(Run* run, const Instance& instance, const Line* line);
+  Line* LineOfRoot(Run* run, const Instance& instance, int root);
 
   // recalls.cc
   void RecallForIdle();
@@ -185,7 +186,17 @@ class Scheduler::Impl final : public RunListener {
   void AddElement(Run* run, Item* item, uint32_t region, InputColumn* column);
 
   // limits.cc
-  Line* LineOf(Run* run, uint32_t node);
+  Line* MakeLine(Run* run, uint32_t node);
+  Line* LineOf(Run* run, uint32_t node) {
+    const Program& program = run->graph().program();
+    const bool by_node = run->LimitsQueues();
+    if (run->lines.empty()) {
+      run->lines.resize(by_node ? program.nodes.size() : program.steps.size());
+    }
+    Line*& line = run->lines[by_node ? node : program.nodes[node].step];
+    if (line == nullptr) line = MakeLine(run, node);
+    return line;
+  }
   void Rearrange(Run* run);
   std::vector<Gate*> GatesOf(Run* run, uint32_t node, absl::Span<const uint64_t> hashes);
   static bool ComesAfter(Run* run, uint32_t step, uint32_t first);
@@ -226,8 +237,17 @@ class Scheduler::Impl final : public RunListener {
   ByValue ValueOf(Run* run, Item* item, const Input& input);
   uint64_t HashOf(Run* run, Item* item, const Input& input);
   std::vector<uint64_t> HashesOf(Run* run, Item* item, uint32_t node);
-  Line* LineOf(Run* run, Item* item, uint32_t v);
-  bool BelongsIn(Line* line, const TaskRef& task);
+  Line* LineOf(Run* run, Item* item, uint32_t v) {
+    const uint32_t node = run->NodeOf(*item, v);
+    Line* line = LineOf(run, node);
+    return line->asks ? LineByValues(line, run, item, node) : line;
+  }
+  Line* LineByValues(Line* asking, Run* run, Item* item, uint32_t node);
+  // Whether a task that stands in the line, or did, belongs there.
+  bool BelongsIn(Line* line, const TaskRef& task) {
+    return line->ahead == nullptr || BelongsByValues(line, task);
+  }
+  bool BelongsByValues(Line* line, const TaskRef& task);
   void SetLine(struct Lease* lease, Line* line);
   void AskHash(const Worker& worker, const Line& line, const TaskRef& task);
   Ask* AskFor(const Worker& worker, Run* run, const Input& input, uint64_t address);
