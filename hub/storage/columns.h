@@ -18,49 +18,62 @@ namespace bue::hub {
 // and, in the lowest bit, its kind: one delta that repeats (1), or that many deltas (0).
 class ColumnWriter {
  public:
-  explicit ColumnWriter(size_t size) { deltas_.reserve(size); }
+  // `out` outlives the writer.
+  explicit ColumnWriter(std::string* out) : out_(out) {}
 
-  void Add(uint64_t value) {
-    deltas_.push_back(value - last_);
-    last_ = value;
-  }
-
-  void Finish(std::string* out) {
-    size_t pending = 0;  // First delta that is not written yet.
-    for (size_t i = 0; i < deltas_.size();) {
-      size_t end = i + 1;
-      while (end < deltas_.size() && deltas_[end] == deltas_[i]) ++end;
-      if (end - i >= kRunMin || (pending == i && end == deltas_.size())) {
-        WriteEach(pending, i, out);
-        WriteRun(i, end, out);
-        pending = end;
+  // The column of what `field` finds in each of `rows`.
+  template <typename Rows, typename Field>
+  void Write(const Rows& rows, const Field& field) {
+    // Most columns are one run of equal deltas: what a row costs then is all that counts.
+    uint64_t last = 0;
+    uint64_t repeated = 0;
+    size_t length = 0;
+    for (const auto& row : rows) {
+      const uint64_t value = field(row);
+      const uint64_t delta = value - last;
+      last = value;
+      if (delta != repeated) {
+        TakeRun(repeated, length);
+        repeated = delta;
+        length = 0;
       }
-      i = end;
+      ++length;
     }
-    WriteEach(pending, deltas_.size(), out);
-    deltas_.clear();
-    last_ = 0;
+    if (pending_.empty() && length > 0) {
+      WriteRun(repeated, length);
+    } else {
+      TakeRun(repeated, length);
+      WritePending();
+    }
   }
 
  private:
   // Shorter runs of equal deltas cost more as a run of their own than among the others.
   static constexpr size_t kRunMin = 3;
 
-  void WriteRun(size_t begin, size_t end, std::string* out) {
-    PutVarint((end - begin) << 1 | 1, out);
-    PutVarint(ZigZag(static_cast<int64_t>(deltas_[begin])), out);
-  }
-
-  void WriteEach(size_t begin, size_t end, std::string* out) {
-    if (begin == end) return;
-    PutVarint((end - begin) << 1, out);
-    for (size_t i = begin; i < end; ++i) {
-      PutVarint(ZigZag(static_cast<int64_t>(deltas_[i])), out);
+  void TakeRun(uint64_t delta, size_t length) {
+    if (length < kRunMin) {
+      pending_.insert(pending_.end(), length, delta);
+    } else {
+      WriteRun(delta, length);
     }
   }
 
-  std::vector<uint64_t> deltas_;
-  uint64_t last_ = 0;
+  void WriteRun(uint64_t delta, size_t length) {
+    WritePending();
+    PutVarint(length << 1 | 1, out_);
+    PutVarint(ZigZag(static_cast<int64_t>(delta)), out_);
+  }
+
+  void WritePending() {
+    if (pending_.empty()) return;
+    PutVarint(pending_.size() << 1, out_);
+    for (const uint64_t delta : pending_) PutVarint(ZigZag(static_cast<int64_t>(delta)), out_);
+    pending_.clear();
+  }
+
+  std::string* const out_;
+  std::vector<uint64_t> pending_;  // Deltas that are not written yet.
 };
 
 // Calls `set(i, value)` for each of `size` values; false if the column is malformed.

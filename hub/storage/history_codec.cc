@@ -91,11 +91,8 @@ size_t EncodeHistory(const TurnHistory& history, size_t begin, std::string* out)
   PutVarint(first_run, out);
   PutVarint(last_run - first_run, out);
   PutVarint(events.size(), out);
-  ColumnWriter column(events.size());
-  const auto write = [&](auto field) {
-    for (const HistoryEvent& event : events) column.Add(field(event));
-    column.Finish(out);
-  };
+  ColumnWriter column(out);
+  const auto write = [&](auto field) { column.Write(events, field); };
   write(Bits);
   write([](const HistoryEvent& event) { return event.run; });
   write([](const HistoryEvent& event) { return event.instance; });
@@ -106,10 +103,11 @@ size_t EncodeHistory(const TurnHistory& history, size_t begin, std::string* out)
   write([](const HistoryEvent& event) { return Before(event, event.started_us); });
   write([&](const HistoryEvent& event) { return prefixes.InRow(event.prefix); });
   write([&](const HistoryEvent& event) { return ids.InRow(event.id); });
+  std::vector<uint64_t> results;
   for (const HistoryEvent& event : events) {
-    if (event.is_result) column.Add(event.address);
+    if (event.is_result) results.push_back(event.address);
   }
-  column.Finish(out);
+  column.Write(results, [](uint64_t address) { return address; });
   PutVarint(prefixes.size(), out);
   for (size_t i = 0; i < prefixes.size(); ++i) {
     PutBytes(history.prefixes[prefixes.first - 1 + i].text, out);

@@ -48,10 +48,10 @@ void EncodeChanges(absl::Span<const Change> changes, std::string* out) {
   CHECK(changes.size() <= kChangesMax);
   PutVarint(kVersion, out);
   PutVarint(changes.size(), out);
-  ColumnWriter column(changes.size());
+  ColumnWriter column(out);
   const auto write = [&](auto field) {
-    for (const Change& change : changes) column.Add(static_cast<uint64_t>(field(change)));
-    column.Finish(out);
+    column.Write(changes,
+                 [&](const Change& change) { return static_cast<uint64_t>(field(change)); });
   };
   write([](const Change& change) { return change.kind; });
   write([](const Change& change) { return change.run; });
