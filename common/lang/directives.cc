@@ -1,5 +1,6 @@
 #include "common/lang/directives.h"
 
+#include <cmath>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "common/lang/source_text.h"
@@ -138,13 +140,35 @@ absl::StatusOr<double> SecondsOfUnit(absl::string_view unit) {
       absl::StrCat("has the unit '", unit, "': allowed are s, m and h, as in `10/s`"));
 }
 
+// "0.5/s is 30/m": the same rate per a longer time, in whole numbers. Empty: there is none.
+std::string InWholeNumbers(absl::string_view count, absl::string_view unit) {
+  double starts = 0;
+  const absl::StatusOr<double> seconds = SecondsOfUnit(unit);
+  if (!seconds.ok() || !absl::SimpleAtod(count, &starts)) return "";
+  for (const absl::string_view longer : {"m", "h"}) {
+    const double of_longer = starts * (*SecondsOfUnit(longer) / *seconds);
+    if (!(of_longer >= 1 && of_longer < 1e9)) continue;
+    const double whole = std::round(of_longer);
+    if (std::abs(of_longer - whole) > 1e-6) continue;
+    return absl::StrCat("; ", count, "/", unit, " is ", static_cast<uint64_t>(whole), "/", longer);
+  }
+  return "";
+}
+
 absl::StatusOr<Limit> ParseRate(absl::string_view text, const CompileLimits& limits) {
   const size_t slash = text.find('/');
   if (slash == absl::string_view::npos) return Wrong(text, "starts per unit, such as 10/s or 90/m");
   Limit limit;
-  ASSIGN_OR_RETURN(limit.count, ParseCount(TrimBlanks(text.substr(0, slash)), 1));
+  const absl::string_view number = TrimBlanks(text.substr(0, slash));
   absl::string_view rest = text.substr(slash + 1);
-  ASSIGN_OR_RETURN(limit.per_seconds, SecondsOfUnit(TakeWord(&rest)));
+  const absl::string_view unit = TakeWord(&rest);
+  const absl::StatusOr<uint64_t> count = ParseCount(number, 1);
+  if (!count.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(count.status().message(), InWholeNumbers(number, unit)));
+  }
+  limit.count = *count;
+  ASSIGN_OR_RETURN(limit.per_seconds, SecondsOfUnit(unit));
   RETURN_IF_ERROR(ParseSharing(rest, limits, &limit));
   return limit;
 }
@@ -246,7 +270,12 @@ Head ParseHead(absl::string_view text) {
   for (const auto& [name, kind] : kKinds) {
     if (word == name) return {true, kind, absl::StrCat("!", name), end};
   }
-  return {false, DirectiveKind::kScope, absl::StrCat("!", word), end};
+  // None has a hyphen, but people write one.
+  while (end < text.size() &&
+         (absl::ascii_isalnum(text[end]) || text[end] == '_' || text[end] == '-')) {
+    ++end;
+  }
+  return {false, DirectiveKind::kScope, absl::StrCat("!", text.substr(1, end - 1)), end};
 }
 
 std::string UnknownDirectiveHint(absl::string_view name) {

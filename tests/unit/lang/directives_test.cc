@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "common/program/program_codec.h"
 #include "tests/unit/lang/compile_for_test.h"
 
@@ -13,6 +14,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 // The step of a definition with these directives.
 Step With(const std::string& directives) {
@@ -144,6 +146,10 @@ TEST(Directives, UnknownOnesGetASuggestion) {
   EXPECT_EQ(ParseDirective("!scopes x", {}, &parsed).hint, "did you mean `!scope`?");
   EXPECT_EQ(ParseDirective("!tiemout 5", {}, &parsed).hint, "did you mean `!timeout`?");
   EXPECT_THAT(ParseDirective("!priority9", {}, &parsed).hint, HasSubstr("blank is missing"));
+  EXPECT_EQ(ParseDirective("!max-running 3", {}, &parsed).hint, "did you mean `!max_running`?");
+  EXPECT_EQ(ParseDirective("!max-running 3", {}, &parsed).error,
+            "unknown directive '!max-running'");
+  EXPECT_EQ(ParseDirective("!on-error stop", {}, &parsed).hint, "did you mean `!on_error`?");
   EXPECT_THAT(ParseDirective("!velocity 3", {}, &parsed).hint, HasSubstr("!max_running"));
 }
 
@@ -322,6 +328,18 @@ TEST(Directives, VelocityIsAcceptedWithAWarning) {
   const CompileResult result = CompileText("a:\n  @ 5 * 2\n  python\n  f\n  s.py\n@ tag\n");
   EXPECT_TRUE(result.program);
   EXPECT_THAT(Warnings(result), ElementsAre(HasSubstr("2:3 `@`"), HasSubstr("6:1 `@`")));
+}
+
+TEST(Directives, RatesThatAreNoWholeNumberSayWhichIsTheSame) {
+  EXPECT_EQ(ErrorOf("!rate 0.5/s"),
+            "!rate cannot be '0.5', allowed: a whole number above 0; 0.5/s is 30/m");
+  EXPECT_THAT(ErrorOf("!rate 1.5/s key api"), HasSubstr("; 1.5/s is 90/m"));
+  EXPECT_THAT(ErrorOf("!rate 0.1/m"), HasSubstr("; 0.1/m is 6/h"));
+  EXPECT_THAT(ErrorOf("!rate 0.005/s"), HasSubstr("; 0.005/s is 18/h"));
+  for (const char* rate : {"0.5/h", "0.0001/s", "0/s", "-0.5/s", "x/s", "0.5/y", "nan/s", "inf/s",
+                           "1e300/s", "/s"}) {
+    EXPECT_THAT(ErrorOf(absl::StrCat("!rate ", rate)), Not(HasSubstr(" is "))) << rate;
+  }
 }
 
 }  // namespace
