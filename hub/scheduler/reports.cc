@@ -321,7 +321,7 @@ void Scheduler::Impl::Succeeded(Run* run, Item* item, uint32_t v, const Outcome&
   if (outcome.extra && !outcome.extra->id.empty()) {
     effects_->record.history.GiveId(outcome.extra->id);
   }
-  Do(run, change);
+  Do(run, change, item);
 }
 
 // Gives the item the id that its task said. False: another one has it, so the task has failed.

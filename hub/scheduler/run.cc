@@ -38,7 +38,7 @@ void Run::Begin() {
 
 // ------------------------------------------------------------------------------------- changes
 
-bool Run::Apply(const Change& change) {
+bool Run::Apply(const Change& change, Item* item) {
   dirty = true;
   switch (change.kind) {
     case Change::Kind::kReserve:
@@ -52,7 +52,7 @@ bool Run::Apply(const Change& change) {
     case Change::Kind::kDelayed:
     case Change::Kind::kReset:
     case Change::Kind::kFiltered:
-      return ApplyToTask(change);
+      return ApplyToTask(change, item);
     case Change::Kind::kState:
       return ApplyState(change);
     case Change::Kind::kExpired:
@@ -139,13 +139,13 @@ bool Run::ApplyProgress(const Change& change) {
   return true;
 }
 
-bool Run::ApplyToTask(const Change& change) {
-  Instance* instance = FindInstance(change.instance);
+bool Run::ApplyToTask(const Change& change, Item* item) {
+  Instance* instance = item == nullptr ? FindInstance(change.instance) : item->instance;
   if (instance == nullptr || change.node >= graph_.program().nodes.size() ||
       graph_.program().nodes[change.node].region != instance->region) {
     return false;
   }
-  Item* item = EnsureBegun(instance, change.item);
+  if (item == nullptr) item = EnsureBegun(instance, change.item);
   if (item == nullptr || item->ended) return false;
   const uint32_t v = graph_.vertex_of_node(change.node);
   // A task whose value is lost asks for a reset after it has succeeded.

@@ -205,8 +205,9 @@ class Run {
   // Makes the top level's item. Once, for a new run.
   void Begin();
 
-  // Carries a change out. False: it makes no sense here (a corrupt journal); nothing changed.
-  bool Apply(const Change& change);
+  // Carries a change out. `item`: the one that it names, if it is at hand. False: it makes no sense
+  // here (a corrupt journal); nothing changed.
+  bool Apply(const Change& change, Item* item = nullptr);
 
   // Begins the next item of `instance`. REQUIRES: CanBegin.
   Item* BeginNext(Instance* instance);
@@ -331,7 +332,7 @@ class Run {
   bool ApplyReserve(const Change& change);
   bool ApplyOpened(const Change& change);
   bool ApplyProgress(const Change& change);
-  bool ApplyToTask(const Change& change);
+  bool ApplyToTask(const Change& change, Item* item);
   bool ApplyState(const Change& change);
   bool ApplyLimit(const Change& change);
   bool ApplyItemId(const Change& change);

@@ -15,7 +15,7 @@ void Run::Succeed(Item* item, uint32_t v, uint64_t address, uint64_t elements) {
   vertex.value = address;
   vertex.elements = elements;
   vertex.losses = 0;
-  yielded_.erase(KeyOf(*item, v));
+  if (!yielded_.empty()) yielded_.erase(KeyOf(*item, v));
   EndVertex(item, v, VertexState::kSucceeded);
 }
 

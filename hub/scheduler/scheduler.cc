@@ -159,10 +159,10 @@ void Scheduler::Impl::Handle(SubmitRun& command) {
 }
 
 // The record holds the cause before what follows from it.
-void Scheduler::Impl::Do(Run* run, Change change) {
+void Scheduler::Impl::Do(Run* run, Change change, Item* item) {
   change.run = run->number();
   effects_->record.changes.push_back(change);
-  CHECK(run->Apply(change));
+  CHECK(run->Apply(change, item));
 }
 
 void Scheduler::Impl::Promise(uint64_t request, absl::Status status, ReplyBody body) {

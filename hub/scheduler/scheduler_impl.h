@@ -82,7 +82,8 @@ class Scheduler::Impl final : public RunListener {
   void Handle(SubmitRun& command);
   Run* AddRun(RunAdded added, std::shared_ptr<const Program> program);
   Run* FindRun(uint64_t run);
-  void Do(Run* run, Change change);  // Records the change and applies it.
+  // Records the change and applies it. `item`: the one that it names, if it is at hand.
+  void Do(Run* run, Change change, Item* item = nullptr);
   void Promise(uint64_t request, absl::Status status, ReplyBody body);
   void Answer(uint64_t request, absl::Status status, ReplyBody body);
   void StartGrace(std::vector<std::string> workers);
