@@ -9,7 +9,7 @@
 #define BUE_HUB_SCHEDULER_LEASE_TABLE_H_
 
 #include <cstdint>
-#include <deque>
+#include <memory>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -53,13 +53,14 @@ class LeaseTable {
   Lease* Take(uint64_t adopted) {
     uint32_t slot;
     if (free_.empty()) {
-      slot = static_cast<uint32_t>(leases_.size());
-      leases_.push_back(Lease{.slot = slot});
+      slot = slots_++;
+      if (slot % kPieceLeases == 0) pieces_.push_back(std::make_unique<Lease[]>(kPieceLeases));
+      at(slot)->slot = slot;
     } else {
       slot = free_.back();
       free_.pop_back();
     }
-    Lease& lease = leases_[slot];
+    Lease& lease = *at(slot);
     lease.use = (lease.use + 1) & 0xffffff;
     lease.credit = 0;
     lease.queued_us = 0;
@@ -87,12 +88,13 @@ class LeaseTable {
   Lease* Find(uint64_t id) {
     if (id == 0) return nullptr;
     const uint64_t slot = id & 0xffffff;
-    if (slot < leases_.size() && leases_[slot].id == id) return &leases_[slot];
+    if (slot < slots_ && at(slot)->id == id) return at(slot);
     const auto found = adopted_.find(id);
-    return found == adopted_.end() ? nullptr : &leases_[found->second];
+    return found == adopted_.end() ? nullptr : at(found->second);
   }
 
-  Lease* at(uint32_t slot) { return &leases_[slot]; }
+  // REQUIRES: the slot has been used.
+  Lease* at(uint64_t slot) { return &pieces_[slot / kPieceLeases][slot % kPieceLeases]; }
 
   void Free(Lease* lease) {
     if (!adopted_.empty()) adopted_.erase(lease->id);
@@ -101,11 +103,14 @@ class LeaseTable {
     free_.push_back(lease->slot);
   }
 
-  size_t held() const { return leases_.size() - free_.size(); }
+  size_t held() const { return slots_ - free_.size(); }
 
  private:
   const uint64_t epoch_;
-  std::deque<Lease> leases_;  // Pointers into it stay.
+  // Of so many leases each: a lease stays where it is.
+  static constexpr size_t kPieceLeases = 64;
+  std::vector<std::unique_ptr<Lease[]>> pieces_;
+  uint32_t slots_ = 0;  // Used so far.
   std::vector<uint32_t> free_;
   absl::flat_hash_map<uint64_t, uint32_t> adopted_;  // Id to slot.
 };
