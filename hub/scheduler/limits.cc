@@ -165,9 +165,9 @@ Gate* Scheduler::Impl::QueueGateOf(Run* run, uint32_t step) {
   return gates[step];
 }
 
-// Whether an item that begins now would wait in a full queue. It waits for room there.
+// Whether an item that begins now would wait in a full queue. It waits for room there. REQUIRES:
+// LimitsQueues.
 bool Scheduler::Impl::IsHeldByQueue(Run* run, Instance* instance) {
-  if (!run->LimitsQueues()) return false;
   const RunGraph& graph = run->graph();
   for (const uint32_t root : graph.region(instance->region).roots) {
     const RunGraph::Vertex& vertex = graph.vertex(instance->region, root);

@@ -95,13 +95,6 @@ bool Scheduler::Impl::BelongsByValues(Line* line, const TaskRef& task) {
   return LineOf(run, task.item, task.vertex) == line;
 }
 
-// Null: it is about to go.
-void Scheduler::Impl::SetLine(struct Lease* lease, Line* line) {
-  if (line != nullptr) ready_.AddLease(line);
-  if (lease->line != nullptr) ready_.DropLease(lease->line);
-  lease->line = line;
-}
-
 // ---------------------------------------------------------------------------------- asking
 
 // For the first of the task's values that is not known. The task waits for the answer.

@@ -135,7 +135,8 @@ void Scheduler::Impl::OnCursor(Run* run, Instance* instance) {
 // Whether the loop may begin an item now. If not, what is missing brings OnCursor again: a
 // reservation on disk, an ended item, more elements.
 bool Scheduler::Impl::MayBegin(Run* run, Instance* instance) {
-  if (instance->closed || !Run::HasMore(*instance) || IsHeldByQueue(run, instance)) return false;
+  if (instance->closed || !Run::HasMore(*instance)) return false;
+  if (run->LimitsQueues() && IsHeldByQueue(run, instance)) return false;
   Reserve(run, instance);
   return instance->next < instance->durable && instance->live < options_.begun_items_max;
 }
@@ -309,11 +310,6 @@ uint64_t Scheduler::Impl::CursorBits(Run* run, const Instance& instance, const L
     if (LineOfRoot(run, instance, root) == line) here |= uint64_t{1} << root;
   }
   return here;
-}
-
-Line* Scheduler::Impl::LineOfRoot(Run* run, const Instance& instance, int root) {
-  const uint32_t vertex = run->graph().region(instance.region).roots[root];
-  return LineOf(run, run->graph().vertex(instance.region, vertex).index);
 }
 
 }  // namespace bue::hub

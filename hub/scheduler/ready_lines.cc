@@ -72,13 +72,6 @@ void ReadyQueue::DropWaiting(Gate* gate, const Run* run) {
   }
 }
 
-Gate* ReadyQueue::Shut(const Line& line) const {
-  for (Gate* gate : line.gates) {
-    if (!HasRoom(*gate)) return gate;
-  }
-  return nullptr;
-}
-
 // Lines of the run take turns, and so do those of all runs that wait at the same gate.
 void ReadyQueue::EndTurn(RunQueue* queue) {
   for (std::deque<Line*>& list : queue->lists) {
@@ -311,16 +304,6 @@ void ReadyQueue::DropIfUnused(Gate* gate) {
 }
 
 // -------------------------------------------------------------------------- lines of values
-
-void ReadyQueue::DropLease(Line* line) {
-  CHECK(line->leases > 0);
-  if (--line->leases == 0) LookAtLater(line);
-}
-
-void ReadyQueue::LookAtLater(Line* line) {
-  if (!line->of_values || std::exchange(line->may_go, true)) return;
-  may_go_.push_back(line);
-}
 
 void ReadyQueue::DropIdleLines() {
   for (Line* line : std::exchange(may_go_, {})) {

@@ -25,6 +25,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "common/check.h"
 #include "hub/scheduler/fifo.h"
 #include "hub/scheduler/gate.h"
 #include "hub/scheduler/run.h"
@@ -143,7 +144,10 @@ class ReadyQueue {
 
   // A lease refers to the line, or does no more.
   void AddLease(Line* line) { ++line->leases; }
-  void DropLease(Line* line);
+  void DropLease(Line* line) {
+    CHECK(line->leases > 0);
+    if (--line->leases == 0) LookAtLater(line);
+  }
   // Forgets lines of values that nothing waits in any more. Not while a line is in use.
   void DropIdleLines();
   // Adds up what stands in lines of values, by their kAhead gates.
@@ -195,7 +199,12 @@ class ReadyQueue {
     return !(blind_ && gate.kind != Gate::Kind::kAhead) && gate.HasRoom(now_);
   }
   // What keeps the line from going on; null: nothing.
-  Gate* Shut(const Line& line) const;
+  Gate* Shut(const Line& line) const {
+    for (Gate* gate : line.gates) {
+      if (!HasRoom(*gate)) return gate;
+    }
+    return nullptr;
+  }
   void VisitGates(const std::function<void(const Gate&)>& visit) const;
 
   // Dies if HasAny would be wrong, or a line was forgotten at a gate.
@@ -222,7 +231,10 @@ class ReadyQueue {
   static void DropWaiting(Gate* gate, const Run* run);
   bool LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter&)>& resume);
   void EndTurn(RunQueue* queue);
-  void LookAtLater(Line* line);
+  void LookAtLater(Line* line) {
+    if (!line->of_values || std::exchange(line->may_go, true)) return;
+    may_go_.push_back(line);
+  }
   void DropLine(Line* line);
   void SetTimer(Gate* gate, absl::Time at);
   static absl::Time NextLook(const Gate& gate);

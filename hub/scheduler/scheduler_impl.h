@@ -160,7 +160,10 @@ class Scheduler::Impl final : public RunListener {
   bool MayBegin(Run* run, Instance* instance);
   void Reserve(Run* run, Instance* instance);
   uint64_t CursorBits(Run* run, const Instance& instance, const Line* line);
-  Line* LineOfRoot(Run* run, const Instance& instance, int root);
+  Line* LineOfRoot(Run* run, const Instance& instance, int root) {
+    const uint32_t vertex = run->graph().region(instance.region).roots[root];
+    return LineOf(run, run->graph().vertex(instance.region, vertex).index);
+  }
 
   // recalls.cc
   void RecallForIdle();
@@ -249,7 +252,11 @@ class Scheduler::Impl final : public RunListener {
     return line->ahead == nullptr || BelongsByValues(line, task);
   }
   bool BelongsByValues(Line* line, const TaskRef& task);
-  void SetLine(struct Lease* lease, Line* line);
+  void SetLine(struct Lease* lease, Line* line) {  // Null: it is about to go.
+    if (line != nullptr) ready_.AddLease(line);
+    if (lease->line != nullptr) ready_.DropLease(lease->line);
+    lease->line = line;
+  }
   void AskHash(const Worker& worker, const Line& line, const TaskRef& task);
   Ask* AskFor(const Worker& worker, Run* run, const Input& input, uint64_t address);
   void CountUnderValue(Run* run, const TaskRef& task);
