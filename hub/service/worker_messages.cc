@@ -123,6 +123,13 @@ void CopyColumn(const std::vector<T>& from, From* to) {
   to->Add(from.begin(), from.end());
 }
 
+// What all tasks have, mostly, is not said.
+template <typename To>
+void CopyUnlessAll(uint32_t usual, const std::vector<uint32_t>& from, To* to) {
+  const auto is_usual = [usual](uint32_t value) { return value == usual; };
+  if (!std::all_of(from.begin(), from.end(), is_usual)) CopyColumn(from, to);
+}
+
 void AppendInput(const InputColumn& from, v1::InputColumn* to) {
   to->set_kind(static_cast<v1::InputColumn::Kind>(from.kind));
   CopyColumn(from.address, to->mutable_address());
@@ -234,9 +241,9 @@ size_t AppendGrant(const GrantGroup& group, v1::ToWorker* out) {
   to->set_pool(ToProto(group.pool));
   CopyColumn(group.lease, to->mutable_lease());
   CopyColumn(group.item, to->mutable_item());
-  CopyColumn(group.attempt, to->mutable_attempt());
-  CopyColumn(group.pass, to->mutable_pass());
-  CopyColumn(group.handbacks, to->mutable_handbacks());
+  CopyUnlessAll(1, group.attempt, to->mutable_attempt());
+  CopyUnlessAll(0, group.pass, to->mutable_pass());
+  CopyUnlessAll(0, group.handbacks, to->mutable_handbacks());
   for (const InputColumn& input : group.inputs) AppendInput(input, to->add_inputs());
   to->set_item_prefix(group.item_prefix);
   to->set_is_source(group.is_source);

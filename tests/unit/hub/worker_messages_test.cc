@@ -88,6 +88,23 @@ TEST(WorkerMessagesTest, GrantsTravelAsColumns) {
   EXPECT_THAT(grants.inputs(0).first(), ElementsAre(5, 6));
 }
 
+TEST(WorkerMessagesTest, WhatAllTasksOfAGrantHaveUsuallyIsNotSaid) {
+  GrantGroup group{.run = 1, .lease = {10, 11}, .item = {5, 6}};
+  group.attempt = {1, 1};
+  group.pass = {0, 0};
+  group.handbacks = {0, 2};
+  v1::ToWorker message;
+  AppendGrant(group, &message);
+  EXPECT_THAT(message.grants(0).attempt(), ElementsAre());
+  EXPECT_THAT(message.grants(0).pass(), ElementsAre());
+  EXPECT_THAT(message.grants(0).handbacks(), ElementsAre(0, 2));
+  group.attempt = {1, 3};
+  group.pass = {1, 0};
+  AppendGrant(group, &message);
+  EXPECT_THAT(message.grants(1).attempt(), ElementsAre(1, 3));
+  EXPECT_THAT(message.grants(1).pass(), ElementsAre(1, 0));
+}
+
 TEST(WorkerMessagesTest, AnOlderWorkerIsToldWhatToDo) {
   v1::Hello hello;
   hello.set_name("w");
