@@ -39,37 +39,46 @@ class Pace {
   // REQUIRES: count > 0, per > 0.
   void Set(uint64_t count, absl::Duration per, absl::Time now) {
     const double a_second = static_cast<double>(count) / absl::ToDoubleSeconds(per);
-    burst_ = 1 + static_cast<uint64_t>(
+    burst_ = 1 + static_cast<int64_t>(
                      std::min(std::max(a_second * kBurstSeconds, 1.0), count * kBurstShare));
-    const double spread = static_cast<double>(count - burst_ + 1);
-    spacing_ = std::max(absl::Nanoseconds(1), per / std::max(spread, 1.0));
+    const int64_t spread = static_cast<int64_t>(count) - burst_ + 1;
     // Never shorter than it has to be.
-    if (spacing_ * spread < per) spacing_ += absl::Nanoseconds(1);
+    spacing_ = (absl::ToInt64Nanoseconds(per) + spread - 1) / spread;
     // Who goes faster from now on does not wait for the slower pace's next start.
-    full_ = std::min(full_, now + spacing_ * static_cast<int64_t>(burst_));
+    full_ = std::min(full_, absl::ToUnixNanos(now) + spacing_ * burst_);
   }
 
   // When the next one may be handed out while so many are on their way. InfiniteFuture: once one of
   // these has started.
   absl::Time next(uint64_t on_their_way) const {
-    if (on_their_way >= burst_) return absl::InfiniteFuture();
-    return full_ - spacing_ * static_cast<int64_t>(burst_ - 1 - on_their_way);
+    return MayFollow(on_their_way) ? absl::FromUnixNanos(Next(on_their_way))
+                                      : absl::InfiniteFuture();
   }
-  void Start(absl::Time now) { full_ = std::max(full_, now) + spacing_; }
+  bool HasRoom(uint64_t on_their_way, absl::Time now) const {
+    return MayFollow(on_their_way) && Next(on_their_way) <= absl::ToUnixNanos(now);
+  }
+  void Start(absl::Time now) { full_ = std::max(full_, absl::ToUnixNanos(now)) + spacing_; }
   // Nobody knows what has started until now: as if all that may had.
   void Forget(absl::Time now) {
-    full_ = std::max(full_, now + spacing_ * static_cast<int64_t>(burst_));
+    full_ = std::max(full_, absl::ToUnixNanos(now) + spacing_ * burst_);
   }
   // From then on it is as if nothing had ever started.
-  absl::Time rested() const { return full_; }
+  absl::Time rested() const { return absl::FromUnixNanos(full_); }
 
  private:
   static constexpr double kBurstSeconds = 0.02;
   static constexpr double kBurstShare = 0.02;
 
-  uint64_t burst_ = 1;
-  absl::Duration spacing_ = absl::ZeroDuration();
-  absl::Time full_ = absl::InfinitePast();
+  bool MayFollow(uint64_t on_their_way) const {
+    return on_their_way < static_cast<uint64_t>(burst_);
+  }
+  int64_t Next(uint64_t on_their_way) const {
+    return full_ - spacing_ * (burst_ - 1 - static_cast<int64_t>(on_their_way));
+  }
+
+  int64_t burst_ = 1;
+  int64_t spacing_ = 0;  // ns
+  int64_t full_ = 0;     // Unix ns: when as many have started as may in a burst.
 };
 
 struct Gate {
@@ -130,7 +139,7 @@ struct Gate {
   }
   bool HasRoom(absl::Time now) const {
     if (wishes.empty()) return true;
-    return kind == Kind::kRate ? pace.next(held) <= now : count() < limit();
+    return kind == Kind::kRate ? pace.HasRoom(held, now) : count() < limit();
   }
 };
 

@@ -145,7 +145,10 @@ class AsyncLane:
             if cancels and self.returns.stop_early(call):
                 continue
             if call[FLAGS] & TELLS_START:
-                self.returns.tell_start(call)
+                call[FLAGS] &= ~TELLS_START
+                messages.append(pack([_wire.STARTING, call[LEASE], 0, 0]))
+                if not pool.waking and not pool.wake():
+                    self._outbox.flush()
             current_call.set(call)
             context = contextvars.copy_context()
             try:

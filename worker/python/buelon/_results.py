@@ -22,7 +22,7 @@ from buelon.core.step import Result, StepStatus
 PLAIN = frozenset((type(None), bool, int, float, str, bytes, list, dict))
 
 IS_SOURCE = 1       # Of a call's flags.
-TELLS_START = 2
+TELLS_START = 2     # Cleared by who calls the step, once it is told.
 FAN_IN_SHIFT = 8    # Above: one bit for each argument that is a fan-in.
 
 _ID_BYTES_MAX = 1024
@@ -113,13 +113,6 @@ class Returns:
             message = f'the error can not be described: {type(bug).__name__}'
             self._send(call, _outcome(call, started, _wire.FAILED,
                                       (action, type(error).__name__, message, '')))
-
-    def tell_start(self, call):
-        """The worker wants to know that the call starts. Leaves with what waits, soon."""
-        call[FLAGS] &= ~TELLS_START
-        self._outbox.messages.append(_wire.message(_wire.STARTING, call[LEASE], 0, 0))
-        if not self._pool.waking and not self._pool.wake():
-            self._outbox.flush()
 
     def stop_early(self, call):
         """Answers a call that was cancelled before it began. False: it was not."""

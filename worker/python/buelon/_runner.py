@@ -439,8 +439,12 @@ class _Worker:
             try:
                 if call[FLAGS]:
                     if call[FLAGS] & _results.TELLS_START:
-                        self._returns.tell_start(call)
-                    self._iterate(call, steps[call[STEP]])
+                        call[FLAGS] &= ~_results.TELLS_START
+                        messages.append(pack([_wire.STARTING, call[LEASE], 0, 0]))
+                        if not pool.waking and not pool.wake():
+                            outbox.flush()
+                    if call[FLAGS]:
+                        self._iterate(call, steps[call[STEP]])
                 value = copy_context().run(steps[call[STEP]].call, *call[ARGS:])
             except BaseException as error:
                 if disturbed or sys.stdout is None or sys.stderr is None:
