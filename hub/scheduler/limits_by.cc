@@ -11,6 +11,8 @@ namespace bue::hub {
 namespace {
 
 constexpr uint32_t kRequestValues = 1024;
+// Of a rate about as many start at once as go into the number that it says.
+constexpr uint64_t kRateShare = 50;
 constexpr int kStoreShift = 48;  // Of an address: above it is the number of its store.
 
 uint64_t Mixed(uint64_t a, uint64_t b) {
@@ -67,8 +69,8 @@ uint64_t Scheduler::Impl::HashOf(Run* run, Item* item, const Input& input) {
 }
 
 // Empty: some are not known. REQUIRES: it has some.
-std::vector<uint64_t> Scheduler::Impl::HashesOf(Run* run, Item* item, uint32_t node) {
-  std::vector<uint64_t> hashes;
+ByValues Scheduler::Impl::HashesOf(Run* run, Item* item, uint32_t node) {
+  ByValues hashes;
   for (const Input& input : run->graph().program().nodes[node].by) {
     const uint64_t hash = HashOf(run, item, input);
     if (hash == 0) return {};
@@ -80,10 +82,25 @@ std::vector<uint64_t> Scheduler::Impl::HashesOf(Run* run, Item* item, uint32_t n
 // Where a task of the node stands, or would.
 Line* Scheduler::Impl::LineByValues(Line* asking, Run* run, Item* item, uint32_t node) {
   if (run->graph().program().nodes[node].by.empty()) return asking;
-  std::vector<uint64_t> hashes = HashesOf(run, item, node);
+  const ByValues hashes = HashesOf(run, item, node);
   if (hashes.empty()) return asking;
-  std::vector<Gate*> gates = GatesOf(run, node, hashes);
-  return ready_.LineFor(*asking, std::move(gates), std::move(hashes));
+  if (Line* known = ReadyQueue::FindLine(*asking, hashes)) return known;
+  return ready_.LineFor(asking, GatesOf(run, node, hashes), hashes);
+}
+
+// How many items of a loop begin before another one has its turn: as many as may go out together,
+// so that they travel together; where that is few, many values are looked at.
+uint32_t Scheduler::Impl::ItemsInARow(Line* line) {
+  if (line->in_a_row_max > 0) return line->in_a_row_max;
+  uint64_t most = ReadyQueue::kTurnTasks;
+  const uint32_t step = line->ahead->step;
+  for (const Run::LimitKind kind : {Run::LimitKind::kMaxRunning, Run::LimitKind::kRate}) {
+    const Limit limit = line->queue->run->LimitOf(step, kind);
+    if (limit.by.empty() || limit.count == 0) continue;
+    const bool is_rate = kind == Run::LimitKind::kRate;
+    most = std::min(most, is_rate ? 1 + limit.count / kRateShare : limit.count);
+  }
+  return line->in_a_row_max = static_cast<uint32_t>(most);
 }
 
 bool Scheduler::Impl::BelongsByValues(Line* line, const TaskRef& task) {

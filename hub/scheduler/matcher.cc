@@ -279,7 +279,9 @@ bool Scheduler::Impl::BeginFromCursor(Line* line) {
     const uint64_t id = line->next_cursors().front();
     Instance* instance = run->FindInstance(id);
     if (instance != nullptr && CursorBits(run, *instance, line) != 0 && MayBegin(run, instance)) {
-      if (line->asks) {  // Other loops' items may go by other values.
+      // Other loops' items may go by other values.
+      if (line->asks && ++line->begun_in_a_row >= ItemsInARow(line)) {
+        line->begun_in_a_row = 0;
         line->next_cursors().push_back(id);
         line->next_cursors().pop_front();
       }
@@ -288,6 +290,7 @@ bool Scheduler::Impl::BeginFromCursor(Line* line) {
       return true;
     }
     line->next_cursors().pop_front();
+    line->begun_in_a_row = 0;
     if (instance == nullptr) continue;
     PassRoomOn(run, instance);
     // What is missing brings it back; so does a change of its root tasks' pool.

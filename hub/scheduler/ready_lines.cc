@@ -329,6 +329,9 @@ void ReadyQueue::DropLine(Line* line) {
   const std::vector<Gate*> gates = line->gates;
   if (queue->next == line) queue->next = nullptr;
   queue->by_gates.erase(gates);
+  if (line->asking != nullptr && FindLine(*line->asking, line->hashes) == line) {
+    line->asking->for_values.erase(KeyOf(line->hashes));
+  }
   const size_t place = line->place;
   queue->lines.back()->place = place;
   std::swap(queue->lines[place], queue->lines.back());

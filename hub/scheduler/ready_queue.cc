@@ -51,12 +51,21 @@ Line* ReadyQueue::LineFor(Run* run, Pool pool, absl::string_view scope_name, int
   return LineIn(found->second, std::move(gates), ahead, {});
 }
 
+Line* ReadyQueue::LineFor(Line* asking, std::vector<Gate*> gates, const ByValues& hashes) {
+  Line* line = LineIn(asking->queue, std::move(gates), asking->ahead, hashes);
+  if (line->hashes == hashes) {
+    line->asking = asking;
+    asking->for_values[KeyOf(hashes)] = line;
+  }
+  return line;
+}
+
 Line* ReadyQueue::LineIn(RunQueue* queue, std::vector<Gate*> gates, Gate* ahead,
-                         std::vector<uint64_t> hashes) {
+                         const ByValues& hashes) {
   const auto [place, is_new] = queue->by_gates.try_emplace(gates, nullptr);
   if (is_new) {
-    queue->lines.push_back(std::make_unique<Line>(Line{
-        .queue = queue, .gates = std::move(gates), .ahead = ahead, .hashes = std::move(hashes)}));
+    queue->lines.push_back(std::make_unique<Line>(
+        Line{.queue = queue, .gates = std::move(gates), .ahead = ahead, .hashes = hashes}));
     Line* line = queue->lines.back().get();
     line->place = queue->lines.size() - 1;
     place->second = line;
@@ -212,6 +221,8 @@ ReadyQueue::Standing ReadyQueue::TakeAll(Run* run) {
     for (const auto& line : queue->lines) {
       while (!line->tasks.empty()) all.tasks.PushBack(Pop(line.get()));
       LookAtLater(line.get());
+      line->for_values.clear();  // Who rearranges may find another one for the same values.
+      line->in_a_row_max = 0;
       while (!line->held.empty()) all.held.PushBack(line->held.PopFront());
       for (Fifo<uint64_t>* cursors : {&line->inner_cursors, &line->cursors}) {
         for (; !cursors->empty(); cursors->pop_front()) all.cursors.push_back(cursors->front());

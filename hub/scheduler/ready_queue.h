@@ -23,6 +23,8 @@
 #include "absl/algorithm/container.h"
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/hash/hash.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "common/check.h"
@@ -32,6 +34,9 @@
 #include "hub/scheduler/task_fifo.h"
 
 namespace bue::hub {
+
+// Hashes of the values that a task's limits go by.
+using ByValues = absl::InlinedVector<uint64_t, 2>;
 
 // What one run has ready, for one pool, scope and priority, and behind the same gates.
 struct Line {
@@ -43,9 +48,13 @@ struct Line {
   // Of a step whose limits go by values: its kAhead gate. The line is for tasks whose values are
   // not known, and that gate its only one; or it is for some values, and goes when it is empty.
   Gate* const ahead = nullptr;
-  const std::vector<uint64_t> hashes = {};  // Of the first task's values that it was made for.
+  const ByValues hashes = {};  // Of the first task's values that it was made for.
   const bool asks = ahead != nullptr && gates.size() == 1 && gates[0] == ahead;
   const bool of_values = ahead != nullptr && !asks;
+  Line* asking = nullptr;  // Of one for values: that of those not known.
+  absl::flat_hash_map<uint64_t, Line*> for_values = {};  // Of that: the others, by their hashes.
+  uint32_t begun_in_a_row = 0;                           // Items of the first of its cursors.
+  uint32_t in_a_row_max = 0;                             // 0: to be looked up.
   TaskFifo tasks = {};
   // Instances that can begin items: loops within begun items, then those of the top level.
   Fifo<uint64_t> inner_cursors = {};
@@ -101,8 +110,12 @@ class ReadyQueue {
   Line* LineFor(Run* run, Pool pool, absl::string_view scope, int32_t priority,
                 std::vector<Gate*> gates, Gate* ahead);
   // That of the same queue as `asking`, for values with these hashes.
-  Line* LineFor(const Line& asking, std::vector<Gate*> gates, std::vector<uint64_t> hashes) {
-    return LineIn(asking.queue, std::move(gates), asking.ahead, std::move(hashes));
+  Line* LineFor(Line* asking, std::vector<Gate*> gates, const ByValues& hashes);
+  // The same, if it is there; else null.
+  static Line* FindLine(const Line& asking, const ByValues& hashes) {
+    const auto found = asking.for_values.find(KeyOf(hashes));
+    return found == asking.for_values.end() || found->second->hashes != hashes ? nullptr
+                                                                               : found->second;
   }
 
   void Push(Line* line, const TaskRef& task, bool front);
@@ -215,8 +228,8 @@ class ReadyQueue {
   using Ring = std::deque<RunQueue*>;
   using Levels = absl::btree_map<int32_t, Ring>;
 
-  Line* LineIn(RunQueue* queue, std::vector<Gate*> gates, Gate* ahead,
-               std::vector<uint64_t> hashes);
+  static uint64_t KeyOf(const ByValues& hashes) { return absl::HashOf(hashes); }
+  Line* LineIn(RunQueue* queue, std::vector<Gate*> gates, Gate* ahead, const ByValues& hashes);
   void Enter(RunQueue* queue);
   void Leave(RunQueue* queue);
   Levels& LevelsOf(Pool pool, uint32_t scope) { return levels_[static_cast<size_t>(pool)][scope]; }

@@ -240,7 +240,8 @@ class Scheduler::Impl final : public RunListener {
   Gate* AheadOf(Run* run, uint32_t step);
   ByValue ValueOf(Run* run, Item* item, const Input& input);
   uint64_t HashOf(Run* run, Item* item, const Input& input);
-  std::vector<uint64_t> HashesOf(Run* run, Item* item, uint32_t node);
+  uint32_t ItemsInARow(Line* line);
+  ByValues HashesOf(Run* run, Item* item, uint32_t node);
   Line* LineOf(Run* run, Item* item, uint32_t v) {
     const uint32_t node = run->NodeOf(*item, v);
     Line* line = LineOf(run, node);

@@ -5,8 +5,9 @@
 //   scheduler_bench WORKERS LEASES TASKS [LIMIT ...]
 //
 // LEASES: of each worker at once. In a turn at most 64 workers report. LIMIT: of the step, such as
-// max_running=100000 (tests/support/program_text.h); max_running=100000% is one by a value, of which
-// each task has its own.
+// max_running=100000 (tests/support/program_text.h); max_running=100000% is one by a value, of
+// which each task has its own. TASKS: or VALUESxTASKS, a loop in a loop: so many values for so many
+// tasks each.
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +25,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "common/check.h"
 #include "hub/scheduler/scheduler.h"
@@ -32,6 +34,7 @@
 namespace bue::hub {
 namespace {
 
+constexpr int kIdleTurns = 3;  // A loop in a loop has two reservations to wait for.
 constexpr size_t kReportsOfATurn = 64;
 constexpr uint64_t kPoints = 20;
 constexpr uint64_t kStore = uint64_t{1} << 48;  // Addresses of a made-up bucket.
@@ -67,11 +70,15 @@ class Cluster {
     Turn(std::move(commands));
   }
 
-  void Submit(uint64_t tasks, const std::string& limits) {
+  // `tasks` for each of `values`; 0: there is one loop.
+  void Submit(uint64_t values, uint64_t tasks, const std::string& limits) {
     SubmitRun submit{.request = 1, .key = "key", .name = "bench"};
-    submit.program = ParseProgramText(absl::StrCat(
-        "step work ", limits, "\nloop in 0 over range:", tasks, "\nnode work in 1 e1",
-        absl::StrContains(limits, '%') ? " by e1\n" : "\n"));
+    const std::string loops = values == 0 ? absl::StrCat("loop in 0 over range:", tasks)
+                                          : absl::StrCat("loop in 0 over range:", values,
+                                                         "\nloop in 1 over range:", tasks);
+    submit.program = ParseProgramText(
+        absl::StrCat("step work ", limits, "\n", loops, "\nnode work in ", values == 0 ? 1 : 2,
+                     " e1", absl::StrContains(limits, '%') ? " by e1\n" : "\n"));
     submit.program_bytes = "the same";
     std::vector<Command> commands;
     commands.push_back(std::move(submit));
@@ -92,10 +99,10 @@ class Cluster {
       }
       commands.push_back(std::move(report));
     }
-    // Without anything to report there may be grants that waited for the last turn's record.
-    const bool reported = !commands.empty();
+    // Without anything to report there may be grants that waited for the last turns' records.
+    idle_turns_ = commands.empty() ? idle_turns_ + 1 : 0;
     Turn(std::move(commands));
-    return reported || !busy_.empty();
+    return idle_turns_ < kIdleTurns || !busy_.empty();
   }
 
   uint64_t done() const { return done_; }
@@ -119,19 +126,24 @@ class Cluster {
   Scheduler scheduler_;
   Effects effects_;
   uint64_t turn_ = 0;
+  int idle_turns_ = 0;  // In a row.
   uint64_t reports_ = 0;
   uint64_t done_ = 0;
   std::vector<std::vector<uint64_t>> held_;  // Leases, by worker.
   std::deque<uint64_t> busy_;                // Workers that hold some.
 };
 
-int Main(uint64_t workers, uint32_t leases, uint64_t tasks, const std::string& limits) {
+int Main(uint64_t workers, uint32_t leases, const std::string& size, const std::string& limits) {
+  const std::vector<std::string> sizes = absl::StrSplit(size, 'x');
+  const uint64_t each = std::strtoull(sizes.back().c_str(), nullptr, 10);
+  const uint64_t values = sizes.size() > 1 ? std::strtoull(sizes[0].c_str(), nullptr, 10) : 0;
+  const uint64_t tasks = each * std::max<uint64_t>(1, values);
   const double before_mb = ResidentMegabytes();
   const double before_s = CpuSeconds();
   Cluster cluster(workers, leases);
   std::printf("{\"join_s\": %.3f, \"workers_mb\": %.1f, \"points\": [", CpuSeconds() - before_s,
               ResidentMegabytes() - before_mb);
-  cluster.Submit(tasks, limits);
+  cluster.Submit(values, each, limits);
   uint64_t last_done = 0;
   double last_cpu = CpuSeconds();
   uint64_t point = 1;
@@ -159,7 +171,6 @@ int main(int argc, char** argv) {
     return 2;
   }
   return bue::hub::Main(std::strtoull(argv[1], nullptr, 10),
-                        static_cast<uint32_t>(std::strtoul(argv[2], nullptr, 10)),
-                        std::strtoull(argv[3], nullptr, 10),
+                        static_cast<uint32_t>(std::strtoul(argv[2], nullptr, 10)), argv[3],
                         absl::StrJoin(std::vector<std::string>(argv + 4, argv + argc), " "));
 }
