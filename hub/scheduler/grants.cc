@@ -42,7 +42,8 @@ void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
   group->pass.push_back(run->PassOf(*item, v));
   group->handbacks.push_back(item->vertices[v].handbacks);
   if (line->of_values) {
-    for (const uint64_t hash : HashesOf(run, item, group->node)) group->by.push_back(hash);
+    const ByValues& by = line->shared ? HashesOf(run, item, group->node) : line->hashes;
+    group->by.insert(group->by.end(), by.begin(), by.end());
   }
   AddInputs(run, item, v, group);
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "common/check.h"
 #include "hub/scheduler/scheduler_impl.h"
 
@@ -105,9 +106,14 @@ uint32_t Scheduler::Impl::ItemsInARow(Line* line) {
 
 bool Scheduler::Impl::BelongsByValues(Line* line, const TaskRef& task) {
   Run* run = line->queue->run;
-  if (line->of_values &&
-      HashesOf(run, task.item, run->NodeOf(*task.item, task.vertex)) == line->hashes) {
-    return true;  // The usual case, told more quickly.
+  if (line->of_values) {  // The usual cases, told more quickly.
+    const uint32_t node = run->NodeOf(*task.item, task.vertex);
+    const std::vector<Input>& by = run->graph().program().nodes[node].by;
+    // Elements stay what they are; values can be made again.
+    if (absl::c_all_of(by, [](const Input& i) { return i.kind == Input::Kind::kElement; })) {
+      return true;
+    }
+    if (HashesOf(run, task.item, node) == line->hashes) return true;
   }
   return LineOf(run, task.item, task.vertex) == line;
 }

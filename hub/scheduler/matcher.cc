@@ -269,6 +269,8 @@ bool Scheduler::Impl::TakeTask(Line* line, TaskRef* task) {
     }
     // What it begins may stand elsewhere, and fill what this line goes on behind.
     if (ready_.Shut(*line) != nullptr || !BeginFromCursor(line)) return false;
+    // What it began stands in the line of a value and goes first: no more than needed is looked at.
+    if (line->asks && line->tasks.empty() && ReadyQueue::HasTasks(*line->queue)) return false;
   }
 }
 

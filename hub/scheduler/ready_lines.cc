@@ -306,7 +306,9 @@ void ReadyQueue::DropIfUnused(Gate* gate) {
 // -------------------------------------------------------------------------- lines of values
 
 void ReadyQueue::DropIdleLines() {
-  for (Line* line : std::exchange(may_go_, {})) {
+  while (may_go_.size() > idle_lines_max_) {
+    Line* line = may_go_.front();
+    may_go_.pop_front();
     line->may_go = false;
     const bool in_use = line->leases > 0 || line->rank() != Line::kNothing || line->listed() ||
                         line->waits_at != nullptr || !line->held.empty();

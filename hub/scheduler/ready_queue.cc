@@ -53,10 +53,12 @@ Line* ReadyQueue::LineFor(Run* run, Pool pool, absl::string_view scope_name, int
 
 Line* ReadyQueue::LineFor(Line* asking, std::vector<Gate*> gates, const ByValues& hashes) {
   Line* line = LineIn(asking->queue, std::move(gates), asking->ahead, hashes);
-  if (line->hashes == hashes) {
-    line->asking = asking;
-    asking->for_values[KeyOf(hashes)] = line;
+  if (line->hashes != hashes) {
+    line->shared = true;
+    return line;
   }
+  line->asking = asking;
+  asking->for_values[KeyOf(hashes)] = line;
   return line;
 }
 
@@ -206,8 +208,14 @@ void ReadyQueue::Resume(Run* run) {
 void ReadyQueue::Drop(Run* run) {
   Suspend(run);
   DropGates(run);
-  for (const auto& queue : queues_[run->number()].all) LeaveScope(queue->scope);
-  std::erase_if(may_go_, [&](const Line* line) { return line->queue->run == run; });
+  bool any_may_go = false;
+  for (const auto& queue : queues_[run->number()].all) {
+    LeaveScope(queue->scope);
+    for (const auto& line : queue->lines) any_may_go = any_may_go || line->may_go;
+  }
+  if (any_may_go) {
+    std::erase_if(may_go_, [&](const Line* line) { return line->queue->run == run; });
+  }
   queues_.erase(run->number());
   run->lines.clear();
   run->queue_gates.clear();

@@ -48,7 +48,8 @@ struct Line {
   // Of a step whose limits go by values: its kAhead gate. The line is for tasks whose values are
   // not known, and that gate its only one; or it is for some values, and goes when it is empty.
   Gate* const ahead = nullptr;
-  const ByValues hashes = {};  // Of the first task's values that it was made for.
+  const ByValues hashes = {};  // Of the first task's values that it was made for,
+  bool shared = false;         // and not of all others: theirs have the same gates.
   const bool asks = ahead != nullptr && gates.size() == 1 && gates[0] == ahead;
   const bool of_values = ahead != nullptr && !asks;
   Line* asking = nullptr;  // Of one for values: that of those not known.
@@ -65,7 +66,7 @@ struct Line {
   bool in_list[kNothing] = {};  // Of its queue, by rank; valid if that is its rank now.
   uint64_t leases = 0;          // That refer to it.
   size_t place = 0;             // Among the queue's lines.
-  bool may_go = false;          // To be looked at: it may be of no use any more.
+  bool may_go = false;          // It may be of no use any more.
 
   Rank rank() const {
     return !tasks.empty()           ? kTasks
@@ -134,6 +135,9 @@ class ReadyQueue {
   // The line of `queue` whose turn it is, all of whose gates have room; null: there is none.
   Line* NextLine(RunQueue* queue);
 
+  // Whether begun items' tasks may be there that can go on.
+  static bool HasTasks(const RunQueue& queue) { return !queue.lists[Line::kTasks].empty(); }
+
   // How many tasks a run is given before the next one has its turn.
   static uint32_t TurnOf(const RunQueue& queue) {
     return kTurnTasks * std::max<uint32_t>(1, queue.run->added().weight);
@@ -161,7 +165,10 @@ class ReadyQueue {
     CHECK(line->leases > 0);
     if (--line->leases == 0) LookAtLater(line);
   }
-  // Forgets lines of values that nothing waits in any more. Not while a line is in use.
+  // Of lines of values in which nothing waits or runs any more so many are kept: the same values
+  // are likely to come again.
+  void KeepIdleLines(size_t most) { idle_lines_max_ = most; }
+  // Forgets those beyond that. Not while a line is in use.
   void DropIdleLines();
   // Adds up what stands in lines of values, by their kAhead gates.
   void CountAhead(absl::btree_map<const Gate*, uint64_t>* tasks) const;
@@ -228,7 +235,9 @@ class ReadyQueue {
   using Ring = std::deque<RunQueue*>;
   using Levels = absl::btree_map<int32_t, Ring>;
 
-  static uint64_t KeyOf(const ByValues& hashes) { return absl::HashOf(hashes); }
+  static uint64_t KeyOf(const ByValues& hashes) {
+    return hashes.size() == 1 ? hashes[0] : absl::HashOf(hashes);
+  }
   Line* LineIn(RunQueue* queue, std::vector<Gate*> gates, Gate* ahead, const ByValues& hashes);
   void Enter(RunQueue* queue);
   void Leave(RunQueue* queue);
@@ -285,7 +294,8 @@ class ReadyQueue {
   absl::btree_map<std::pair<Gate::Kind, std::string>, std::unique_ptr<Gate>> shared_;  // By key.
   std::vector<Gate*> opened_;
   std::vector<Gate*> stalled_;
-  std::vector<Line*> may_go_;
+  std::deque<Line*> may_go_;  // Each once; they may be in use again.
+  size_t idle_lines_max_ = 0;
   absl::btree_map<std::pair<absl::Time, uint64_t>, Gate*> timers_;  // By gate's number.
 };
 

@@ -9,8 +9,9 @@
 
 namespace bue::hub {
 
-Scheduler::Impl::Impl(const SchedulerOptions& options)
-    : options_(options), leases_(options.epoch) {}
+Scheduler::Impl::Impl(const SchedulerOptions& options) : options_(options), leases_(options.epoch) {
+  ready_.KeepIdleLines(options.idle_values);
+}
 
 // ----------------------------------------------------------------------------------------- load
 

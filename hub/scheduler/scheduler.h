@@ -33,7 +33,8 @@ struct SchedulerOptions {
   absl::Duration silence = absl::Milliseconds(4500);  // A worker not heard of for so long is gone.
   uint64_t begun_items_max = 65536;                   // Per loop.
   uint64_t source_window = 1000;                      // Unread elements of a streaming source.
-  uint64_t by_ahead = 10000;  // Tasks of a step that wait at limits by a value, or for that value.
+  uint64_t by_ahead = 10000;   // Tasks of a step that wait at limits by a value, or for that value.
+  size_t idle_values = 16384;  // Values whose limits hold nothing, kept for their next task.
   uint64_t reserve_block = 4096;  // Items by which a cursor's reservation moves.
   uint32_t losses_max = 3;        // Lost workers in a row until a task fails.
   // How long after a task's timeout, which its worker enforces, the hub takes the task away.

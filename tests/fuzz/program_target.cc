@@ -18,7 +18,7 @@ namespace {
 // A worker that takes everything and ends it at once, one way after the other.
 void RunIt(std::shared_ptr<const Program> program, uint8_t how) {
   const absl::Time now = absl::FromUnixSeconds(1000000);
-  hub::Scheduler scheduler({.begun_items_max = 64});
+  hub::Scheduler scheduler({.begun_items_max = 64, .idle_values = 2});
   CHECK(scheduler.Load({}, now).ok());
   std::vector<hub::Command> commands;
   commands.push_back(hub::SubmitRun{.request = 1, .key = "k", .program = std::move(program)});

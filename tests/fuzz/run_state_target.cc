@@ -67,7 +67,7 @@ void Run(absl::string_view bytes) {
   while (!feed.AtEnd()) stored.blocks.emplace_back(feed.Bytes());
   hub::HubSnapshot snapshot{.next_run = 2};
   snapshot.runs.push_back(std::move(stored));
-  hub::Scheduler scheduler({.epoch = 2, .begun_items_max = 64});
+  hub::Scheduler scheduler({.epoch = 2, .begun_items_max = 64, .idle_values = 2});
   const absl::Time now = absl::FromUnixSeconds(1000000);
   if (!scheduler.Load(std::move(snapshot), now).ok()) return;
   GoOn(&scheduler, now);

@@ -285,8 +285,8 @@ class World {
   }
 
   void Open(hub::HubSnapshot snapshot) {
-    scheduler_ = std::make_unique<hub::Scheduler>(
-        hub::SchedulerOptions{.epoch = ++epoch_, .begun_items_max = 32, .source_window = 8});
+    scheduler_ = std::make_unique<hub::Scheduler>(hub::SchedulerOptions{
+        .epoch = ++epoch_, .begun_items_max = 32, .source_window = 8, .idle_values = 2});
     const absl::Status loaded = scheduler_->Load(std::move(snapshot), now_);
     if (!loaded.ok()) std::fprintf(stderr, "%s\n", loaded.ToString().c_str());
     CHECK(loaded.ok());

@@ -62,6 +62,7 @@ Config MakeConfig(uint64_t seed) {
   config.uploads_within = config.faults_for * 0.7;
   Random stops(Mix(seed, 0x73746f70));
   config.scheduler.stop_grace = stops.Between(absl::ZeroDuration(), absl::Seconds(10));
+  config.scheduler.idle_values = stops.Below(4);
   // Drawn apart: who competes for slots does so at once, and waits for nothing else.
   Random crowds(Mix(seed, 0x63726f));
   if (!big && crowds.Chance(15)) {

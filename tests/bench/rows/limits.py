@@ -28,6 +28,9 @@ WIDE = {
 }
 # The same in front of a step that another one feeds: here a queue has something to do.
 QUEUES = {'queue': '!queue 100000', 'short queue': '!queue 1000'}
+# A loop in a loop: as many values as people have accounts, with tasks of all of them at once.
+VALUES = 10_000
+MANY = {'by ten thousand values': '!max_running 100000 by x'}
 # Over a list: what its values are the hub has to ask for.
 ASKED = {'by a hundred values': '!max_running 100000 by x'}
 
@@ -40,6 +43,11 @@ class Kind:
         self.mode = mode
         self.tasks = tasks
         self.has_values = has_values
+
+
+def flat(values):
+    """The values of a loop in a loop are lists of lists."""
+    return [v for value in values for v in value] if type(values[0]) is list else values
 
 
 def start_instant(stage):
@@ -67,26 +75,31 @@ class Runner:
         self.more = kind.start(stage)
         self.scripts = 0
 
-    def run(self, directives, before=False, listed=False, tasks=None):
+    def run(self, directives, before=False, listed=False, nested=False, tasks=None):
         """The run's rate and what a task cost, in us of CPU of all processes."""
         count = tasks or self.count
         items = count // 2 if before else count
         steps = f'step {self.kind.mode} {directives}, hundreds'
         if before:
             steps = f'before {self.kind.mode}, {steps}'
+        each = max(1, items // VALUES)
+        if nested:
+            items = items // each * each
+            loops = f'for x in range({items // each}):\n    for y in range({each}):\n        v = pipe(x)\n'
+        else:
+            loops = f'for x in {"list()" if listed else f"range({items})"}:\n    v = pipe(x)\n'
         self.scripts += 1
         script = self.stage.script(
             f'limits-{self.scripts}', f'import python ({steps}) steps.py\nlist = | hundreds\n'
-            f'pipe = {"before" if before else ""} | step\n'
-            f'for x in {"list()" if listed else f"range({items})"}:\n    v = pipe(x)\n',
+            f'pipe = {"before" if before else ""} | step\n' + loops,
             STEPS.replace('COUNT', str(items)))
         with self.stage.meter(**self.more) as meter:
             status = self.stage.run(script)
         done = items * (2 if before else 1) + (1 if listed else 0)
         check(status['tasks']['done'] == done, f'all tasks are done: {status["tasks"]}')
         if self.kind.has_values:
-            values = [x % 100 if listed else x for x in range(items)]
-            check(self.stage.value(status, 'v') == values, 'each item has its own value')
+            values = [x % 100 if listed else x // each if nested else x for x in range(items)]
+            check(flat(self.stage.value(status, 'v')) == values, 'each item has its own value')
         return done / status['elapsed_s'], 1e6 * sum(meter.cpu_s.values()) / done
 
     def compare(self, variants, title, **how):
@@ -112,6 +125,7 @@ def limits(kind):
             runner = Runner(stage, kind, bench.scaled(kind.tasks, 2000))
             runner.run('', tasks=2000)  # Starts what is started with the first task.
             found = runner.compare(WIDE, 'one step') + runner.compare(QUEUES, 'two steps', before=True)
+            found += runner.compare(MANY, 'a loop in a loop', nested=True)
             if kind.has_values:
                 found += runner.compare(ASKED, 'over a list', listed=True)
             rate, _ = runner.run(f'!rate {BINDING}/s', tasks=bench.scaled(3 * BINDING, 2000))
@@ -122,7 +136,7 @@ def limits(kind):
 HOW = ('a loop over range() without a limit, with one, without, ...: rates from each run\'s start to its end by '
        'the hub, as parts of the mean of the two runs without around it; CPU of all processes likewise; '
        f'the last figure: the rate reached with !rate {BINDING}/s, by that')
-GOALS = tuple(Goal(name, '>=', 0.8) for name in (*WIDE, *QUEUES))
+GOALS = tuple(Goal(name, '>=', 0.8) for name in (*WIDE, *QUEUES, *MANY))
 VALUES_GOALS = (*GOALS, *(Goal(name, '>=', 0.8) for name in ASKED))
 
 ROWS = [

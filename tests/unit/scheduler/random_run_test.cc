@@ -25,7 +25,9 @@ namespace {
 class RandomRun {
  public:
   explicit RandomRun(uint32_t seed)
-      : random_(seed), driver_(SchedulerOptions{.seed = seed, .reserve_block = 2 + seed % 7}) {}
+      : random_(seed),
+        driver_(SchedulerOptions{
+            .seed = seed, .idle_values = seed % 3, .reserve_block = 2 + seed % 7}) {}
 
   void Play() {
     driver_.Join("w0", {.threads = 3, .ahead = 2});
