@@ -52,7 +52,7 @@ class Pace {
   // these has started.
   absl::Time next(uint64_t on_their_way) const {
     return MayFollow(on_their_way) ? absl::FromUnixNanos(Next(on_their_way))
-                                      : absl::InfiniteFuture();
+                                   : absl::InfiniteFuture();
   }
   bool HasRoom(uint64_t on_their_way, absl::Time now) const {
     return MayFollow(on_their_way) && Next(on_their_way) <= absl::ToUnixNanos(now);
