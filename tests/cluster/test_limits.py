@@ -1,5 +1,6 @@
 """Limits: how many run, wait and start; changes while a run goes on; failures that stop it; why a task waits."""
 import json
+import os
 import time
 
 from cluster import main, wait_for
