@@ -9,6 +9,7 @@
 #include "cli/connection.h"
 #include "cli/number_range.h"
 #include "cli/run_report.h"
+#include "cli/task_inputs.h"
 #include "cli/text.h"
 #include "common/status_macros.h"
 
@@ -39,6 +40,8 @@ std::string ForPeople(const v1::ErrorRecord& error) {
   if (!error.worker().empty()) absl::StrAppend(&text, " on ", error.worker());
   absl::StrAppend(&text, ": ", error.type(), error.type().empty() ? "" : ": ",
                   Visible(error.error()), "\n");
+  const std::string inputs = InputsLine(error);
+  if (!inputs.empty()) absl::StrAppend(&text, "  ", inputs, "\n");
   if (!error.traceback().empty()) absl::StrAppend(&text, Visible(error.traceback()), "\n");
   return text;
 }
@@ -82,7 +85,11 @@ void AddErrors(CLI::App* app, Action* action) {
       "worker,\n"
       "type (exception class), error, traceback, at, final (false: it was tried again), pass (how "
       "often the\n"
-      "task had started over before, as after bue retry: its attempts count from 1 again).");
+      "task had started over before, as after bue retry: its attempts count from 1 again), inputs "
+      "(what the\n"
+      "step was called with, in order: [{key, kind, from}], null: not known; bue get RUN --input "
+      "KEY prints\n"
+      "one, as long as it is kept), more_inputs (how many there were behind those).");
   command->callback([flags, action] { *action = [flags] { return PrintErrors(*flags); }; });
 }
 

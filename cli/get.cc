@@ -1,4 +1,4 @@
-// `bue get`: one value of a run, by its name in the script.
+// `bue get`: one value of a run, by its name in the script, or by its key as an input of a task.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/connection.h"
 #include "cli/run_report.h"
+#include "cli/task_inputs.h"
 #include "cli/text.h"
 #include "cli/values.h"
 #include "common/status_macros.h"
@@ -20,24 +21,24 @@ struct Flags {
   std::string run;
   std::string name;
   std::string item;
+  std::string input;
 };
+
+void ToOutput(absl::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
 absl::Status Print(const Flags& flags, const v1::LocateValueReply& place, uint64_t run,
                    HubClient* hub, BucketClient* bucket) {
-  const Sink print = [](absl::string_view text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-  };
   absl::Status status;
   if (place.fan_in()) {
     v1::ListValuesRequest values;
     values.set_run(run);
     values.set_instance(place.instance());
     values.set_node(place.node());
-    status = WriteFanIn(hub, bucket, values, print);
+    status = WriteFanIn(hub, bucket, values, ToOutput);
   } else {
-    status = WriteObject(bucket, place.address(), print);
+    status = WriteObject(bucket, place.address(), ToOutput);
   }
-  print("\n");
+  ToOutput("\n");
   if (!absl::IsNotFound(status)) return status;
   return absl::NotFoundError(absl::StrCat(
       "'", flags.name, "' of ", RunName(run),
@@ -45,8 +46,62 @@ absl::Status Print(const Flags& flags, const v1::LocateValueReply& place, uint64
       "the hub's --keep-results is over or the run is deleted"));
 }
 
+void PrintNumbers(const v1::TaskInput& numbers) {
+  if (numbers.count() == 0) return ToOutput(absl::StrCat(numbers.first()));
+  ToOutput(absl::StrCat("[", numbers.first()));
+  for (uint64_t i = 1; i < numbers.count(); ++i) {
+    ToOutput(absl::StrCat(", ", numbers.first() + i));
+  }
+  ToOutput("]");
+}
+
+absl::Status WriteInput(const Flags& flags, const v1::TaskInput& input, uint64_t run,
+                        HubClient* hub) {
+  if (input.kind() == v1::InputColumn::RANGE) {
+    PrintNumbers(input);
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<BucketClient> bucket,
+                   ConnectBucket(flags.connection, hub));
+  if (input.kind() == v1::InputColumn::ELEMENTS) {
+    return WriteElements(bucket.get(), input.address(), input.first(), input.count(), ToOutput);
+  }
+  if (input.kind() != v1::InputColumn::FAN_IN) {
+    return WriteObject(bucket.get(), input.address(), ToOutput);
+  }
+  v1::ListValuesRequest values;
+  values.set_run(run);
+  values.set_instance(input.instance());
+  values.set_node(input.node());
+  return WriteFanIn(hub, bucket.get(), values, ToOutput);
+}
+
+absl::StatusOr<int> PrintInput(const Flags& flags, uint64_t run) {
+  ASSIGN_OR_RETURN(const v1::TaskInput input, ParseInputKey(flags.input));
+  ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub, ConnectHub(flags.connection));
+  RETURN_IF_ERROR(hub->GetRun(run).status());
+  const absl::Status status = WriteInput(flags, input, run, hub.get());
+  if (absl::IsNotFound(status)) {
+    return absl::NotFoundError(absl::StrCat(
+        "the input ", flags.input, " of ", RunName(run),
+        " is gone: what a task was called with is kept until its item has succeeded, of one that "
+        "failed as long as the run and the hub's --keep-results let it"));
+  }
+  if (!status.ok()) {
+    return absl::Status(status.code(), absl::StrCat("the input ", flags.input, " of ", RunName(run),
+                                                    ": ", status.message()));
+  }
+  ToOutput("\n");
+  return kExitOk;
+}
+
 absl::StatusOr<int> PrintValue(const Flags& flags) {
   ASSIGN_OR_RETURN(const uint64_t run, ParseRun(flags.run));
+  if (flags.name.empty() == flags.input.empty()) {
+    return absl::InvalidArgumentError(
+        "say which value: its NAME, or --input with a key that bue errors shows");
+  }
+  if (!flags.input.empty()) return PrintInput(flags, run);
   ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub, ConnectHub(flags.connection));
   v1::LocateValueRequest request;
   request.set_run(run);
@@ -69,10 +124,17 @@ void AddGet(CLI::App* app, Action* action) {
   auto flags = std::make_shared<Flags>();
   CLI::App* const command = app->add_subcommand("get", "Print one value of a run as JSON");
   command->add_option("RUN", flags->run, "The run, as upload printed it")->required();
-  command->add_option("NAME", flags->name, "A value's name in the script, or a step's name")
-      ->required();
-  command->add_option("--item", flags->item, "Of which item: 4, in a nested loop 4.17")
-      ->type_name("ITEM");
+  CLI::Option* const name =
+      command->add_option("NAME", flags->name, "A value's name in the script, or a step's name");
+  CLI::Option* const item =
+      command->add_option("--item", flags->item, "Of which item: 4, in a nested loop 4.17")
+          ->type_name("ITEM");
+  command
+      ->add_option("--input", flags->input,
+                   "Instead: what a failed task was called with, as bue errors shows it")
+      ->type_name("KEY")
+      ->excludes(name)
+      ->excludes(item);
   AddHubFlags(command, &flags->connection);
   AddBucketFlag(command, &flags->connection);
   command->footer(
@@ -83,6 +145,7 @@ void AddGet(CLI::App* app, Action* action) {
       "standard error.\n"
       "  bue get r17 upload\n"
       "  bue get r17 upload --item 4\n"
+      "  bue get r17 --input 1000000000abc:4\n"
       "How values look as JSON: cli/README.md.");
   command->callback([flags, action] { *action = [flags] { return PrintValue(*flags); }; });
 }

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "cli/task_inputs.h"
 #include "cli/text.h"
 
 namespace bue::cli {
@@ -214,6 +215,7 @@ Json ErrorJson(const v1::ErrorRecord& error) {
       {"type", error.type()},           {"error", error.error()},
       {"traceback", error.traceback()}, {"at", TimeJson(error.at_unix_s())},
       {"final", error.final()},         {"pass", error.pass()},
+      {"inputs", InputsJson(error)},    {"more_inputs", error.inputs().others()},
   };
 }
 

@@ -1,5 +1,6 @@
 #include "cli/values.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -93,17 +94,19 @@ absl::Status WriteWhole(ValueReader* reader, const Sink& sink) {
   return absl::OkStatus();
 }
 
+absl::Status WriteList(ValueReader* reader, const Sink& sink) {
+  ListWriter writer(sink);
+  RETURN_IF_ERROR(ReadChunks(reader, [&](const std::string& data) { return writer.Add(data); }));
+  return writer.Finish();
+}
+
 absl::Status StreamObject(BucketClient* bucket, uint64_t address, const Sink& sink) {
   ASSIGN_OR_RETURN(const std::unique_ptr<ValueReader> reader, bucket->OpenReader(address));
   switch (reader->kind()) {
     case ObjectKind::kValue:
       return WriteWhole(reader.get(), sink);
-    case ObjectKind::kList: {
-      ListWriter writer(sink);
-      RETURN_IF_ERROR(
-          ReadChunks(reader.get(), [&](const std::string& data) { return writer.Add(data); }));
-      return writer.Finish();
-    }
+    case ObjectKind::kList:
+      return WriteList(reader.get(), sink);
     case ObjectKind::kBytes: {
       BytesWriter writer(sink);
       RETURN_IF_ERROR(ReadChunks(reader.get(), [&](const std::string& data) {
@@ -175,6 +178,20 @@ std::vector<absl::StatusOr<Fetched>> FetchAll(BucketClient* bucket,
 absl::Status WriteObject(BucketClient* bucket, uint64_t address, const Sink& sink) {
   bool first = true;
   return WriteObjects(bucket, {address}, &first, sink);
+}
+
+absl::Status WriteElements(BucketClient* bucket, uint64_t address, uint64_t first, uint64_t count,
+                           const Sink& sink) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<ValueReader> reader,
+                   bucket->OpenReader(address, first, std::max<uint64_t>(1, count)));
+  if (reader->kind() != ObjectKind::kList) {
+    return absl::InvalidArgumentError("it is not a list, so it has no elements");
+  }
+  if (first >= reader->total_elements()) {
+    return absl::OutOfRangeError(
+        absl::StrCat("the list has ", reader->total_elements(), " elements"));
+  }
+  return count == 0 ? WriteWhole(reader.get(), sink) : WriteList(reader.get(), sink);
 }
 
 absl::Status WriteFanIn(HubClient* hub, BucketClient* bucket, const v1::ListValuesRequest& request,

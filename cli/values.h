@@ -33,6 +33,11 @@ std::vector<absl::StatusOr<Fetched>> FetchAll(BucketClient* bucket,
 // Streams one object of any size.
 absl::Status WriteObject(BucketClient* bucket, uint64_t address, const Sink& sink);
 
+// Streams elements of a list from `first` on: a list of at most `count`, or with count 0 that one
+// element itself (held whole; OutOfRange if there is none). InvalidArgument: it is no list.
+absl::Status WriteElements(BucketClient* bucket, uint64_t address, uint64_t first, uint64_t count,
+                           const Sink& sink);
+
 // Streams the list of a loop's values: `node` in all items of `instance`, nested for deeper loops.
 absl::Status WriteFanIn(HubClient* hub, BucketClient* bucket, const v1::ListValuesRequest& request,
                         const Sink& sink);

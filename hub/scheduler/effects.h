@@ -97,6 +97,27 @@ inline size_t HashOfProgram(const std::string& program) {
   return std::hash<std::string>()(program);
 }
 
+// What a task was called with: where one input lies. Mirrors bue.v1.TaskInput.
+struct TaskInput {
+  enum class Kind : uint8_t { kValue, kElements, kRange, kFanIn };
+  static constexpr Kind kLastKind = Kind::kFanIn;
+  Kind kind = Kind::kValue;
+  std::string from;       // The step that made it; empty: a number.
+  uint64_t address = 0;   // kValue, kElements; 0: None.
+  uint64_t first = 0;     // kElements, kRange
+  uint32_t count = 0;     // The same: 0: that one; else a list of so many from there on.
+  uint64_t instance = 0;  // kFanIn: all values of `node` in it.
+  uint32_t node = 0;
+
+  friend bool operator==(const TaskInput&, const TaskInput&) = default;
+};
+struct TaskInputs {
+  std::vector<TaskInput> shown;  // The first of them, in the order of the call.
+  uint64_t others = 0;           // How many there were behind those.
+
+  friend bool operator==(const TaskInputs&, const TaskInputs&) = default;
+};
+
 struct ErrorRecord {
   uint64_t run = 0;
   std::string step;
@@ -110,6 +131,7 @@ struct ErrorRecord {
   std::string traceback;
   absl::Time at;
   bool final = false;
+  std::optional<TaskInputs> inputs;  // Absent: it is no task's, or of an earlier version.
 };
 
 // Where an attempt's captured output lies.

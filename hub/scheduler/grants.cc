@@ -6,12 +6,6 @@
 #include "hub/scheduler/scheduler_impl.h"
 
 namespace bue::hub {
-namespace {
-
-constexpr size_t kRefillInputs = 2;  // Count and cursor, in front of what the call names.
-
-}  // namespace
-
 void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
   const RunQueue* queue = line->queue;
   Run* run = queue->run;
@@ -46,6 +40,9 @@ void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
     group->by.insert(group->by.end(), by.begin(), by.end());
   }
   AddInputs(run, item, v, group);
+  if (run->graph().vertex(item->instance->region, v).refill) {
+    lease->wanted = group->inputs[0].first.back();
+  }
 }
 
 // The worker's last group if the task belongs to it, else a new one.

@@ -43,6 +43,7 @@ struct Lease {
   bool recalled = false;      // Its worker was asked to give it back unless it has started it.
   uint64_t recalled_for = 0;  // The worker that would get it, while it may still come back.
   uint64_t credit = 0;        // Elements that a streaming source was last allowed.
+  uint64_t wanted = 0;        // Items that a `!refill` source was asked for; 0: not known.
 };
 
 class LeaseTable {
@@ -63,6 +64,7 @@ class LeaseTable {
     Lease& lease = *at(slot);
     lease.use = (lease.use + 1) & 0xffffff;
     lease.credit = 0;
+    lease.wanted = 0;
     lease.queued_us = 0;
     lease.started = absl::InfiniteFuture();
     lease.overdue_at = absl::InfiniteFuture();

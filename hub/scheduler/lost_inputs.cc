@@ -168,16 +168,12 @@ void Scheduler::Impl::InputGone(Run* run, Item* item, uint32_t v, const Gone& go
     return value.items.size() >= kItemsAtOnce;
   });
   if (!more) ++vertex.recomputes;
-  effects_->record.errors.push_back(ErrorRecord{
-      .run = run->number(),
-      .step = run->StepOf(*item, v).name,
-      .item = run->NameOf(*item),
-      .attempt = vertex.attempts + 1,
-      .pass = run->PassOf(*item, v),
-      .action = "input",
-      .worker = worker->name,
-      .message = absl::StrCat(what, unseen ? "; it is made again" : "; its item starts over"),
-      .at = now_});
+  effects_->record.errors.push_back(RecordOf(
+      run, item, v,
+      TaskError{
+          .action = "input",
+          .message = absl::StrCat(what, unseen ? "; it is made again" : "; its item starts over")},
+      worker->name));
   run->Unlease(item, v);
   if (!unseen) {
     Do(run, TaskChange(Change::Kind::kReset, run, taken->holder, asker));

@@ -223,7 +223,7 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
 
 // `has_started`: as far as anybody knows, if nobody has said so.
 void Scheduler::Impl::FreeLease(struct Lease* lease, bool has_started) {
-  attempt_ = {.queued_us = lease->queued_us};
+  attempt_ = {.queued_us = lease->queued_us, .wanted = lease->wanted};
   ClearOverdue(lease);
   if (has_started) Start(lease);
   if (!lease->paused) ready_.Return(*lease->line, lease->on_its_way);
@@ -358,18 +358,8 @@ void Scheduler::Impl::AttemptFailed(Run* run, Item* item, uint32_t v, const Task
   const Vertex& vertex = item->vertices[v];
   const uint32_t attempts = vertex.attempts + 1;
   const bool again = may_retry && (step.retries < 0 || attempts <= step.retries);
-  effects_->record.errors.push_back(ErrorRecord{.run = run->number(),
-                                                .step = step.name,
-                                                .item = run->NameOf(*item),
-                                                .attempt = attempts,
-                                                .pass = run->PassOf(*item, v),
-                                                .action = error.action,
-                                                .worker = worker,
-                                                .type = error.type,
-                                                .message = error.message,
-                                                .traceback = error.traceback,
-                                                .at = now_,
-                                                .final = !again});
+  effects_->record.errors.push_back(RecordOf(run, item, v, error, worker));
+  effects_->record.errors.back().final = !again;
   if (!again) {
     NoteTaskEnd(*run, *item, v, HistoryEvent::End::kFailed, 0);
     Do(run, TaskChange(Change::Kind::kFailed, run, item, v));

@@ -112,6 +112,11 @@ class Scheduler::Impl final : public RunListener {
   void InputGone(Run* run, Item* item, uint32_t v, const Gone& gone, Worker* worker);
   void MakeAgain(Run* run, const LostValue& lost);
 
+  // error_records.cc
+  ErrorRecord RecordOf(Run* run, Item* item, uint32_t v, const TaskError& error,
+                       const std::string& worker);
+  TaskInputs InputsOf(Run* run, Item* item, uint32_t v);
+
   // reports.cc
   void Handle(WorkerJoined& command);
   void Handle(WorkerReported& command);
@@ -183,6 +188,7 @@ class Scheduler::Impl final : public RunListener {
   void SourceCalled(Run* run, Item* item, uint32_t v, const Outcome& outcome, Worker* worker);
 
   // grants.cc
+  static constexpr size_t kRefillInputs = 2;  // Count and cursor, before what the call names.
   void Grant(Line* line, Worker* worker, const TaskRef& task);
   GrantGroup* GroupFor(const struct Lease& lease, const Yielded& yielded);
   void AddInputs(Run* run, Item* item, uint32_t v, GrantGroup* group);
@@ -352,6 +358,7 @@ class Scheduler::Impl final : public RunListener {
   struct Attempt {
     int64_t queued_us = 0;   // When its task became ready; 0: not known.
     int64_t started_us = 0;  // When its step's code did; 0: not known, or never.
+    uint64_t wanted = 0;     // Items, of a `!refill` source; 0: not known, after a restart.
   };
   Attempt attempt_;
 

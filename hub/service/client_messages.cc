@@ -166,6 +166,38 @@ void ToProto(const WorkerStatus& status, v1::WorkerStatus* out) {
   out->set_ghosts(status.ghosts);
 }
 
+namespace {
+
+v1::InputColumn::Kind ToProto(TaskInput::Kind kind) {
+  switch (kind) {
+    case TaskInput::Kind::kValue:
+      return v1::InputColumn::VALUES;
+    case TaskInput::Kind::kElements:
+      return v1::InputColumn::ELEMENTS;
+    case TaskInput::Kind::kRange:
+      return v1::InputColumn::RANGE;
+    case TaskInput::Kind::kFanIn:
+      return v1::InputColumn::FAN_IN;
+  }
+  CHECK(false);
+}
+
+void ToProto(const TaskInputs& inputs, v1::TaskInputs* out) {
+  for (const TaskInput& input : inputs.shown) {
+    v1::TaskInput* to = out->add_shown();
+    to->set_kind(ToProto(input.kind));
+    to->set_from(input.from);
+    to->set_address(input.address);
+    to->set_first(input.first);
+    to->set_count(input.count);
+    to->set_instance(input.instance);
+    to->set_node(input.node);
+  }
+  out->set_others(inputs.others);
+}
+
+}  // namespace
+
 void ToProto(const ErrorRecord& error, v1::ErrorRecord* out) {
   out->set_run(error.run);
   out->set_step(error.step);
@@ -179,6 +211,7 @@ void ToProto(const ErrorRecord& error, v1::ErrorRecord* out) {
   out->set_at_unix_s(ToSeconds(error.at));
   out->set_final(error.final);
   out->set_pass(error.pass);
+  if (error.inputs.has_value()) ToProto(*error.inputs, out->mutable_inputs());
 }
 
 void ToProto(const LogAdded& log, v1::LogRecord* out) {

@@ -1,6 +1,7 @@
 #include "hub/storage/record_codec.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,18 +14,26 @@ namespace bue::hub {
 namespace {
 
 constexpr uint64_t kVersion = 1;
+constexpr uint64_t kErrorsVersion = 2;
+constexpr uint64_t kErrorsVersionOfInputs = 2;  // From this on records have inputs.
 constexpr uint64_t kLastKind = static_cast<uint64_t>(Change::kLastKind);
 
 absl::Status Damaged(absl::string_view what) {
   return absl::DataLossError(absl::StrCat("a stored ", what, " is damaged"));
 }
 
-absl::Status CheckVersion(absl::string_view what, VarintReader* reader) {
+// Reads a version from 1 to `latest`.
+absl::StatusOr<uint64_t> ReadVersion(absl::string_view what, uint64_t latest,
+                                     VarintReader* reader) {
   const uint64_t version = reader->Varint();
   if (!reader->ok()) return Damaged(what);
-  if (version == kVersion) return absl::OkStatus();
-  return absl::DataLossError(
-      absl::StrCat("a stored ", what, " has format ", version, "; this hub reads ", kVersion));
+  if (version >= 1 && version <= latest) return version;
+  return absl::DataLossError(absl::StrCat("a stored ", what, " has format ", version,
+                                          "; this hub reads ", latest > 1 ? "1 to " : "", latest));
+}
+
+absl::Status CheckVersion(absl::string_view what, VarintReader* reader) {
+  return ReadVersion(what, kVersion, reader).status();
 }
 
 absl::Status CheckEnd(absl::string_view what, const VarintReader& reader) {
@@ -40,6 +49,43 @@ std::string ReadString(VarintReader* reader) { return std::string(reader->Bytes(
 
 uint32_t ReadUint32(VarintReader* reader) {
   return static_cast<uint32_t>(std::min<uint64_t>(reader->Varint(), UINT32_MAX));
+}
+
+// 0: not known; else 1 + how many follow.
+void PutInputs(const std::optional<TaskInputs>& inputs, std::string* out) {
+  if (!inputs.has_value()) return PutVarint(0, out);
+  PutVarint(1 + inputs->shown.size(), out);
+  for (const TaskInput& input : inputs->shown) {
+    PutVarint(static_cast<uint64_t>(input.kind), out);
+    PutBytes(input.from, out);
+    PutVarint(input.address, out);
+    PutVarint(input.first, out);
+    PutVarint(input.count, out);
+    PutVarint(input.instance, out);
+    PutVarint(input.node, out);
+  }
+  PutVarint(inputs->others, out);
+}
+
+// False: damaged.
+bool ReadInputs(VarintReader* reader, std::optional<TaskInputs>* out) {
+  const uint64_t count = reader->Count();
+  if (count == 0) return reader->ok();
+  TaskInputs& inputs = out->emplace();
+  for (uint64_t left = count - 1; left > 0 && reader->ok(); --left) {
+    const uint64_t kind = reader->Varint();
+    if (kind > static_cast<uint64_t>(TaskInput::kLastKind)) return false;
+    TaskInput& input = inputs.shown.emplace_back();
+    input.kind = static_cast<TaskInput::Kind>(kind);
+    input.from = ReadString(reader);
+    input.address = reader->Varint();
+    input.first = reader->Varint();
+    input.count = ReadUint32(reader);
+    input.instance = reader->Varint();
+    input.node = ReadUint32(reader);
+  }
+  inputs.others = reader->Varint();
+  return reader->ok();
 }
 
 }  // namespace
@@ -119,7 +165,7 @@ absl::StatusOr<RunAdded> DecodeRun(absl::string_view bytes) {
 
 std::string EncodeErrors(absl::Span<const ErrorRecord* const> errors) {
   std::string out;
-  PutVarint(kVersion, &out);
+  PutVarint(kErrorsVersion, &out);
   PutVarint(errors.size(), &out);
   for (const ErrorRecord* error : errors) {
     PutBytes(error->step, &out);
@@ -132,13 +178,14 @@ std::string EncodeErrors(absl::Span<const ErrorRecord* const> errors) {
     PutBytes(error->traceback, &out);
     PutTime(error->at, &out);
     PutVarint(uint64_t{error->pass} << 1 | (error->final ? 1 : 0), &out);
+    PutInputs(error->inputs, &out);
   }
   return out;
 }
 
 absl::StatusOr<std::vector<ErrorRecord>> DecodeErrors(uint64_t run, absl::string_view bytes) {
   VarintReader reader(bytes);
-  RETURN_IF_ERROR(CheckVersion("error record", &reader));
+  ASSIGN_OR_RETURN(const uint64_t version, ReadVersion("error record", kErrorsVersion, &reader));
   std::vector<ErrorRecord> errors;
   for (uint64_t left = reader.Count(); left > 0 && reader.ok(); --left) {
     ErrorRecord& error = errors.emplace_back();
@@ -155,6 +202,8 @@ absl::StatusOr<std::vector<ErrorRecord>> DecodeErrors(uint64_t run, absl::string
     const uint64_t pass_and_final = reader.Varint();
     error.pass = static_cast<uint32_t>(pass_and_final >> 1);
     error.final = (pass_and_final & 1) != 0;
+    if (version < kErrorsVersionOfInputs) continue;
+    if (!ReadInputs(&reader, &error.inputs)) return Damaged("error record");
   }
   RETURN_IF_ERROR(CheckEnd("error record", reader));
   return errors;

@@ -108,6 +108,14 @@ std::vector<std::string> Seeds() {
   std::string encoded;
   hub::EncodeChanges(changes, &encoded);
   const hub::ErrorRecord error{.run = 7, .step = "s", .item = "4.1", .attempt = 2, .message = "m"};
+  hub::ErrorRecord called = error;
+  called.inputs = {.shown = {{.kind = hub::TaskInput::Kind::kElements,
+                              .from = "s",
+                              .address = 99,
+                              .first = 4,
+                              .count = 2},
+                             {.kind = hub::TaskInput::Kind::kFanIn, .instance = 3, .node = 1}},
+                   .others = 5};
   const hub::LogAdded log{.run = 7, .address = 99, .step = "s", .item = "4", .attempt = 1};
   hub::TurnHistory history;
   for (uint64_t item = 0; item < 20; ++item) {
@@ -127,7 +135,7 @@ std::vector<std::string> Seeds() {
   return {seed(kHistory, past),
           seed(kChanges, encoded),
           seed(kRun, hub::EncodeRun({.run = 7, .key = "k", .name = "n", .program = "p"})),
-          seed(kErrors, hub::EncodeErrors({&error, &error})),
+          seed(kErrors, hub::EncodeErrors({&error, &called})),
           seed(kLogs, hub::EncodeLogs({&log, &log})),
           seed(kNames, hub::EncodeNames({"w1", "w2"}))};
 }

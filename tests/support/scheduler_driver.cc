@@ -9,6 +9,22 @@
 #include "tests/support/program_text.h"
 
 namespace bue::hub {
+namespace {
+
+// As an error's record has it, but for who made it.
+TaskInput InputOf(const InputColumn& column, size_t i) {
+  const auto at = [i](const auto& list) {
+    return list.empty() ? 0 : list.size() == 1 ? list[0] : list[i];
+  };
+  return TaskInput{.kind = static_cast<TaskInput::Kind>(column.kind),
+                   .address = at(column.address),
+                   .first = at(column.first),
+                   .count = at(column.count),
+                   .instance = at(column.instance),
+                   .node = column.node};
+}
+
+}  // namespace
 
 SchedulerDriver::SchedulerDriver(SchedulerOptions options)
     : options_(options), scheduler_(std::make_unique<Scheduler>(options)) {
@@ -56,11 +72,7 @@ void SchedulerDriver::Take(const Effects& effects) {
     }
     if (change.kind == Change::Kind::kDeleted) runs_.erase(change.run);
   }
-  for (const ErrorRecord& error : effects.record.errors) {
-    lines_.push_back(absl::StrCat("error ", error.step, error.item.empty() ? "" : "[", error.item,
-                                  error.item.empty() ? "" : "]", " attempt=", error.attempt,
-                                  error.final ? " final: " : ": ", error.message));
-  }
+  for (const ErrorRecord& error : effects.record.errors) TakeError(error);
   if (effects.record.workers_changed) stored_workers_ = effects.record.workers;
   const Outgoing& out = effects.outgoing;
   for (const WorkerWelcome& welcome : out.welcomes) {
@@ -115,20 +127,38 @@ void SchedulerDriver::Take(const Effects& effects) {
   }
 }
 
+void SchedulerDriver::TakeError(const ErrorRecord& error) {
+  const std::string task =
+      absl::StrCat(error.step, error.item.empty() ? "" : absl::StrCat("[", error.item, "]"));
+  lines_.push_back(absl::StrCat("error ", task, " attempt=", error.attempt,
+                                error.final ? " final: " : ": ", error.message));
+  const std::vector<TaskInput>& granted = called_with_[{error.run, task}];
+  std::vector<TaskInput> said = error.inputs.value_or(TaskInputs()).shown;
+  for (TaskInput& input : said) input.from.clear();
+  // What a source was asked for is forgotten with the hub.
+  const bool lacks_count = said.size() + 1 == granted.size();
+  if (!std::equal(said.begin(), said.end(), granted.begin() + lacks_count, granted.end())) {
+    lines_.push_back(absl::StrCat("(its record has other inputs than it was granted with)"));
+  }
+}
+
 void SchedulerDriver::TakeGrants(const GrantGroup& group) {
   const std::string name = WorkerOf(group.worker);
   FakeWorker& worker = workers_[name];
   const Program& program = *programs_.at(group.run);
   for (size_t i = 0; i < group.lease.size(); ++i) {
-    std::string task = program.steps[group.step].name;
-    if (group.run > 1) task = absl::StrCat("r", group.run, ".", task);
+    const std::string prefix = group.run > 1 ? absl::StrCat("r", group.run, ".") : "";
+    std::string task = absl::StrCat(prefix, program.steps[group.step].name);
     if (program.nodes[group.node].region != 0) {
       absl::StrAppend(&task, "[", group.item_prefix, group.item[i], "]");
     }
     std::vector<std::string> inputs;
     std::vector<uint64_t> addresses;
+    std::vector<TaskInput>& called_with = called_with_[{group.run, task.substr(prefix.size())}];
+    called_with.clear();
     for (const InputColumn& column : group.inputs) {
       inputs.push_back(InputText(group, column, i, &addresses));
+      called_with.push_back(InputOf(column, i));
     }
     std::string line =
         absl::StrCat("grant ", name, " ", task, "(", absl::StrJoin(inputs, ", "), ")");

@@ -115,6 +115,7 @@ class SchedulerDriver {
   void Turn(std::vector<Command> commands);
   void Take(const Effects& effects);
   void TakeGrants(const GrantGroup& group);
+  void TakeError(const ErrorRecord& error);
   void TakeHashRequest(const HashRequest& request);
   std::string InputText(const GrantGroup& group, const InputColumn& column, size_t i,
                         std::vector<uint64_t>* inputs);
@@ -141,6 +142,9 @@ class SchedulerDriver {
   std::map<uint64_t, QueryOwnership::Object> values_;
   std::vector<std::string> lines_;
   std::set<uint64_t> deleted_;  // Addresses.
+
+  // What each task of a run was granted with last.
+  std::map<std::pair<uint64_t, std::string>, std::vector<TaskInput>> called_with_;
 
   // The store.
   std::map<uint64_t, StoredRun> runs_;

@@ -4,6 +4,8 @@
 
 #include <random>
 
+#include "common/varint.h"
+
 namespace bue::hub {
 namespace {
 
@@ -156,9 +158,75 @@ TEST(RecordCodecTest, ErrorsAndLogsComeBackAsTheyWere) {
   EXPECT_EQ(logs->back().address, 99u);
 }
 
+TaskInputs Inputs() {
+  return {.shown = {{.kind = TaskInput::Kind::kValue, .from = "fetch", .address = UINT64_MAX},
+                    {.kind = TaskInput::Kind::kValue, .from = "fetch"},
+                    {.kind = TaskInput::Kind::kElements,
+                     .from = "accounts",
+                     .address = 1,
+                     .first = UINT64_MAX,
+                     .count = UINT32_MAX},
+                    {.kind = TaskInput::Kind::kRange, .first = 7},
+                    {.kind = TaskInput::Kind::kFanIn,
+                     .from = "total",
+                     .instance = UINT64_MAX,
+                     .node = UINT32_MAX}},
+          .others = 1000};
+}
+
+TEST(RecordCodecTest, InputsOfErrorsComeBackAsTheyWere) {
+  const ErrorRecord some{.step = "load", .inputs = Inputs()};
+  const ErrorRecord none{.step = "first", .inputs = TaskInputs()};
+  const ErrorRecord unknown{.step = "hook"};
+  const absl::StatusOr<std::vector<ErrorRecord>> errors =
+      DecodeErrors(4, EncodeErrors({&some, &none, &unknown, &some}));
+  ASSERT_TRUE(errors.ok());
+  ASSERT_EQ(errors->size(), 4u);
+  EXPECT_EQ((*errors)[0].inputs, some.inputs);
+  EXPECT_EQ((*errors)[1].inputs, none.inputs);
+  EXPECT_EQ((*errors)[2].inputs, std::nullopt);
+  EXPECT_EQ((*errors)[3].inputs, some.inputs);
+}
+
+// As rows were written before records had inputs.
+TEST(RecordCodecTest, ErrorsOfTheFirstFormatHaveNoInputs) {
+  std::string row;
+  PutVarint(1, &row);
+  PutVarint(2, &row);
+  for (const uint64_t pass_and_final : {5, 0}) {
+    PutBytes("load", &row);
+    PutBytes("4.17", &row);
+    PutVarint(3, &row);
+    for (const char* text : {"run", "w1", "KeyError", "'x'", "trace"}) PutBytes(text, &row);
+    PutVarint(ZigZag(-9), &row);
+    PutVarint(pass_and_final, &row);
+  }
+  const absl::StatusOr<std::vector<ErrorRecord>> errors = DecodeErrors(4, row);
+  ASSERT_TRUE(errors.ok()) << errors.status().ToString();
+  ASSERT_EQ(errors->size(), 2u);
+  for (const ErrorRecord& error : *errors) {
+    EXPECT_EQ(error.run, 4u);
+    EXPECT_EQ(error.item, "4.17");
+    EXPECT_EQ(error.attempt, 3u);
+    EXPECT_EQ(error.traceback, "trace");
+    EXPECT_EQ(error.at, absl::FromUnixMicros(-9));
+    EXPECT_EQ(error.inputs, std::nullopt);
+  }
+  EXPECT_EQ((*errors)[0].pass, 2u);
+  EXPECT_TRUE((*errors)[0].final);
+}
+
+TEST(RecordCodecTest, ErrorsOfALaterFormatAreRefused) {
+  std::string row = EncodeErrors({});
+  row[0] = 3;
+  const absl::Status status = DecodeErrors(4, row).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_NE(status.message().find("format 3; this hub reads 1 to 2"), absl::string_view::npos);
+}
+
 TEST(RecordCodecTest, MutatedColdRowsNeverCrash) {
   std::mt19937_64 random(4);
-  const ErrorRecord error{.step = "load", .message = "m"};
+  const ErrorRecord error{.step = "load", .message = "m", .inputs = Inputs()};
   const std::vector<std::string> rows = {EncodeRun({.run = 1, .name = "n", .program = "p"}),
                                          EncodeErrors({&error, &error}), EncodeNames({"a", "b"})};
   for (int round = 0; round < 20000; ++round) {

@@ -279,6 +279,7 @@ class RandomRun {
     for (const std::string& line : driver_.TakeLines()) {
       Note(line);
       ASSERT_FALSE(absl::StrContains(line, "(granted twice")) << absl::StrJoin(last_, "\n") << "\n";
+      ASSERT_FALSE(absl::StrContains(line, "(its record")) << absl::StrJoin(last_, "\n") << "\n";
       if (absl::StartsWith(line, "grant ")) CheckInputs(line);
       ASSERT_FALSE(absl::StrContains(line, "deleted")) << absl::StrJoin(last_, "\n") << "\n";
       ended_ = ended_ || line == "run r1 succeeded" || line == "run r1 failed";
