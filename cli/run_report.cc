@@ -66,23 +66,15 @@ std::string LimitLines(const v1::RunStatus& status) {
           absl::StrCat("!rate ", RateText(step), shared(step.rate_key(), step.rate_by())));
     }
     if (limits.empty()) continue;
-    absl::StrAppend(&text, OneLine(step.name(), 60), ": ", absl::StrJoin(limits, ", "), "\n");
+    absl::StrAppend(&text, OneLine(step.name(), 60), ": ", absl::StrJoin(limits, ", "));
+    if (step.queued_by_value() > 0) {
+      absl::StrAppend(&text, "; ", step.queued_by_value(),
+                      step.queued_by_value() == 1 ? " waits for room for its value"
+                                                  : " wait for room for their values");
+    }
+    absl::StrAppend(&text, "\n");
   }
   return text;
-}
-
-Json LimitsJson(const v1::StepStatus& step) {
-  const auto number = [](uint64_t n) { return n == 0 ? Json(nullptr) : Json(n); };
-  const auto key = [](const std::string& k) { return k.empty() ? Json(nullptr) : Json(k); };
-  return Json{
-      {"max_running", number(step.max_running())},
-      {"max_running_key", key(step.max_running_key())},
-      {"max_running_by", key(step.max_running_by())},
-      {"queue", number(step.queue())},
-      {"rate", step.rate() == 0 ? Json(nullptr) : Json(RateText(step))},
-      {"rate_key", key(step.rate_key())},
-      {"rate_by", key(step.rate_by())},
-  };
 }
 
 Json StepJson(const v1::StepStatus& step) {
@@ -91,6 +83,7 @@ Json StepJson(const v1::StepStatus& step) {
   json["left_out"] = step.left_out();
   json["scope"] = step.scope();
   json["queued"] = step.queued();
+  json["queued_by_value"] = step.queued_by_value();
   json["peak_running"] = step.peak_running();
   json["peak_queued"] = step.peak_queued();
   json["limits"] = LimitsJson(step);
@@ -134,6 +127,20 @@ std::string WhyStopped(const v1::RunStatus& status) {
 }
 
 }  // namespace
+
+Json LimitsJson(const v1::StepStatus& step) {
+  const auto number = [](uint64_t n) { return n == 0 ? Json(nullptr) : Json(n); };
+  const auto key = [](const std::string& k) { return k.empty() ? Json(nullptr) : Json(k); };
+  return Json{
+      {"max_running", number(step.max_running())},
+      {"max_running_key", key(step.max_running_key())},
+      {"max_running_by", key(step.max_running_by())},
+      {"queue", number(step.queue())},
+      {"rate", step.rate() == 0 ? Json(nullptr) : Json(RateText(step))},
+      {"rate_key", key(step.rate_key())},
+      {"rate_by", key(step.rate_by())},
+  };
+}
 
 bool HasEnded(const v1::RunStatus& status) {
   return status.state() == v1::RUN_SUCCEEDED || status.state() == v1::RUN_FAILED ||

@@ -27,6 +27,9 @@ std::optional<absl::Duration> Remaining(const v1::RunStatus& status);
 std::optional<double> Percent(const v1::RunStatus& status);
 
 Json StatusJson(const v1::RunStatus& status, absl::Time now);
+// {max_running, max_running_key, max_running_by, queue, rate, rate_key, rate_by}: numbers, "90/m",
+// names; null: none.
+Json LimitsJson(const v1::StepStatus& step);
 Json ErrorJson(const v1::ErrorRecord& error);
 Json WorkerJson(const v1::WorkerStatus& worker, absl::Time now);
 

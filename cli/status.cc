@@ -119,7 +119,8 @@ void AddStatus(CLI::App* app, Action* action) {
       "elapsed_s, eta_s, progress_percent, tasks_per_s, tasks and items {total, done, failed,\n"
       "filtered, skipped, running, waiting}, errors, stopped_by_failure, attempts,\n"
       "run_s {mean, min, max, p50, p95}, overhead_ms, overhead_percent, total_s, last_result,\n"
-      "steps [{name, …the counts…, left_out, scope, queued, peak_running, peak_queued,\n"
+      "steps [{name, …the counts…, left_out, scope, queued, queued_by_value, peak_running,\n"
+      "peak_queued,\n"
       "limits {max_running, max_running_key, max_running_by, queue, rate, rate_key, rate_by},\n"
       "…the times…}]. What is not known is null.");
   command->callback([flags, action] { *action = [flags] { return PrintStatus(*flags); }; });

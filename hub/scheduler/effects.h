@@ -293,6 +293,8 @@ struct StepStatus {
   Counts counts;
   uint64_t left_out = 0;
   uint64_t queued = 0;  // Waiting for a worker, or for a limit.
+  // Of these: for room at a limit that goes by a value, whose value is known.
+  uint64_t queued_by_value = 0;
   uint64_t peak_running = 0;
   uint64_t peak_queued = 0;
   StepLimits limits;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "common/program/limits_by.h"
 #include "hub/scheduler/scheduler_impl.h"
+#include "hub/scheduler/waiting_tasks.h"
 
 namespace bue::hub {
 namespace {
@@ -383,15 +384,18 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfReady(Run* run, uint32_t node
     if (for_all != nullptr && !ready_.HasRoom(*for_all)) {
       reasons.push_back(ReasonOfGate(*for_all));
     }
-    uint64_t shut = 0;
+    uint64_t shut = 0, tasks = 0;
     for (const Gate* gate : ready_.GatesOfValues(run, kind, info.step)) {
-      if (!ready_.HasRoom(*gate) && !gate->waiting.empty()) ++shut;
+      if (ready_.HasRoom(*gate) || gate->waiting.empty()) continue;
+      ++shut;
+      tasks += TasksWaitingAt(*gate);
     }
     const bool is_rate = kind == Gate::Kind::kRate;
     if (shut == 0) continue;
     reasons.push_back(absl::StrCat(
         is_rate ? "!rate by " : "!max_running by ", is_rate ? step.rate.by : step.max_running.by,
-        ": ", Count(shut, "value"), shut == 1 ? " has" : " have", " no room for more"));
+        ": ", Count(shut, "value"), shut == 1 ? " has" : " have", " no room for more, ",
+        Count(tasks, "task"), tasks == 1 ? " waits" : " wait", " there"));
   }
   if (reasons.empty() || !ready_.HasRoom(*line->ahead)) {
     for (std::string& reason : ReasonsOfLine(run, node, *line)) {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "common/status_macros.h"
 #include "hub/scheduler/scheduler_impl.h"
+#include "hub/scheduler/waiting_tasks.h"
 
 namespace bue::hub {
 namespace {
@@ -35,6 +36,23 @@ absl::StatusOr<ResultCursor> ParseCursor(const std::string& text) {
   return cursor;
 }
 
+// How many tasks wait at limits that go by values, step by step.
+void AddQueuedByValue(Run* run, ReadyQueue* ready, RunStatus* status) {
+  if (!run->active()) return;
+  const std::vector<Step>& steps = run->graph().program().steps;
+  for (uint32_t s = 0; s < steps.size(); ++s) {
+    if (steps[s].max_running.by.empty() && steps[s].rate.by.empty()) continue;
+    const auto shown = std::find_if(status->steps.begin(), status->steps.end(),
+                                    [&](const StepStatus& of) { return of.name == steps[s].name; });
+    if (shown == status->steps.end()) continue;
+    for (const Gate::Kind kind : {Gate::Kind::kRunning, Gate::Kind::kRate}) {
+      for (const Gate* gate : ready->GatesOfValues(run, kind, s)) {
+        if (!ready->HasRoom(*gate)) shown->queued_by_value += TasksWaitingAt(*gate);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void Scheduler::Impl::Handle(QueryRun& command) {
@@ -51,6 +69,7 @@ void Scheduler::Impl::Handle(QueryRun& command) {
 
 RunStatus Scheduler::Impl::StatusOf(Run* run) {
   RunStatus status = ProgressOf(*run);
+  AddQueuedByValue(run, &ready_, &status);
   if (run->active() || run->expired() || run->graph().program().nodes.size() > kFewCalls ||
       run->instances().size() > kFewCalls) {
     return status;

@@ -87,6 +87,7 @@ void ToProto(const RunStatus& status, v1::RunStatus* out) {
     to->set_left_out(step.left_out);
     if (step.timing.attempts > 0) ToProto(step.timing, to->mutable_timing());
     to->set_queued(step.queued);
+    to->set_queued_by_value(step.queued_by_value);
     to->set_peak_running(step.peak_running);
     to->set_peak_queued(step.peak_queued);
     to->set_max_running(step.limits.max_running);

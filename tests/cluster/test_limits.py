@@ -83,6 +83,8 @@ for x in range({items}):
         script = self.script('hold !max_running 3 key one-account', '| hold', 4)
         first, second = self.upload(script), self.upload(script)
         wait_for(lambda: len(self.started()) == 3, 'three to run')
+        self.assertEqual(self.bue('limit', first, 'hold').stdout, f'{first} hold: max_running 3 '
+                         'key one-account, queue none, rate none\n')
         runs = [self.steps(run)['hold'] for run in (first, second)]
         self.assertEqual(sum(step['running'] for step in runs), 3)
         self.workers[0].kill()
@@ -205,10 +207,10 @@ for y in range(4):
                 (('--queue', 'x'), 'a whole number above 0, or none'),
                 (('--rate', '10'), 'starts per unit'),
                 (('--rate', '10/y'), 'allowed are s, m and h'),
-                (('--rate', '10/s key other'), 'said in the script'),
-                ((), 'say which limit')):
+                (('--rate', '10/s key other'), 'said in the script')):
             self.assertIn(says, self.bue('limit', run, 'hold', *words, code=2).stderr)
-        self.assertIn("no step 'x'", self.bue('limit', run, 'x', '--queue', '3', code=2).stderr)
+        for words in ((), ('--json',), ('--queue', '3')):
+            self.assertIn("no step 'x'", self.bue('limit', run, 'x', *words, code=2).stderr)
         self.assertIn('no run r77', self.bue('limit', 'r77', 'x', '--queue', '3', code=2).stderr)
         self.assertEqual(self.steps(run)['hold']['limits']['max_running'], 1)
         self.release()

@@ -141,6 +141,7 @@ for account in all():
             return self.status(run)['tasks']['running']
 
         wait_for(lambda: len(self.read_notes()) == 3, 'one of each account to run')
+        self.check_what_waits(run)
         self.assertIn('!max_running 1 by account: 1 run with the same value',
                       self.bue('explain', run, 'hold', '59').stdout)
         self.workers[0].kill()
@@ -149,12 +150,35 @@ for account in all():
         self.hub.kill()
         self.start_hub(self.hub_address)
         wait_for(lambda: running() == 3, 'the worker to be back')
-        self.bue('limit', run, 'hold', '--max-running', '3')
+        self.assertEqual(self.bue('limit', run, 'hold').stdout,
+                         f'{run} hold: max_running 1 by account, queue none, rate none\n')
+        self.assertEqual(self.bue('limit', run, 'hold', '--max-running', '3').stdout,
+                         f'{run} hold: max_running 3 by account\n')
+        shown = json.loads(self.bue('limit', run, 'hold', '--json').stdout)
+        self.assertEqual((shown['run'], shown['step']), (run, 'hold'))
+        self.assertEqual((shown['limits']['max_running'], shown['limits']['max_running_by']),
+                         (3, 'account'))
         wait_for(lambda: running() == 9, 'three of each account to run')
         self.assertEqual(self.status(run)['steps'][1]['peak_running'], 9)
         self.write(os.path.join('notes', 'release'), '')
         self.bue('wait', run)
-        self.assertEqual(self.status(run)['items']['done'], 60)
+        status = self.status(run)
+        self.assertEqual((status['items']['done'], status['steps'][1]['queued_by_value']), (60, 0))
+
+    def check_what_waits(self, run):
+        """57 tasks wait, of three accounts of which one each runs."""
+        wait_for(lambda: self.status(run)['steps'][1]['queued_by_value'] == 57,
+                 'all others to wait')
+        self.assertIn('hold: !max_running 1 by account; 57 wait for room for their values\n',
+                      self.bue('status', run).stdout)
+        self.assertIn('!max_running by account: 3 values have no room for more, 57 tasks wait '
+                      'there\n', self.bue('explain', run, 'hold').stdout)
+        said = [self.bue('explain', run, 'hold', str(item)).stdout for item in range(6)]
+        limited = [one for one in said
+                   if '!max_running 1 by account: 1 run with the same value' in one]
+        runs = [one for one in said if 'given to worker' in one]
+        self.assertEqual(len(limited) + len(runs), 6, said)
+        self.assertGreaterEqual(len(limited), 3, said)
 
     def test_names_that_stand_for_nothing(self):
         self.start_cluster(workers=0)
