@@ -15,6 +15,8 @@ namespace bue {
 namespace {
 
 constexpr double kSecondsMax = 30 * 86400;  // Of any time that a step names.
+constexpr double kRateSecondsMin = 0.001;
+constexpr double kRateSecondsMax = 86400;
 
 void ToProto(const Limit& limit, v1::Limit* out) {
   out->set_count(limit.count);
@@ -105,6 +107,10 @@ absl::Status CheckSteps(const Program& program) {
     if (!(step.backoff_s >= 0) || !(step.poll_s >= 0)) return Broken("step", i, "negative wait");
     if (step.timeout_s > kSecondsMax || step.backoff_s > kSecondsMax || step.poll_s > kSecondsMax) {
       return Broken("step", i, "a time above 30 days");
+    }
+    if (step.rate.count > 0 &&
+        !(step.rate.per_seconds >= kRateSecondsMin && step.rate.per_seconds <= kRateSecondsMax)) {
+      return Broken("step", i, "a rate by less than a millisecond or more than a day");
     }
     for (const Limit* limit : {&step.max_running, &step.rate}) {
       if (!limit->key.empty() && !limit->by.empty()) {

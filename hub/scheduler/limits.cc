@@ -217,7 +217,7 @@ bool Scheduler::Impl::SetPaused(struct Lease* lease, bool paused) {
 }
 
 bool Scheduler::Impl::OpenGates() {
-  bool changed = ready_.OpenGates([this](const Gate::Waiter& waiter) {
+  const bool changed = ready_.OpenGates([this](const Gate::Waiter& waiter) {
     Run* run = FindRun(waiter.run);
     if (run == nullptr || !run->active()) return;
     if (waiter.source != kNoVertex) {
@@ -230,11 +230,9 @@ bool Scheduler::Impl::OpenGates() {
       OnCursor(run, instance);
     }
   });
-  for (const Gate* gate : ready_.TakeStalled()) {
-    TakeAsStarted(*gate);
-    changed = true;
-  }
-  return changed;
+  const std::vector<Gate*> stalled = ready_.TakeStalled();
+  if (!stalled.empty()) TakeAsStarted({stalled.begin(), stalled.end()});
+  return changed || !stalled.empty();
 }
 
 // The task starts now: rates count it.
@@ -243,10 +241,11 @@ void Scheduler::Impl::Start(struct Lease* lease) {
 }
 
 // A module whose import hangs, say: others go on behind it.
-void Scheduler::Impl::TakeAsStarted(const Gate& gate) {
+void Scheduler::Impl::TakeAsStarted(const absl::flat_hash_set<const Gate*>& gates) {
+  const auto is_stalled = [&](const Gate* gate) { return gates.contains(gate); };
   for (const auto& [id, worker] : workers_.all()) {
     for (struct Lease* lease = worker->first_lease; lease != nullptr; lease = lease->next) {
-      if (absl::c_linear_search(lease->line->gates, &gate)) Start(lease);
+      if (lease->on_its_way && absl::c_any_of(lease->line->gates, is_stalled)) Start(lease);
     }
   }
 }

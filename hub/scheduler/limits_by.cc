@@ -85,7 +85,9 @@ Line* Scheduler::Impl::LineByValues(Line* asking, Run* run, Item* item, uint32_t
   if (run->graph().program().nodes[node].by.empty()) return asking;
   const ByValues hashes = HashesOf(run, item, node);
   if (hashes.empty()) return asking;
-  if (Line* known = ReadyQueue::FindLine(*asking, hashes)) return known;
+  // The queues behind a task are its node's, not its step's.
+  Line* known = run->LimitsQueues() ? nullptr : ReadyQueue::FindLine(*asking, hashes);
+  if (known != nullptr) return known;
   return ready_.LineFor(asking, GatesOf(run, node, hashes), hashes);
 }
 
@@ -165,8 +167,8 @@ Scheduler::Impl::Ask* Scheduler::Impl::AskFor(const Worker& worker, Run* run, co
   const auto [open, is_new] = open_asks_.try_emplace(
       {worker.id, run->number(), input.kind, input.index, address >> kStoreShift});
   if (!is_new) {
-    Ask* ask = &asks_.at(open->second);
-    if (ask->wanted.size() < kRequestValues) return ask;
+    const auto ask = asks_.find(open->second);  // Its tasks may have gone since.
+    if (ask != asks_.end() && ask->second.wanted.size() < kRequestValues) return &ask->second;
   }
   auto& requests = effects_->outgoing.hash_requests;
   const uint64_t id = options_.epoch << 40 | ++last_ask_;
@@ -236,6 +238,7 @@ void Scheduler::Impl::FindLine(struct Lease* lease) {
   SetLine(lease, LineOf(lease->run, lease->item, lease->vertex));
   const uint32_t node = lease->run->NodeOf(*lease->item, lease->vertex);
   if (!lease->line->asks || lease->run->graph().program().nodes[node].by.empty()) return;
+  if (!lease->worker->connected) return;  // Until it is back.
   AskHash(*lease->worker, *lease->line,
           {.item = lease->item, .serial = lease->item->serial, .vertex = lease->vertex});
 }

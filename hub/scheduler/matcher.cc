@@ -22,7 +22,6 @@ void Scheduler::Impl::Match(absl::Time now, Effects* effects) {
   now_us_ = absl::ToUnixMicros(now);
   effects_ = effects;
   open_group_.clear();
-  open_asks_.clear();
   if (!after_load_.record.changes.empty()) {
     // What followed from loading comes before all else.
     auto& changes = effects->record.changes;

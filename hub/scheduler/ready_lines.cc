@@ -61,7 +61,7 @@ void ReadyQueue::Wait(Line* line, Gate* gate) {
   } else {
     waiting.push_back(line);
   }
-  if (gate->kind == Gate::Kind::kRate) SetTimer(gate, NextLook(*gate));
+  if (gate->kind == Gate::Kind::kRate && !blind_) SetTimer(gate, NextLook(*gate));
 }
 
 // No line of the run waits there any more.
@@ -183,7 +183,11 @@ void ReadyQueue::Start(const Line& line) {
     CHECK(gate->held > 0);
     --gate->held;
     gate->moved = now_;
-    gate->pace.Start(now_);
+    if (gate->wishes.empty()) {
+      gate->pace.Forget(now_);  // Nobody asks how many.
+    } else {
+      gate->pace.Start(now_);
+    }
     MayHaveRoom(gate);
   }
 }
@@ -245,7 +249,7 @@ bool ReadyQueue::LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter
     }
     place = lines.empty() ? gate->waiting.erase(place) : std::next(place);
   }
-  if (gate->kind == Gate::Kind::kRate && !gate->waiting.empty() && !HasRoom(*gate)) {
+  if (gate->kind == Gate::Kind::kRate && !blind_ && !gate->waiting.empty() && !HasRoom(*gate)) {
     SetTimer(gate, NextLook(*gate));
   }
   if (gate->others.empty() || !HasRoom(*gate)) return changed;

@@ -82,6 +82,11 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
     WorkerTable::Link(worker, lease);
     NoteHeld(worker, *lease);
     if (!held.not_started) Start(lease);
+    if (lease->line->asks && !lease->paused) {
+      ready_.Return(*lease->line, lease->on_its_way);
+      FindLine(lease);
+      ready_.Pass(lease->line, lease->on_its_way);
+    }
     Renew(lease, held.elapsed);
     return true;
   }
@@ -118,7 +123,8 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   FindLine(lease);
   lease->on_its_way = held.not_started;
   ready_.Pass(lease->line, lease->on_its_way);
-  if (held.started_ago > absl::ZeroDuration()) {
+  // This process has counted its own, also if it took the worker for lost since.
+  if (held.started_ago > absl::ZeroDuration() && LeaseTable::IsBefore(held.lease, options_.epoch)) {
     ReadyQueue::NoteStart(*lease->line, now_ - held.started_ago);
   }
   NoteHeld(worker, *lease);
@@ -254,7 +260,9 @@ void Scheduler::Impl::HandleOutcome(Worker* worker, Outcome& outcome) {
                                              .worker = worker->name});
   }
   const int64_t started_us = NoteOutcome(*lease, outcome);
-  FreeLease(lease, outcome.kind != Outcome::Kind::kGivenBack);
+  // What could not be read was never called with.
+  FreeLease(lease,
+            outcome.kind != Outcome::Kind::kGivenBack && outcome.kind != Outcome::Kind::kInputGone);
   attempt_.started_us = started_us;
   switch (outcome.kind) {
     case Outcome::Kind::kSucceeded:

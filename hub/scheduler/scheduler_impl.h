@@ -17,6 +17,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "hub/scheduler/gone_workers.h"
@@ -44,7 +45,10 @@ class Scheduler::Impl final : public RunListener {
   absl::Status Load(HubSnapshot snapshot, absl::Time now);
   void Apply(Command& command, absl::Time now, Effects* effects);
   absl::Time NextDeadline() const;
-  void BeginTurn(uint64_t turn) { turn_ = turn; }
+  void BeginTurn(uint64_t turn) {
+    turn_ = turn;
+    open_asks_.clear();
+  }
   void Synced(uint64_t turn);
   std::vector<uint64_t> DirtyRuns() const;
   RunSnapshot SnapshotRun(uint64_t run);
@@ -216,7 +220,7 @@ class Scheduler::Impl final : public RunListener {
   void PassRoomOn(Run* run, const Instance* instance);
   bool OpenGates();
   void Start(struct Lease* lease);
-  void TakeAsStarted(const Gate& gate);
+  void TakeAsStarted(const absl::flat_hash_set<const Gate*>& gates);
   bool SetPaused(struct Lease* lease, bool paused);
   void CheckGates();
 

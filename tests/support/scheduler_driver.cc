@@ -52,6 +52,7 @@ void SchedulerDriver::Turn(std::vector<Command> commands) {
     Take(effects);
   }
   scheduler_->Synced(turn_);
+  if (scheduler_->NextDeadline() <= now_) lines_.push_back("(is due again at once)");
   for (const auto& [name, worker] : workers_) {
     if (worker.asked.empty() || !worker.connected || worker.spec.values == 0) continue;
     return Answer(name, worker.spec.values);
