@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """run.py BUE [PATTERN]: every cluster test whose name holds PATTERN; ends with `N passed, M failed`."""
 import os
+import signal
 import sys
 import time
 import unittest
@@ -50,6 +51,8 @@ def flatten(suite):
 
 
 def main():
+    # Whoever starts this in the background may ignore interrupts; what is tested here must not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     os.environ['BUE'] = os.path.abspath(sys.argv[1])
