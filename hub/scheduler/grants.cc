@@ -21,7 +21,7 @@ void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
   run->Lease(item, v, lease->slot);
   SetLine(lease, line);
   lease->on_its_way = ReadyQueue::HasRate(*line);
-  ready_.Pass(line, lease->on_its_way);
+  CountIn(lease);
   WorkerTable::Link(worker, lease);
 
   Yielded yielded;

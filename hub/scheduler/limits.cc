@@ -281,9 +281,7 @@ void Scheduler::Impl::Handle(SetLimits& command) {
       if (lease->run == run) leases.push_back(lease);
     }
   }
-  for (const struct Lease* lease : leases) {
-    if (!lease->paused) ready_.Return(*lease->line, lease->on_its_way);
-  }
+  for (const struct Lease* lease : leases) CountOut(*lease);
   for (const uint32_t step : changed) {
     const auto change = [&](Gate::Kind kind, uint64_t count, absl::Duration per) {
       Do(run, Change{.kind = Change::Kind::kLimit,
@@ -309,7 +307,7 @@ void Scheduler::Impl::Handle(SetLimits& command) {
   run->AskSources();
   for (struct Lease* lease : leases) {
     FindLine(lease);
-    if (!lease->paused) ready_.Pass(lease->line, lease->on_its_way);
+    CountIn(lease);
   }
   Promise(command.request, absl::OkStatus(), Done{});
 }

@@ -228,9 +228,9 @@ void Scheduler::Impl::CountUnderValue(Run* run, const TaskRef& task) {
   if (vertex.state != VertexState::kLeased || vertex.lease == 0) return;
   struct Lease* lease = leases_.at(vertex.lease - 1);
   if (!lease->line->asks) return;
-  if (!lease->paused) ready_.Return(*lease->line, lease->on_its_way);
+  CountOut(*lease);
   SetLine(lease, LineOf(run, task.item, task.vertex));
-  if (!lease->paused) ready_.Pass(lease->line, lease->on_its_way);
+  CountIn(lease);
 }
 
 // Where the lease counts: of one whose values are not known its worker is asked.

@@ -82,10 +82,10 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
     WorkerTable::Link(worker, lease);
     NoteHeld(worker, *lease);
     if (!held.not_started) Start(lease);
-    if (lease->line->asks && !lease->paused) {
-      ready_.Return(*lease->line, lease->on_its_way);
+    if (lease->line->asks) {
+      CountOut(*lease);
       FindLine(lease);
-      ready_.Pass(lease->line, lease->on_its_way);
+      CountIn(lease);
     }
     Renew(lease, held.elapsed);
     return true;
@@ -122,7 +122,7 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   WorkerTable::Link(worker, lease);
   FindLine(lease);
   lease->on_its_way = held.not_started;
-  ready_.Pass(lease->line, lease->on_its_way);
+  CountIn(lease);
   // This process has counted its own, also if it took the worker for lost since.
   if (held.started_ago > absl::ZeroDuration() && LeaseTable::IsBefore(held.lease, options_.epoch)) {
     ReadyQueue::NoteStart(*lease->line, now_ - held.started_ago);
@@ -232,7 +232,7 @@ void Scheduler::Impl::FreeLease(struct Lease* lease, bool has_started) {
   attempt_ = {.queued_us = lease->queued_us, .wanted = lease->wanted};
   ClearOverdue(lease);
   if (has_started) Start(lease);
-  if (!lease->paused) ready_.Return(*lease->line, lease->on_its_way);
+  CountOut(*lease);
   SetLine(lease, nullptr);
   lease->item->vertices[lease->vertex].lease = 0;  // Leased still, until its outcome is taken in.
   EndRecall(lease);

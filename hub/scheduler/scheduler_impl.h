@@ -219,6 +219,13 @@ class Scheduler::Impl final : public RunListener {
   bool IsHeldByQueue(Run* run, Instance* instance);
   void PassRoomOn(Run* run, const Instance* instance);
   bool OpenGates();
+  // The lease counts at the gates of its line, or does no more; a paused source does not.
+  void CountIn(struct Lease* lease) {
+    if (!lease->paused) ready_.Pass(lease->line, lease->on_its_way);
+  }
+  void CountOut(const struct Lease& lease) {
+    if (!lease.paused) ready_.Return(*lease.line, lease.on_its_way);
+  }
   void Start(struct Lease* lease);
   void TakeAsStarted(const absl::flat_hash_set<const Gate*>& gates);
   bool SetPaused(struct Lease* lease, bool paused);
