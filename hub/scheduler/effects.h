@@ -97,13 +97,24 @@ inline size_t HashOfProgram(const std::string& program) {
   return std::hash<std::string>()(program);
 }
 
+// One input of a group of tasks, as columns. Mirrors bue.v1.InputColumn.
+struct InputColumn {
+  enum class Kind : uint8_t { kValues, kElements, kRange, kFanIn };  // As numbered there.
+  static constexpr Kind kLastKind = Kind::kFanIn;
+  Kind kind = Kind::kValues;
+  std::vector<uint64_t> address;   // kValues, kElements: one per task, or one for all.
+  std::vector<uint64_t> first;     // kElements, kRange: one per task.
+  std::vector<uint32_t> count;     // kElements, kRange: empty, or one per task.
+  std::vector<uint64_t> instance;  // kFanIn: one per task.
+  uint32_t node = 0;               // kFanIn
+};
+
 // What a task was called with: where one input lies. Mirrors bue.v1.TaskInput.
 struct TaskInput {
-  enum class Kind : uint8_t { kValue, kElements, kRange, kFanIn };
-  static constexpr Kind kLastKind = Kind::kFanIn;
-  Kind kind = Kind::kValue;
+  using Kind = InputColumn::Kind;
+  Kind kind = Kind::kValues;
   std::string from;       // The step that made it; empty: a number.
-  uint64_t address = 0;   // kValue, kElements; 0: None.
+  uint64_t address = 0;   // kValues, kElements; 0: None.
   uint64_t first = 0;     // kElements, kRange
   uint32_t count = 0;     // The same: 0: that one; else a list of so many from there on.
   uint64_t instance = 0;  // kFanIn: all values of `node` in it.
@@ -163,17 +174,6 @@ struct TurnRecord {
 };
 
 // ------------------------------------------------------------------------------- the messages
-
-// One input of a group of tasks, as columns. Mirrors bue.v1.InputColumn.
-struct InputColumn {
-  enum class Kind : uint8_t { kValues, kElements, kRange, kFanIn };
-  Kind kind = Kind::kValues;
-  std::vector<uint64_t> address;   // kValues, kElements: one per task, or one for all.
-  std::vector<uint64_t> first;     // kElements, kRange: one per task.
-  std::vector<uint32_t> count;     // kElements, kRange: empty, or one per task.
-  std::vector<uint64_t> instance;  // kFanIn: one per task.
-  uint32_t node = 0;               // kFanIn
-};
 
 // What a streaming source has yielded for others to take: its first elements, and their hash.
 struct Yielded {

@@ -1,5 +1,4 @@
 // The record of an attempt that failed: which, and what it was called with.
-#include "common/check.h"
 #include "hub/scheduler/scheduler_impl.h"
 
 namespace bue::hub {
@@ -7,24 +6,10 @@ namespace {
 
 constexpr size_t kInputsShown = 64;
 
-TaskInput::Kind KindOf(InputColumn::Kind kind) {
-  switch (kind) {
-    case InputColumn::Kind::kValues:
-      return TaskInput::Kind::kValue;
-    case InputColumn::Kind::kElements:
-      return TaskInput::Kind::kElements;
-    case InputColumn::Kind::kRange:
-      return TaskInput::Kind::kRange;
-    case InputColumn::Kind::kFanIn:
-      return TaskInput::Kind::kFanIn;
-  }
-  CHECK(false);
-}
-
 // A column of one task.
 TaskInput Single(const InputColumn& column) {
   const auto only = [](const auto& values) { return values.empty() ? 0 : values.front(); };
-  return TaskInput{.kind = KindOf(column.kind),
+  return TaskInput{.kind = column.kind,
                    .address = only(column.address),
                    .first = only(column.first),
                    .count = only(column.count),

@@ -169,24 +169,10 @@ void ToProto(const WorkerStatus& status, v1::WorkerStatus* out) {
 
 namespace {
 
-v1::InputColumn::Kind ToProto(TaskInput::Kind kind) {
-  switch (kind) {
-    case TaskInput::Kind::kValue:
-      return v1::InputColumn::VALUES;
-    case TaskInput::Kind::kElements:
-      return v1::InputColumn::ELEMENTS;
-    case TaskInput::Kind::kRange:
-      return v1::InputColumn::RANGE;
-    case TaskInput::Kind::kFanIn:
-      return v1::InputColumn::FAN_IN;
-  }
-  CHECK(false);
-}
-
 void ToProto(const TaskInputs& inputs, v1::TaskInputs* out) {
   for (const TaskInput& input : inputs.shown) {
     v1::TaskInput* to = out->add_shown();
-    to->set_kind(ToProto(input.kind));
+    to->set_kind(static_cast<v1::InputColumn::Kind>(input.kind));
     to->set_from(input.from);
     to->set_address(input.address);
     to->set_first(input.first);

@@ -74,7 +74,7 @@ bool ReadInputs(VarintReader* reader, std::optional<TaskInputs>* out) {
   TaskInputs& inputs = out->emplace();
   for (uint64_t left = count - 1; left > 0 && reader->ok(); --left) {
     const uint64_t kind = reader->Varint();
-    if (kind > static_cast<uint64_t>(TaskInput::kLastKind)) return false;
+    if (kind > static_cast<uint64_t>(InputColumn::kLastKind)) return false;
     TaskInput& input = inputs.shown.emplace_back();
     input.kind = static_cast<TaskInput::Kind>(kind);
     input.from = ReadString(reader);

@@ -16,7 +16,7 @@ TaskInput InputOf(const InputColumn& column, size_t i) {
   const auto at = [i](const auto& list) {
     return list.empty() ? 0 : list.size() == 1 ? list[0] : list[i];
   };
-  return TaskInput{.kind = static_cast<TaskInput::Kind>(column.kind),
+  return TaskInput{.kind = column.kind,
                    .address = at(column.address),
                    .first = at(column.first),
                    .count = at(column.count),

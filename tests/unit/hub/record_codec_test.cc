@@ -159,8 +159,8 @@ TEST(RecordCodecTest, ErrorsAndLogsComeBackAsTheyWere) {
 }
 
 TaskInputs Inputs() {
-  return {.shown = {{.kind = TaskInput::Kind::kValue, .from = "fetch", .address = UINT64_MAX},
-                    {.kind = TaskInput::Kind::kValue, .from = "fetch"},
+  return {.shown = {{.kind = TaskInput::Kind::kValues, .from = "fetch", .address = UINT64_MAX},
+                    {.kind = TaskInput::Kind::kValues, .from = "fetch"},
                     {.kind = TaskInput::Kind::kElements,
                      .from = "accounts",
                      .address = 1,
