@@ -36,11 +36,16 @@ struct Line;
 // 20 ms' worth; the pace between them is that much lower.
 class Pace {
  public:
+  // As many go together. REQUIRES: per > 0.
+  static int64_t BurstOf(uint64_t count, absl::Duration per) {
+    const double a_second = static_cast<double>(count) / absl::ToDoubleSeconds(per);
+    return 1 + static_cast<int64_t>(
+                   std::min(std::max(a_second * kBurstSeconds, 1.0), count * kBurstShare));
+  }
+
   // REQUIRES: count > 0, per > 0.
   void Set(uint64_t count, absl::Duration per, absl::Time now) {
-    const double a_second = static_cast<double>(count) / absl::ToDoubleSeconds(per);
-    burst_ = 1 + static_cast<int64_t>(
-                     std::min(std::max(a_second * kBurstSeconds, 1.0), count * kBurstShare));
+    burst_ = BurstOf(count, per);
     const int64_t spread = static_cast<int64_t>(count) - burst_ + 1;
     // Never shorter than it has to be.
     spacing_ = (absl::ToInt64Nanoseconds(per) + spread - 1) / spread;

@@ -12,8 +12,6 @@ namespace {
 
 // Of Instance::queued: it waits at a gate.
 constexpr uint64_t kAwaitsRoomBit = uint64_t{1} << 62;
-// More is as good as no limit.
-constexpr uint64_t kCountMax = 1'000'000'000;
 
 Pool PoolOf(const Step& step) {
   if (step.language != Language::kPython) return Pool::kSql;
@@ -29,7 +27,9 @@ Pool PoolOf(const Step& step) {
   return Pool::kThread;
 }
 
-Run::LimitKind LimitOf(Gate::Kind kind) {
+}  // namespace
+
+Run::LimitKind Scheduler::Impl::LimitOf(Gate::Kind kind) {
   switch (kind) {
     case Gate::Kind::kAhead:  // Nobody's wish.
     case Gate::Kind::kRunning:
@@ -42,20 +42,22 @@ Run::LimitKind LimitOf(Gate::Kind kind) {
   return Run::LimitKind::kMaxRunning;
 }
 
-}  // namespace
-
 // Null: the step has no such limit, and never had. `hash`: of the value whose limit is meant.
 Gate* Scheduler::Impl::GateOf(Run* run, Gate::Kind kind, uint32_t step, uint64_t hash) {
   const Limit limit = run->LimitOf(step, LimitOf(kind));
   Gate* gate = ready_.FindGate(run, kind, step, limit.key, hash);
   if (gate != nullptr || limit.count == 0) return gate;
   gate = ready_.GateFor(run, kind, step, limit.key, hash);
-  absl::Duration per;
-  if (kind == Gate::Kind::kRate) {
-    per = limit.per_seconds > 0.001 ? absl::Seconds(limit.per_seconds) : absl::Milliseconds(1);
-  }
-  ready_.SetWish(gate, run, step, {.count = std::min(limit.count, kCountMax), .per = per});
+  ready_.SetWish(gate, run, step, WishOf(kind, limit));
   return gate;
+}
+
+Gate::Wish Scheduler::Impl::WishOf(Gate::Kind kind, const Limit& limit) {
+  Gate::Wish wish{.count = std::min(limit.count, kCountMax)};
+  if (kind == Gate::Kind::kRate) {
+    wish.per = std::max(absl::Seconds(limit.per_seconds), absl::Milliseconds(1));
+  }
+  return wish;
 }
 
 // What a task has to pass: its step's own limits, and the queues in front of what comes after it.

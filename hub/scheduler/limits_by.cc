@@ -12,8 +12,7 @@ namespace bue::hub {
 namespace {
 
 constexpr uint32_t kRequestValues = 1024;
-// Of a rate about as many start at once as go into the number that it says.
-constexpr uint64_t kRateShare = 50;
+constexpr uint32_t kAskedInARow = 16;
 constexpr int kStoreShift = 48;  // Of an address: above it is the number of its store.
 
 uint64_t Mixed(uint64_t a, uint64_t b) {
@@ -34,8 +33,8 @@ struct Scheduler::Impl::ByValue {
 bool Scheduler::Impl::GoesByValues(Run* run, uint32_t node) const {
   const Node& info = run->graph().program().nodes[node];
   if (info.by.empty()) return false;
-  for (const Run::LimitKind kind : {Run::LimitKind::kMaxRunning, Run::LimitKind::kRate}) {
-    const Limit limit = run->LimitOf(info.step, kind);
+  for (const Gate::Kind kind : {Gate::Kind::kRunning, Gate::Kind::kRate}) {
+    const Limit limit = run->LimitOf(info.step, LimitOf(kind));
     if (!limit.by.empty() && limit.count > 0) return true;
   }
   return false;
@@ -91,19 +90,33 @@ Line* Scheduler::Impl::LineByValues(Line* asking, Run* run, Item* item, uint32_t
   return ready_.LineFor(asking, GatesOf(run, node, hashes), hashes);
 }
 
-// How many items of a loop begin before another one has its turn: as many as may go out together,
-// so that they travel together; where that is few, many values are looked at.
+// How many items with one value may go together.
 uint32_t Scheduler::Impl::ItemsInARow(Line* line) {
   if (line->in_a_row_max > 0) return line->in_a_row_max;
-  uint64_t most = ReadyQueue::kTurnTasks;
+  uint64_t most = kCountMax;
   const uint32_t step = line->ahead->step;
-  for (const Run::LimitKind kind : {Run::LimitKind::kMaxRunning, Run::LimitKind::kRate}) {
-    const Limit limit = line->queue->run->LimitOf(step, kind);
+  for (const Gate::Kind kind : {Gate::Kind::kRunning, Gate::Kind::kRate}) {
+    const Limit limit = line->queue->run->LimitOf(step, LimitOf(kind));
     if (limit.by.empty() || limit.count == 0) continue;
-    const bool is_rate = kind == Run::LimitKind::kRate;
-    most = std::min(most, is_rate ? 1 + limit.count / kRateShare : limit.count);
+    const Gate::Wish wish = WishOf(kind, limit);
+    const bool is_rate = kind == Gate::Kind::kRate;
+    most = std::min<uint64_t>(most, is_rate ? Pace::BurstOf(wish.count, wish.per) : wish.count);
   }
   return line->in_a_row_max = static_cast<uint32_t>(most);
+}
+
+// An item of the loop has begun. Other loops' items may go by other values: they have their turn
+// once the item waits for room for its value, or as many have begun as may go together. Of items
+// whose value has to be asked for few are begun: it may be the same.
+void Scheduler::Impl::NextLoop(Line* asking, uint64_t loop, bool is_held_back) {
+  const bool is_known = asking->tasks.empty();
+  const uint32_t most = std::min(ItemsInARow(asking), is_known ? UINT32_MAX : kAskedInARow);
+  if (++asking->begun_in_a_row < most && !is_held_back) return;
+  asking->begun_in_a_row = 0;
+  Fifo<uint64_t>& cursors = asking->next_cursors();
+  if (cursors.empty() || cursors.front() != loop) return;
+  cursors.pop_front();
+  cursors.push_back(loop);
 }
 
 bool Scheduler::Impl::BelongsByValues(Line* line, const TaskRef& task) {

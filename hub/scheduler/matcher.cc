@@ -280,14 +280,10 @@ bool Scheduler::Impl::BeginFromCursor(Line* line) {
     const uint64_t id = line->next_cursors().front();
     Instance* instance = run->FindInstance(id);
     if (instance != nullptr && CursorBits(run, *instance, line) != 0 && MayBegin(run, instance)) {
-      // Other loops' items may go by other values.
-      if (line->asks && ++line->begun_in_a_row >= ItemsInARow(line)) {
-        line->begun_in_a_row = 0;
-        line->next_cursors().push_back(id);
-        line->next_cursors().pop_front();
-      }
+      const uint64_t held_back = ready_.held_back();
       run->BeginNext(instance);
       if (Instance* begun = run->FindInstance(id)) ReadOn(run, begun);
+      if (line->asks) NextLoop(line, id, ready_.held_back() != held_back);
       return true;
     }
     line->next_cursors().pop_front();

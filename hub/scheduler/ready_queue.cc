@@ -83,7 +83,7 @@ void ReadyQueue::Push(Line* line, const TaskRef& task, bool front) {
   } else {
     line->tasks.PushBack(task);
   }
-  List(line);
+  if (!List(line) && line->of_values) ++held_back_;
 }
 
 TaskRef ReadyQueue::Pop(Line* line) {

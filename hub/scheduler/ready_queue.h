@@ -55,7 +55,7 @@ struct Line {
   Line* asking = nullptr;  // Of one for values: that of those not known.
   absl::flat_hash_map<uint64_t, Line*> for_values = {};  // Of that: the others, by their hashes.
   uint32_t begun_in_a_row = 0;                           // Items of the first of its cursors.
-  uint32_t in_a_row_max = 0;                             // 0: to be looked up.
+  uint32_t in_a_row_max = 0;                             // 0: to be looked up. See NextLoop.
   TaskFifo tasks = {};
   // Instances that can begin items: loops within begun items, then those of the top level.
   Fifo<uint64_t> inner_cursors = {};
@@ -121,6 +121,8 @@ class ReadyQueue {
 
   void Push(Line* line, const TaskRef& task, bool front);
   TaskRef Pop(Line* line);  // REQUIRES: it has tasks.
+  // How many tasks have been pushed, ever, that had to wait for room for their values.
+  uint64_t held_back() const { return held_back_; }
   void PushCursor(Line* line, uint64_t instance, bool inner);
   void Hold(Line* line, const TaskRef& task) { line->held.PushBack(task); }
 
@@ -296,6 +298,7 @@ class ReadyQueue {
   std::vector<Gate*> stalled_;
   std::deque<Line*> may_go_;  // Each once; they may be in use again.
   size_t idle_lines_max_ = 0;
+  uint64_t held_back_ = 0;
   absl::btree_map<std::pair<absl::Time, uint64_t>, Gate*> timers_;  // By gate's number.
 };
 

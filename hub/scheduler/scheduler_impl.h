@@ -215,6 +215,10 @@ class Scheduler::Impl final : public RunListener {
   std::vector<Gate*> GatesOf(Run* run, uint32_t node, absl::Span<const uint64_t> hashes);
   static bool ComesAfter(Run* run, uint32_t step, uint32_t first);
   Gate* GateOf(Run* run, Gate::Kind kind, uint32_t step, uint64_t hash);
+  // More is as good as no limit.
+  static constexpr uint64_t kCountMax = 1'000'000'000;
+  static Run::LimitKind LimitOf(Gate::Kind kind);
+  static Gate::Wish WishOf(Gate::Kind kind, const Limit& limit);
   Gate* QueueGateOf(Run* run, uint32_t step);
   bool IsHeldByQueue(Run* run, Instance* instance);
   void PassRoomOn(Run* run, const Instance* instance);
@@ -258,6 +262,7 @@ class Scheduler::Impl final : public RunListener {
   ByValue ValueOf(Run* run, Item* item, const Input& input);
   uint64_t HashOf(Run* run, Item* item, const Input& input);
   uint32_t ItemsInARow(Line* line);
+  void NextLoop(Line* asking, uint64_t loop, bool is_held_back);
   ByValues HashesOf(Run* run, Item* item, uint32_t node);
   Line* LineOf(Run* run, Item* item, uint32_t v) {
     const uint32_t node = run->NodeOf(*item, v);
