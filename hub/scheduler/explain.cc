@@ -315,7 +315,7 @@ std::string Scheduler::Impl::ReasonOfGate(const Gate& gate) {
       case Gate::Kind::kRate: {
         const absl::Time next = gate.pace.next(gate.count());
         return absl::StrCat(
-            "!rate ", gate.limit(), "/", PerUnit(gate.wishes.begin()->per), shared, ": ",
+            "!rate ", gate.limit(), "/", PerUnit(gate.wish.per), shared, ": ",
             next == absl::InfiniteFuture()
                 ? absl::StrCat(Count(gate.count(), "task"), " with a worker, not started yet")
                 : absl::StrCat("the next one starts in ", Seconds(next - now_)));
@@ -380,7 +380,7 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfReady(Run* run, uint32_t node
   const Step& step = run->graph().program().steps[info.step];
   for (const Gate::Kind kind : {Gate::Kind::kRunning, Gate::Kind::kRate}) {
     const std::string& key = kind == Gate::Kind::kRate ? step.rate.key : step.max_running.key;
-    const Gate* for_all = ready_.FindGate(run, kind, info.step, key, /*hash=*/0);
+    const Gate* for_all = ready_.FindGate(run, kind, info.step, key);
     if (for_all != nullptr && !ready_.HasRoom(*for_all)) {
       reasons.push_back(ReasonOfGate(*for_all));
     }
@@ -426,7 +426,7 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfLoop(Run* run, const Instance
     const RunGraph::Vertex& vertex = graph.vertex(instance.region, root);
     if (vertex.is_loop) continue;
     const uint32_t step = graph.program().nodes[vertex.index].step;
-    const Gate* full = ready_.FindGate(run, Gate::Kind::kQueue, step, /*key=*/"", /*hash=*/0);
+    const Gate* full = ready_.FindGate(run, Gate::Kind::kQueue, step, /*key=*/"");
     if (full != nullptr && !ready_.HasRoom(*full)) reasons.push_back(ReasonOfGate(*full));
     if (!std::exchange(first, false)) continue;
     for (std::string& reason : ReasonsOfLine(run, vertex.index, *LineOf(run, vertex.index))) {

@@ -41,7 +41,7 @@ class Fifo {
   }
 
  private:
-  static constexpr size_t kFirst = 4;
+  static constexpr size_t kFirst = 1;
   static constexpr size_t kKept = 64;  // An empty one keeps so much.
 
   size_t At(size_t index) const {

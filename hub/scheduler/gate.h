@@ -12,12 +12,11 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <deque>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <vector>
 
-#include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/time/time.h"
 #include "hub/scheduler/fifo.h"
@@ -122,7 +121,8 @@ struct Gate {
   const uint32_t step;             // kQueue: whose tasks wait.
   const uint64_t hash;             // Of the value that it is for; 0: for all.
   const absl::Time unknown_until;  // What started before that is not known. kRate
-  absl::btree_multiset<Wish> wishes = {};
+  Wish wish = {};                  // The least; count 0: none.
+  std::unique_ptr<absl::btree_multiset<Wish>> wishes = {};  // Of a shared one: all.
   uint64_t users = 0;   // Steps of runs that have it, with or without a wish.
   uint64_t lines = 0;   // Of those that come and go with a value.
   Pace pace = {};       // kRate
@@ -133,17 +133,21 @@ struct Gate {
   absl::Time timer = absl::InfiniteFuture();  // When it is looked at again. kRate
   // When a task was handed out or started last. kRate
   absl::Time moved = absl::InfinitePast();
-  // Who waits here, in order.
-  absl::btree_map<Place, std::deque<Line*>> waiting = {};
+  // Who waits here, in order; by place, in order, each with some.
+  struct WaitingLines {
+    Place place;
+    Fifo<Line*> lines;
+  };
+  std::vector<WaitingLines> waiting = {};
   Fifo<Waiter> others = {};
 
   // UINT64_MAX: none.
-  uint64_t limit() const { return wishes.empty() ? UINT64_MAX : wishes.begin()->count; }
+  uint64_t limit() const { return wish.count == 0 ? UINT64_MAX : wish.count; }
   uint64_t count() const {
     return kind == Kind::kQueue ? held + run->CountsOf(step).queued() : held;
   }
   bool HasRoom(absl::Time now) const {
-    if (wishes.empty()) return true;
+    if (wish.count == 0) return true;
     return kind == Kind::kRate ? pace.HasRoom(held, now) : count() < limit();
   }
 };

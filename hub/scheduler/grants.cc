@@ -35,9 +35,8 @@ void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
   group->attempt.push_back(item->vertices[v].attempts + 1);
   group->pass.push_back(run->PassOf(*item, v));
   group->handbacks.push_back(item->vertices[v].handbacks);
-  if (line->of_values) {
-    const ByValues& by = line->shared ? HashesOf(run, item, group->node) : line->hashes;
-    group->by.insert(group->by.end(), by.begin(), by.end());
+  if (line->of_values()) {
+    group->by.insert(group->by.end(), line->hashes.begin(), line->hashes.end());
   }
   AddInputs(run, item, v, group);
   if (run->graph().vertex(item->instance->region, v).refill) {

@@ -42,12 +42,12 @@ Run::LimitKind Scheduler::Impl::LimitOf(Gate::Kind kind) {
   return Run::LimitKind::kMaxRunning;
 }
 
-// Null: the step has no such limit, and never had. `hash`: of the value whose limit is meant.
-Gate* Scheduler::Impl::GateOf(Run* run, Gate::Kind kind, uint32_t step, uint64_t hash) {
+// That of all tasks of the step. Null: it has no such limit, and never had.
+Gate* Scheduler::Impl::GateOf(Run* run, Gate::Kind kind, uint32_t step) {
   const Limit limit = run->LimitOf(step, LimitOf(kind));
-  Gate* gate = ready_.FindGate(run, kind, step, limit.key, hash);
+  Gate* gate = ready_.FindGate(run, kind, step, limit.key);
   if (gate != nullptr || limit.count == 0) return gate;
-  gate = ready_.GateFor(run, kind, step, limit.key, hash);
+  gate = ready_.GateFor(run, kind, step, limit.key);
   ready_.SetWish(gate, run, step, WishOf(kind, limit));
   return gate;
 }
@@ -61,34 +61,30 @@ Gate::Wish Scheduler::Impl::WishOf(Gate::Kind kind, const Limit& limit) {
 }
 
 // What a task has to pass: its step's own limits, and the queues in front of what comes after it.
-// `hashes`: of the values that these limits go by, if they do.
-std::vector<Gate*> Scheduler::Impl::GatesOf(Run* run, uint32_t node,
-                                            absl::Span<const uint64_t> hashes) {
+Gates Scheduler::Impl::GatesOf(Run* run, uint32_t node) {
+  Gates gates;
+  for (const Gate::Kind kind : kStepLimits) {
+    Gate* gate = GateOf(run, kind, run->graph().program().nodes[node].step);
+    if (gate != nullptr) gates.push_back(gate);
+  }
+  AddQueues(run, node, &gates);
+  return gates;
+}
+
+void Scheduler::Impl::AddQueues(Run* run, uint32_t node, Gates* gates) {
+  if (!run->LimitsQueues()) return;
   const RunGraph& graph = run->graph();
   const std::vector<Node>& nodes = graph.program().nodes;
-  std::vector<Gate*> gates;
-  const auto add = [&](Gate* gate) {
-    if (gate != nullptr && std::find(gates.begin(), gates.end(), gate) == gates.end()) {
-      gates.push_back(gate);
-    }
-  };
-  size_t next_hash = 0;
-  for (const Gate::Kind kind : {Gate::Kind::kRunning, Gate::Kind::kRate}) {
-    const uint32_t step = nodes[node].step;
-    const bool by = !hashes.empty() && !run->LimitOf(step, LimitOf(kind)).by.empty();
-    add(GateOf(run, kind, step, by ? hashes[next_hash++] : 0));
-  }
-  if (!run->LimitsQueues()) return gates;
   const uint32_t region = nodes[node].region;
   for (const uint32_t d : graph.dependents(region, graph.vertex_of_node(node))) {
     const RunGraph::Vertex& after = graph.vertex(region, d);
     if (after.is_loop) continue;
     const uint32_t next = nodes[after.index].step;
-    Gate* gate = GateOf(run, Gate::Kind::kQueue, next, 0);
+    Gate* gate = GateOf(run, Gate::Kind::kQueue, next);
     // What comes before itself would wait for its own queue.
-    if (gate != nullptr && !ComesAfter(run, nodes[node].step, next)) add(gate);
+    if (gate == nullptr || ComesAfter(run, nodes[node].step, next)) continue;
+    if (!absl::c_linear_search(*gates, gate)) gates->push_back(gate);
   }
-  return gates;
 }
 
 // Whether a task of `step` can come after one of `first`, in some item, however far.
@@ -131,8 +127,7 @@ Line* Scheduler::Impl::MakeLine(Run* run, uint32_t node) {
   const Pool pool = run->async_steps.contains(step) ? Pool::kAsync : PoolOf(info);
   Gate* ahead = GoesByValues(run, node) ? AheadOf(run, step) : nullptr;
   return ready_.LineFor(run, pool, info.scope, info.priority,
-                        ahead == nullptr ? GatesOf(run, node, {}) : std::vector<Gate*>{ahead},
-                        ahead);
+                        ahead == nullptr ? GatesOf(run, node) : Gates{ahead}, ahead);
 }
 
 // Where tasks stand has changed: what stands somewhere finds its place anew.
@@ -161,7 +156,7 @@ Gate* Scheduler::Impl::QueueGateOf(Run* run, uint32_t step) {
   std::vector<Gate*>& gates = run->queue_gates;
   if (gates.empty()) {
     for (uint32_t s = 0; s < run->graph().program().steps.size(); ++s) {
-      gates.push_back(GateOf(run, Gate::Kind::kQueue, s, 0));
+      gates.push_back(GateOf(run, Gate::Kind::kQueue, s));
     }
   }
   return gates[step];
@@ -294,8 +289,8 @@ void Scheduler::Impl::Handle(SetLimits& command) {
       std::vector<Gate*> gates = ready_.GatesOfValues(run, kind, step);
       // A step's limit that goes by values is one for all in programs that do not name these.
       const Limit limit = run->LimitOf(step, LimitOf(kind));
-      Gate* gate = limit.by.empty() ? GateOf(run, kind, step, 0)
-                                    : ready_.FindGate(run, kind, step, limit.key, 0);
+      Gate* gate =
+          limit.by.empty() ? GateOf(run, kind, step) : ready_.FindGate(run, kind, step, limit.key);
       if (gate != nullptr) gates.push_back(gate);
       for (Gate* one : gates) {
         ready_.SetWish(one, run, step, {.count = std::min(count, kCountMax), .per = per});
@@ -321,7 +316,7 @@ void Scheduler::Impl::CheckGates() {
     for (const struct Lease* lease = worker->first_lease; lease != nullptr; lease = lease->next) {
       if (lease->paused) continue;
       const Line* line = LineOf(lease->run, lease->item, lease->vertex);
-      CHECK(line->of_values || line->gates == lease->line->gates);
+      CHECK(line->of_values() || line->gates == lease->line->gates);
       for (const Gate* gate : lease->line->gates) {
         if (gate->kind != Gate::Kind::kRate || lease->on_its_way) ++held[gate];
       }

@@ -33,7 +33,7 @@ struct Scheduler::Impl::ByValue {
 bool Scheduler::Impl::GoesByValues(Run* run, uint32_t node) const {
   const Node& info = run->graph().program().nodes[node];
   if (info.by.empty()) return false;
-  for (const Gate::Kind kind : {Gate::Kind::kRunning, Gate::Kind::kRate}) {
+  for (const Gate::Kind kind : kStepLimits) {
     const Limit limit = run->LimitOf(info.step, LimitOf(kind));
     if (!limit.by.empty() && limit.count > 0) return true;
   }
@@ -42,9 +42,9 @@ bool Scheduler::Impl::GoesByValues(Run* run, uint32_t node) const {
 
 // What keeps tasks from being looked at without end.
 Gate* Scheduler::Impl::AheadOf(Run* run, uint32_t step) {
-  Gate* gate = ready_.FindGate(run, Gate::Kind::kAhead, step, /*key=*/"", /*hash=*/0);
+  Gate* gate = ready_.FindGate(run, Gate::Kind::kAhead, step, /*key=*/"");
   if (gate != nullptr) return gate;
-  gate = ready_.GateFor(run, Gate::Kind::kAhead, step, /*key=*/"", /*hash=*/0);
+  gate = ready_.GateFor(run, Gate::Kind::kAhead, step, /*key=*/"");
   ready_.SetWish(gate, run, step, {.count = options_.by_ahead});
   return gate;
 }
@@ -79,30 +79,46 @@ ByValues Scheduler::Impl::HashesOf(Run* run, Item* item, uint32_t node) {
   return hashes;
 }
 
-// Where a task of the node stands, or would.
-Line* Scheduler::Impl::LineByValues(Line* asking, Run* run, Item* item, uint32_t node) {
-  if (run->graph().program().nodes[node].by.empty()) return asking;
-  const ByValues hashes = HashesOf(run, item, node);
-  if (hashes.empty()) return asking;
-  // The queues behind a task are its node's, not its step's.
-  Line* known = run->LimitsQueues() ? nullptr : ReadyQueue::FindLine(*asking, hashes);
-  if (known != nullptr) return known;
-  return ready_.LineFor(asking, GatesOf(run, node, hashes), hashes);
-}
-
-// How many items with one value may go together.
-uint32_t Scheduler::Impl::ItemsInARow(Line* line) {
-  if (line->in_a_row_max > 0) return line->in_a_row_max;
+// The limits of the line's step, as its lines of values need them.
+const LinesByValues& Scheduler::Impl::LimitsOf(Line* asking) {
+  LinesByValues& by = *asking->asks;
+  if (!by.limits.empty()) return by;
+  Run* run = asking->queue->run;
+  const uint32_t step = asking->ahead->step;
   uint64_t most = kCountMax;
-  const uint32_t step = line->ahead->step;
-  for (const Gate::Kind kind : {Gate::Kind::kRunning, Gate::Kind::kRate}) {
-    const Limit limit = line->queue->run->LimitOf(step, LimitOf(kind));
+  for (const Gate::Kind kind : kStepLimits) {
+    const Limit limit = run->LimitOf(step, LimitOf(kind));
+    by.limits.push_back({.kind = kind, .by_value = !limit.by.empty(), .wish = WishOf(kind, limit)});
+    if (limit.by.empty()) by.limits.back().for_all = GateOf(run, kind, step);
     if (limit.by.empty() || limit.count == 0) continue;
-    const Gate::Wish wish = WishOf(kind, limit);
+    const Gate::Wish& wish = by.limits.back().wish;
     const bool is_rate = kind == Gate::Kind::kRate;
     most = std::min<uint64_t>(most, is_rate ? Pace::BurstOf(wish.count, wish.per) : wish.count);
   }
-  return line->in_a_row_max = static_cast<uint32_t>(most);
+  by.in_a_row_max = static_cast<uint32_t>(most);
+  return by;
+}
+
+// Where a task of the node stands, or would.
+Line* Scheduler::Impl::LineByValues(Line* asking, Run* run, Item* item, uint32_t node) {
+  const Node& info = run->graph().program().nodes[node];
+  if (info.by.empty()) return asking;
+  const ByValues hashes = HashesOf(run, item, node);
+  if (hashes.empty()) return asking;
+  const uint32_t queues_of = run->LimitsQueues() ? node : 0;
+  Line* known = ReadyQueue::FindLine(*asking, hashes, queues_of);
+  if (known != nullptr) return known;
+  Gates gates;
+  size_t next_hash = 0;
+  for (const LinesByValues::Limit& limit : LimitsOf(asking).limits) {
+    Gate* gate = limit.for_all;
+    if (limit.by_value) {
+      gate = ready_.GateOfValue(run, limit.kind, info.step, hashes[next_hash++], limit.wish);
+    }
+    if (gate != nullptr) gates.push_back(gate);
+  }
+  AddQueues(run, node, &gates);
+  return ready_.MakeLine(asking, std::move(gates), hashes, queues_of);
 }
 
 // An item of the loop has begun. Other loops' items may go by other values: they have their turn
@@ -110,9 +126,11 @@ uint32_t Scheduler::Impl::ItemsInARow(Line* line) {
 // whose value has to be asked for few are begun: it may be the same.
 void Scheduler::Impl::NextLoop(Line* asking, uint64_t loop, bool is_held_back) {
   const bool is_known = asking->tasks.empty();
-  const uint32_t most = std::min(ItemsInARow(asking), is_known ? UINT32_MAX : kAskedInARow);
-  if (++asking->begun_in_a_row < most && !is_held_back) return;
-  asking->begun_in_a_row = 0;
+  const uint32_t most =
+      std::min(LimitsOf(asking).in_a_row_max, is_known ? UINT32_MAX : kAskedInARow);
+  uint32_t& begun = asking->asks->begun_in_a_row;
+  if (++begun < most && !is_held_back) return;
+  begun = 0;
   Fifo<uint64_t>& cursors = asking->next_cursors();
   if (cursors.empty() || cursors.front() != loop) return;
   cursors.pop_front();
@@ -121,7 +139,7 @@ void Scheduler::Impl::NextLoop(Line* asking, uint64_t loop, bool is_held_back) {
 
 bool Scheduler::Impl::BelongsByValues(Line* line, const TaskRef& task) {
   Run* run = line->queue->run;
-  if (line->of_values) {  // The usual cases, told more quickly.
+  if (line->of_values()) {  // The usual cases, told more quickly.
     const uint32_t node = run->NodeOf(*task.item, task.vertex);
     const std::vector<Input>& by = run->graph().program().nodes[node].by;
     // Elements stay what they are; values can be made again.

@@ -287,7 +287,7 @@ bool Scheduler::Impl::BeginFromCursor(Line* line) {
       return true;
     }
     line->next_cursors().pop_front();
-    line->begun_in_a_row = 0;
+    if (line->asks) line->asks->begun_in_a_row = 0;
     if (instance == nullptr) continue;
     PassRoomOn(run, instance);
     // What is missing brings it back; so does a change of its root tasks' pool.

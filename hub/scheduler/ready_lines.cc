@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "common/check.h"
 #include "hub/scheduler/ready_queue.h"
 
@@ -55,7 +56,12 @@ void ReadyQueue::LeaveGates(const Line& line) {
 void ReadyQueue::Wait(Line* line, Gate* gate) {
   Unlist(line);
   line->waits_at = gate;
-  std::deque<Line*>& waiting = gate->waiting[line->queue->place()];
+  const Gate::Place place = line->queue->place();
+  auto at = absl::c_find_if(gate->waiting, [&](const auto& w) { return w.place >= place; });
+  if (at == gate->waiting.end() || at->place != place) {
+    at = gate->waiting.insert(at, {.place = place, .lines = {}});
+  }
+  Fifo<Line*>& waiting = at->lines;
   if (std::exchange(line->called_by, nullptr) == gate) {
     waiting.push_front(line);
   } else {
@@ -66,10 +72,12 @@ void ReadyQueue::Wait(Line* line, Gate* gate) {
 
 // No line of the run waits there any more.
 void ReadyQueue::DropWaiting(Gate* gate, const Run* run) {
-  for (auto place = gate->waiting.begin(); place != gate->waiting.end();) {
-    std::erase_if(place->second, [&](const Line* line) { return line->queue->run == run; });
-    place = place->second.empty() ? gate->waiting.erase(place) : std::next(place);
+  for (Gate::WaitingLines& waiting : gate->waiting) {
+    for (Fifo<Line*> all = std::exchange(waiting.lines, {}); !all.empty(); all.pop_front()) {
+      if (all.front()->queue->run != run) waiting.lines.push_back(all.front());
+    }
   }
+  std::erase_if(gate->waiting, [](const auto& waiting) { return waiting.lines.empty(); });
 }
 
 // Lines of the run take turns, and so do those of all runs that wait at the same gate.
@@ -82,7 +90,8 @@ void ReadyQueue::EndTurn(RunQueue* queue) {
   Line* line = std::exchange(queue->next, nullptr);
   if (line == nullptr || !line->listed() || line->rank() == Line::kNothing) return;
   for (Gate* gate : line->gates) {
-    if (!gate->waiting.contains(queue->place())) continue;
+    const auto waits_there = [&](const auto& waiting) { return waiting.place == queue->place(); };
+    if (absl::c_none_of(gate->waiting, waits_there)) continue;
     Wait(line, gate);
     MayHaveRoom(gate);
     return;
@@ -91,13 +100,12 @@ void ReadyQueue::EndTurn(RunQueue* queue) {
 
 // ---------------------------------------------------------------------------------------- gates
 
-Gate* ReadyQueue::FindGate(Run* run, Gate::Kind kind, uint32_t step, const std::string& key,
-                           uint64_t hash) {
+Gate* ReadyQueue::FindGate(Run* run, Gate::Kind kind, uint32_t step, const std::string& key) {
   const auto queues = queues_.find(run->number());
   if (queues == queues_.end()) return nullptr;
   if (key.empty()) {
-    const auto found = queues->second.gates.find({kind, step, hash});
-    return found == queues->second.gates.end() ? nullptr : found->second.get();
+    const auto found = queues->second.gates.find({kind, step});
+    return found == queues->second.gates.end() ? nullptr : found->second.for_all.get();
   }
   const auto found = shared_.find({kind, key});
   if (found == shared_.end()) return nullptr;
@@ -105,53 +113,80 @@ Gate* ReadyQueue::FindGate(Run* run, Gate::Kind kind, uint32_t step, const std::
   return named ? found->second.get() : nullptr;
 }
 
-Gate* ReadyQueue::GateFor(Run* run, Gate::Kind kind, uint32_t step, const std::string& key,
-                          uint64_t hash) {
+Gate* ReadyQueue::GateFor(Run* run, Gate::Kind kind, uint32_t step, const std::string& key) {
+  const bool is_shared = !key.empty();
   std::unique_ptr<Gate>& gate =
-      key.empty() ? queues_[run->number()].gates[{kind, step, hash}] : shared_[{kind, key}];
+      is_shared ? shared_[{kind, key}] : queues_[run->number()].gates[{kind, step}].for_all;
   if (gate == nullptr) {
     gate.reset(new Gate{.number = next_gate_++,
                         .kind = kind,
                         .key = key,
-                        .run = key.empty() ? run : nullptr,
+                        .run = is_shared ? nullptr : run,
                         .step = step,
-                        .hash = key.empty() ? hash : 0,
-                        .unknown_until = key.empty()
-                                             ? run->starts_unknown_until
-                                             : std::max(known_since_, run->starts_unknown_until)});
+                        .hash = 0,
+                        .unknown_until = std::max(is_shared ? known_since_ : absl::InfinitePast(),
+                                                  run->starts_unknown_until)});
+    if (is_shared) gate->wishes = std::make_unique<absl::btree_multiset<Gate::Wish>>();
   }
   return gate.get();
 }
 
-std::vector<Gate*> ReadyQueue::GatesOfValues(Run* run, Gate::Kind kind, uint32_t step) {
-  const auto& gates = queues_[run->number()].gates;
-  std::vector<Gate*> found;
-  for (auto it = gates.lower_bound({kind, step, 1}); it != gates.end(); ++it) {
-    if (std::get<0>(it->first) != kind || std::get<1>(it->first) != step) break;
-    found.push_back(it->second.get());
+Gate* ReadyQueue::GateOfValue(Run* run, Gate::Kind kind, uint32_t step, uint64_t hash,
+                              Gate::Wish wish) {
+  auto& gates = queues_[run->number()].gates[{kind, step}].of_values;
+  if (wish.count == 0) {
+    const auto found = gates.find(hash);
+    return found == gates.end() ? nullptr : found->second.get();
   }
+  std::unique_ptr<Gate>& gate = gates[hash];
+  if (gate == nullptr) {
+    gate.reset(new Gate{.number = next_gate_++,
+                        .kind = kind,
+                        .key = {},
+                        .run = run,
+                        .step = step,
+                        .hash = hash,
+                        .unknown_until = run->starts_unknown_until});
+    SetWish(gate.get(), run, step, wish);
+  }
+  return gate.get();
+}
+
+std::vector<Gate*> ReadyQueue::GatesOfValues(Run* run, Gate::Kind kind, uint32_t step) const {
+  const auto queues = queues_.find(run->number());
+  if (queues == queues_.end()) return {};
+  const auto gates = queues->second.gates.find({kind, step});
+  return gates == queues->second.gates.end() ? std::vector<Gate*>() : InOrder(gates->second);
+}
+
+std::vector<Gate*> ReadyQueue::InOrder(const StepGates& gates) {
+  std::vector<Gate*> found;
+  for (const auto& [hash, gate] : gates.of_values) found.push_back(gate.get());
+  absl::c_sort(found, [](const Gate* a, const Gate* b) { return a->number < b->number; });
   return found;
 }
 
 void ReadyQueue::SetWish(Gate* gate, Run* run, uint32_t step, Gate::Wish wish) {
   if (gate->run != nullptr) {  // Nobody else has one.
-    gate->wishes.clear();
-    if (wish.count > 0) gate->wishes.insert(wish);
+    gate->wish = wish;
     return WishesChanged(gate);
   }
   const auto [known, added] =
       queues_[run->number()].wishes.try_emplace(std::pair(gate->number, step), gate, Gate::Wish());
   if (added) ++gate->users;
-  Gate::Wish& before = known->second.second;
-  if (before.count > 0) gate->wishes.erase(gate->wishes.find(before));
-  before = wish;
-  if (wish.count > 0) gate->wishes.insert(wish);
+  ChangeWish(gate, std::exchange(known->second.second, wish), wish);
+}
+
+void ReadyQueue::ChangeWish(Gate* gate, Gate::Wish before, Gate::Wish wish) {
+  if (before.count > 0) gate->wishes->erase(gate->wishes->find(before));
+  if (wish.count > 0) gate->wishes->insert(wish);
+  gate->wish = gate->wishes->empty() ? Gate::Wish() : *gate->wishes->begin();
   WishesChanged(gate);
 }
 
 void ReadyQueue::WishesChanged(Gate* gate) {
-  if (gate->kind == Gate::Kind::kRate && !gate->wishes.empty()) {
-    gate->pace.Set(gate->wishes.begin()->count, gate->wishes.begin()->per, now_);
+  if (gate->kind == Gate::Kind::kRate && gate->wish.count > 0) {
+    gate->pace.Set(gate->wish.count, gate->wish.per, now_);
     if (std::exchange(gate->is_new, false) && gate->unknown_until != absl::InfinitePast()) {
       gate->pace.Forget(gate->unknown_until);
     }
@@ -183,7 +218,7 @@ void ReadyQueue::Start(const Line& line) {
     CHECK(gate->held > 0);
     --gate->held;
     gate->moved = now_;
-    if (gate->wishes.empty()) {
+    if (gate->wish.count == 0) {
       gate->pace.Forget(now_);  // Nobody asks how many.
     } else {
       gate->pace.Start(now_);
@@ -234,7 +269,7 @@ bool ReadyQueue::OpenGates(const std::function<void(const Gate::Waiter&)>& resum
 bool ReadyQueue::LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter&)>& resume) {
   bool changed = false;
   for (auto place = gate->waiting.begin(); place != gate->waiting.end();) {
-    std::deque<Line*>& lines = place->second;
+    Fifo<Line*>& lines = place->lines;
     while (!lines.empty() && HasRoom(*gate)) {
       Line* line = lines.front();
       lines.pop_front();
@@ -273,7 +308,10 @@ void ReadyQueue::SetTimer(Gate* gate, absl::Time at) {
 void ReadyQueue::SetBlind(bool blind) {
   if (std::exchange(blind_, blind) == blind || blind) return;
   for (const auto& [run, queues] : queues_) {
-    for (const auto& [place, gate] : queues.gates) MayHaveRoom(gate.get());
+    for (const auto& [place, gates] : queues.gates) {
+      if (gates.for_all != nullptr) MayHaveRoom(gates.for_all.get());
+      for (Gate* gate : InOrder(gates)) MayHaveRoom(gate);
+    }
   }
   for (const auto& [key, gate] : shared_) MayHaveRoom(gate.get());
 }
@@ -283,11 +321,13 @@ void ReadyQueue::DropGates(Run* run) {
   for (const auto& [place, wished] : queues.wishes) {
     const auto& [gate, wish] = wished;
     --gate->users;
-    if (wish.count > 0) gate->wishes.erase(gate->wishes.find(wish));
-    WishesChanged(gate);
+    ChangeWish(gate, wish, {});
     DropIfUnused(gate);
   }
-  for (const auto& [place, gate] : queues.gates) Forget(gate.get());
+  for (const auto& [place, gates] : queues.gates) {
+    if (gates.for_all != nullptr) Forget(gates.for_all.get());
+    for (const auto& [hash, gate] : gates.of_values) Forget(gate.get());
+  }
 }
 
 // A pace outlives its runs, and the tasks with its value: who comes again starts no faster.
@@ -301,50 +341,10 @@ void ReadyQueue::DropIfUnused(Gate* gate) {
   }
   Forget(gate);
   if (of_value) {
-    queues_[gate->run->number()].gates.erase({gate->kind, gate->step, gate->hash});
+    queues_[gate->run->number()].gates[{gate->kind, gate->step}].of_values.erase(
+        uint64_t{gate->hash});
   } else {
     shared_.erase({gate->kind, std::string(gate->key)});
-  }
-}
-
-// -------------------------------------------------------------------------- lines of values
-
-void ReadyQueue::DropIdleLines() {
-  while (may_go_.size() > idle_lines_max_) {
-    Line* line = may_go_.front();
-    may_go_.pop_front();
-    line->may_go = false;
-    const bool in_use = line->leases > 0 || line->rank() != Line::kNothing || line->listed() ||
-                        line->waits_at != nullptr || !line->held.empty();
-    if (!in_use) DropLine(line);
-  }
-}
-
-void ReadyQueue::CountAhead(absl::btree_map<const Gate*, uint64_t>* tasks) const {
-  for (const auto& [run, queues] : queues_) {
-    for (const auto& queue : queues.all) {
-      for (const auto& line : queue->lines) {
-        if (line->of_values) (*tasks)[line->ahead] += line->tasks.size();
-      }
-    }
-  }
-}
-
-void ReadyQueue::DropLine(Line* line) {
-  RunQueue* queue = line->queue;
-  const std::vector<Gate*> gates = line->gates;
-  if (queue->next == line) queue->next = nullptr;
-  queue->by_gates.erase(gates);
-  if (line->asking != nullptr && FindLine(*line->asking, line->hashes) == line) {
-    line->asking->for_values.erase(KeyOf(line->hashes));
-  }
-  const size_t place = line->place;
-  queue->lines.back()->place = place;
-  std::swap(queue->lines[place], queue->lines.back());
-  queue->lines.pop_back();
-  for (Gate* gate : gates) {
-    --gate->lines;
-    DropIfUnused(gate);
   }
 }
 
@@ -356,7 +356,10 @@ void ReadyQueue::Forget(Gate* gate) {
 
 void ReadyQueue::VisitGates(const std::function<void(const Gate&)>& visit) const {
   for (const auto& [run, queues] : queues_) {
-    for (const auto& [place, gate] : queues.gates) visit(*gate);
+    for (const auto& [place, gates] : queues.gates) {
+      if (gates.for_all != nullptr) visit(*gates.for_all);
+      for (const auto& [hash, gate] : gates.of_values) visit(*gate);
+    }
   }
   for (const auto& [key, gate] : shared_) visit(*gate);
 }
@@ -378,7 +381,7 @@ void ReadyQueue::CheckLines() const {
   VisitGates([&](const Gate& gate) {
     for (const auto& [place, lines] : gate.waiting) {
       CHECK(!lines.empty());
-      for (const Line* line : lines) CHECK(line->waits_at == &gate);
+      for (size_t i = 0; i < lines.size(); ++i) CHECK(lines[i]->waits_at == &gate);
       CHECK(gate.opened || !HasRoom(gate) || on_the_way.contains({gate.number, place}) ||
             (gate.kind == Gate::Kind::kRate && gate.timer <= now_));
     }

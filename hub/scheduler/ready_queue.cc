@@ -34,60 +34,51 @@ void ReadyQueue::LeaveScope(uint32_t number) {
 }
 
 Line* ReadyQueue::LineFor(Run* run, Pool pool, absl::string_view scope_name, int32_t priority,
-                          std::vector<Gate*> gates, Gate* ahead) {
+                          Gates gates, Gate* ahead) {
   RunQueues& queues = queues_[run->number()];
   const uint32_t scope = EnterScope(scope_name);
   const auto [found, added] = queues.by_place.try_emplace({pool, scope, priority}, nullptr);
+  RunQueue*& queue = found->second;
   if (added) {
     queues.all.push_back(std::make_unique<RunQueue>());
-    found->second = queues.all.back().get();
-    found->second->run = run;
-    found->second->pool = pool;
-    found->second->scope = scope;
-    found->second->priority = priority;
+    queue = queues.all.back().get();
+    queue->run = run;
+    queue->pool = pool;
+    queue->scope = scope;
+    queue->priority = priority;
   } else {
     LeaveScope(scope);
   }
-  return LineIn(found->second, std::move(gates), ahead, {});
-}
-
-Line* ReadyQueue::LineFor(Line* asking, std::vector<Gate*> gates, const ByValues& hashes) {
-  Line* line = LineIn(asking->queue, std::move(gates), asking->ahead, hashes);
-  if (line->hashes != hashes) {
-    line->shared = true;
-    return line;
+  Line*& line = queue->by_gates[gates];
+  if (line == nullptr) {
+    line = AddLine(
+        queue, new Line{.queue = queue,
+                        .gates = std::move(gates),
+                        .ahead = ahead,
+                        .asks = ahead == nullptr ? nullptr : std::make_unique<LinesByValues>()});
   }
-  line->asking = asking;
-  asking->for_values[KeyOf(hashes)] = line;
   return line;
 }
 
-Line* ReadyQueue::LineIn(RunQueue* queue, std::vector<Gate*> gates, Gate* ahead,
-                         const ByValues& hashes) {
-  const auto [place, is_new] = queue->by_gates.try_emplace(gates, nullptr);
-  if (is_new) {
-    queue->lines.push_back(std::make_unique<Line>(
-        Line{.queue = queue, .gates = std::move(gates), .ahead = ahead, .hashes = hashes}));
-    Line* line = queue->lines.back().get();
-    line->place = queue->lines.size() - 1;
-    place->second = line;
-    for (Gate* gate : line->gates) ++gate->lines;
-  }
-  return place->second;
+Line* ReadyQueue::AddLine(RunQueue* queue, Line* line) {
+  line->place = queue->lines.size();
+  queue->lines.emplace_back(line);
+  return line;
 }
 
 void ReadyQueue::Push(Line* line, const TaskRef& task, bool front) {
-  if (line->of_values) ++line->ahead->held;
+  line->used_again = std::exchange(line->used, true);
+  if (line->of_values()) ++line->ahead->held;
   if (front) {
     line->tasks.PushFront(task);
   } else {
     line->tasks.PushBack(task);
   }
-  if (!List(line) && line->of_values) ++held_back_;
+  if (!List(line) && line->of_values()) ++held_back_;
 }
 
 TaskRef ReadyQueue::Pop(Line* line) {
-  if (line->of_values) {
+  if (line->of_values()) {
     --line->ahead->held;
     MayHaveRoom(line->ahead);
   }
@@ -214,7 +205,9 @@ void ReadyQueue::Drop(Run* run) {
     for (const auto& line : queue->lines) any_may_go = any_may_go || line->may_go;
   }
   if (any_may_go) {
-    std::erase_if(may_go_, [&](const Line* line) { return line->queue->run == run; });
+    const auto is_of_run = [&](const Line* line) { return line->queue->run == run; };
+    std::erase_if(idle_once_, is_of_run);
+    std::erase_if(idle_again_, is_of_run);
   }
   queues_.erase(run->number());
   run->lines.clear();
@@ -229,8 +222,7 @@ ReadyQueue::Standing ReadyQueue::TakeAll(Run* run) {
     for (const auto& line : queue->lines) {
       while (!line->tasks.empty()) all.tasks.PushBack(Pop(line.get()));
       LookAtLater(line.get());
-      line->for_values.clear();  // Who rearranges may find another one for the same values.
-      line->in_a_row_max = 0;
+      if (line->asks) *line->asks = {};  // Who rearranges may find another one for the same values.
       while (!line->held.empty()) all.held.PushBack(line->held.PopFront());
       for (Fifo<uint64_t>* cursors : {&line->inner_cursors, &line->cursors}) {
         for (; !cursors->empty(); cursors->pop_front()) all.cursors.push_back(cursors->front());

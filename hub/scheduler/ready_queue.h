@@ -37,6 +37,25 @@ namespace bue::hub {
 
 // Hashes of the values that a task's limits go by.
 using ByValues = absl::InlinedVector<uint64_t, 2>;
+// What a task has to pass.
+using Gates = absl::InlinedVector<Gate*, 2>;
+
+// Of the line for a step's tasks whose values are not known: how the lines for the others are found
+// and made.
+struct LinesByValues {
+  // A limit of the step, as it is for one value or for all.
+  struct Limit {
+    Gate::Kind kind = Gate::Kind::kRunning;
+    bool by_value = false;
+    Gate::Wish wish;          // For each value, if it is by value.
+    Gate* for_all = nullptr;  // Else the gate; null: there is none.
+  };
+
+  absl::flat_hash_map<uint64_t, Line*> lines;
+  std::vector<Limit> limits;    // Empty: to be looked up.
+  uint32_t in_a_row_max = 0;    // As many items with one value may go together.
+  uint32_t begun_in_a_row = 0;  // Items of the first of the line's cursors.
+};
 
 // What one run has ready, for one pool, scope and priority, and behind the same gates.
 struct Line {
@@ -44,18 +63,16 @@ struct Line {
   enum Rank : uint8_t { kTasks, kInnerCursors, kCursors, kNothing };
 
   RunQueue* queue = nullptr;
-  const std::vector<Gate*> gates;
+  const Gates gates;
   // Of a step whose limits go by values: its kAhead gate. The line is for tasks whose values are
   // not known, and that gate its only one; or it is for some values, and goes when it is empty.
   Gate* const ahead = nullptr;
-  const ByValues hashes = {};  // Of the first task's values that it was made for,
-  bool shared = false;         // and not of all others: theirs have the same gates.
-  const bool asks = ahead != nullptr && gates.size() == 1 && gates[0] == ahead;
-  const bool of_values = ahead != nullptr && !asks;
-  Line* asking = nullptr;  // Of one for values: that of those not known.
-  absl::flat_hash_map<uint64_t, Line*> for_values = {};  // Of that: the others, by their hashes.
-  uint32_t begun_in_a_row = 0;                           // Items of the first of its cursors.
-  uint32_t in_a_row_max = 0;                             // 0: to be looked up. See NextLoop.
+  const std::unique_ptr<LinesByValues> asks = {};  // Of the former.
+  Line* const asking = nullptr;                    // Of one for values: the former.
+  const ByValues hashes = {};                      // Of one for values: theirs,
+  const uint32_t queues_of = 0;                    // and their node, if `!queue`s tell it apart.
+  bool used = false;                               // Something has stood in it, and
+  bool used_again = false;                         // something else.
   TaskFifo tasks = {};
   // Instances that can begin items: loops within begun items, then those of the top level.
   Fifo<uint64_t> inner_cursors = {};
@@ -74,6 +91,7 @@ struct Line {
            : !cursors.empty()       ? kCursors
                                     : kNothing;
   }
+  bool of_values() const { return asking != nullptr; }
   bool listed() const { return in_list[kTasks] || in_list[kInnerCursors] || in_list[kCursors]; }
   Fifo<uint64_t>& next_cursors() { return inner_cursors.empty() ? cursors : inner_cursors; }
 };
@@ -87,8 +105,8 @@ struct RunQueue {
   uint32_t taken = 0;  // Since its turn began.
   bool in_ring = false;
   std::vector<std::unique_ptr<Line>> lines;
-  // By what they have to pass. A script can have a line for each of its steps.
-  absl::flat_hash_map<std::vector<Gate*>, Line*> by_gates;
+  // Those not of values by what they have to pass: a script can have a line for each of its steps.
+  absl::flat_hash_map<Gates, Line*> by_gates;
   std::deque<Line*> lists[Line::kNothing];  // That may go on, by rank.
   Line* next = nullptr;                     // What NextLine found last.
 
@@ -108,15 +126,17 @@ class ReadyQueue {
 
   // The run's line for a pool, scope and priority, behind these gates; made when it is new.
   // `ahead`: as Line has it.
-  Line* LineFor(Run* run, Pool pool, absl::string_view scope, int32_t priority,
-                std::vector<Gate*> gates, Gate* ahead);
-  // That of the same queue as `asking`, for values with these hashes.
-  Line* LineFor(Line* asking, std::vector<Gate*> gates, const ByValues& hashes);
+  Line* LineFor(Run* run, Pool pool, absl::string_view scope, int32_t priority, Gates gates,
+                Gate* ahead);
+  // One of the same queue as `asking`, for values with these hashes. `queues_of`: the node of its
+  // tasks, if there are queues behind it; else 0.
+  Line* MakeLine(Line* asking, Gates gates, const ByValues& hashes, uint32_t queues_of);
   // The same, if it is there; else null.
-  static Line* FindLine(const Line& asking, const ByValues& hashes) {
-    const auto found = asking.for_values.find(KeyOf(hashes));
-    return found == asking.for_values.end() || found->second->hashes != hashes ? nullptr
-                                                                               : found->second;
+  static Line* FindLine(const Line& asking, const ByValues& hashes, uint32_t queues_of) {
+    const auto& lines = asking.asks->lines;
+    const auto found = lines.find(KeyOf(hashes, queues_of));
+    if (found == lines.end() || found->second->queues_of != queues_of) return nullptr;
+    return found->second->hashes == hashes ? found->second : nullptr;
   }
 
   void Push(Line* line, const TaskRef& task, bool front);
@@ -167,8 +187,8 @@ class ReadyQueue {
     CHECK(line->leases > 0);
     if (--line->leases == 0) LookAtLater(line);
   }
-  // Of lines of values in which nothing waits or runs any more so many are kept: the same values
-  // are likely to come again.
+  // Of lines of values in which nothing waits or runs any more so many are kept: values that have
+  // come again are likely to do so once more.
   void KeepIdleLines(size_t most) { idle_lines_max_ = most; }
   // Forgets those beyond that. Not while a line is in use.
   void DropIdleLines();
@@ -186,13 +206,14 @@ class ReadyQueue {
   // While it is not known who runs what, gates that count leases are shut.
   void SetBlind(bool blind);
 
-  // The gate of a run's step, for all its tasks or for those with a value; or of all that share
-  // `key`. Null: there is none.
-  Gate* FindGate(Run* run, Gate::Kind kind, uint32_t step, const std::string& key, uint64_t hash);
+  // The gate of a run's step, for all its tasks; or of all that share `key`. Null: there is none.
+  Gate* FindGate(Run* run, Gate::Kind kind, uint32_t step, const std::string& key);
   // The same; made when it is new.
-  Gate* GateFor(Run* run, Gate::Kind kind, uint32_t step, const std::string& key, uint64_t hash);
+  Gate* GateFor(Run* run, Gate::Kind kind, uint32_t step, const std::string& key);
+  // That of a value; made when it is new, unless nothing is wished of it (then null).
+  Gate* GateOfValue(Run* run, Gate::Kind kind, uint32_t step, uint64_t hash, Gate::Wish wish);
   // Those of a step's values.
-  std::vector<Gate*> GatesOfValues(Run* run, Gate::Kind kind, uint32_t step);
+  std::vector<Gate*> GatesOfValues(Run* run, Gate::Kind kind, uint32_t step) const;
   // What a step of the run wishes of the gate from now on; a count of 0: nothing.
   void SetWish(Gate* gate, Run* run, uint32_t step, Gate::Wish wish);
   // A lease of a task of the line has begun, or ended. `on_its_way`: a rate waits for its start.
@@ -236,11 +257,15 @@ class ReadyQueue {
   // Queues of one priority, taking turns.
   using Ring = std::deque<RunQueue*>;
   using Levels = absl::btree_map<int32_t, Ring>;
+  struct StepGates {
+    std::unique_ptr<Gate> for_all;
+    absl::flat_hash_map<uint64_t, std::unique_ptr<Gate>> of_values;  // By hash: in no order.
+  };
 
-  static uint64_t KeyOf(const ByValues& hashes) {
-    return hashes.size() == 1 ? hashes[0] : absl::HashOf(hashes);
+  static uint64_t KeyOf(const ByValues& hashes, uint32_t queues_of) {
+    return hashes.size() == 1 && queues_of == 0 ? hashes[0] : absl::HashOf(hashes, queues_of);
   }
-  Line* LineIn(RunQueue* queue, std::vector<Gate*> gates, Gate* ahead, const ByValues& hashes);
+  static Line* AddLine(RunQueue* queue, Line* line);  // Takes it.
   void Enter(RunQueue* queue);
   void Leave(RunQueue* queue);
   Levels& LevelsOf(Pool pool, uint32_t scope) { return levels_[static_cast<size_t>(pool)][scope]; }
@@ -256,12 +281,15 @@ class ReadyQueue {
   bool LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter&)>& resume);
   void EndTurn(RunQueue* queue);
   void LookAtLater(Line* line) {
-    if (!line->of_values || std::exchange(line->may_go, true)) return;
-    may_go_.push_back(line);
+    if (!line->of_values() || std::exchange(line->may_go, true)) return;
+    (line->used_again ? idle_again_ : idle_once_).push_back(line);
   }
+  void DropIdleLines(std::deque<Line*>* idle, size_t most);
   void DropLine(Line* line);
   void SetTimer(Gate* gate, absl::Time at);
   static absl::Time NextLook(const Gate& gate);
+  static std::vector<Gate*> InOrder(const StepGates& gates);  // Those of values.
+  void ChangeWish(Gate* gate, Gate::Wish before, Gate::Wish wish);
   void WishesChanged(Gate* gate);
   void DropGates(Run* run);
   void DropIfUnused(Gate* gate);
@@ -275,8 +303,7 @@ class ReadyQueue {
   struct RunQueues {
     std::vector<std::unique_ptr<RunQueue>> all;  // Never one less while the run is under way.
     absl::flat_hash_map<std::tuple<Pool, uint32_t, int32_t>, RunQueue*> by_place;
-    // By step and value.
-    absl::btree_map<std::tuple<Gate::Kind, uint32_t, uint64_t>, std::unique_ptr<Gate>> gates;
+    absl::btree_map<std::pair<Gate::Kind, uint32_t>, StepGates> gates;  // By step.
     // What its steps wish of shared gates.
     absl::btree_map<std::pair<uint64_t, uint32_t>, std::pair<Gate*, Gate::Wish>>
         wishes;  // By gate, step.
@@ -296,7 +323,10 @@ class ReadyQueue {
   absl::btree_map<std::pair<Gate::Kind, std::string>, std::unique_ptr<Gate>> shared_;  // By key.
   std::vector<Gate*> opened_;
   std::vector<Gate*> stalled_;
-  std::deque<Line*> may_go_;  // Each once; they may be in use again.
+  // Lines of values that may be of no use any more, each once; of values that have come once or
+  // again.
+  std::deque<Line*> idle_once_;
+  std::deque<Line*> idle_again_;
   size_t idle_lines_max_ = 0;
   uint64_t held_back_ = 0;
   absl::btree_map<std::pair<absl::Time, uint64_t>, Gate*> timers_;  // By gate's number.

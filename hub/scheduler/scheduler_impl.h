@@ -212,9 +212,11 @@ class Scheduler::Impl final : public RunListener {
     return line;
   }
   void Rearrange(Run* run);
-  std::vector<Gate*> GatesOf(Run* run, uint32_t node, absl::Span<const uint64_t> hashes);
+  Gates GatesOf(Run* run, uint32_t node);
+  void AddQueues(Run* run, uint32_t node, Gates* gates);
   static bool ComesAfter(Run* run, uint32_t step, uint32_t first);
-  Gate* GateOf(Run* run, Gate::Kind kind, uint32_t step, uint64_t hash);
+  Gate* GateOf(Run* run, Gate::Kind kind, uint32_t step);
+  static constexpr Gate::Kind kStepLimits[] = {Gate::Kind::kRunning, Gate::Kind::kRate};
   // More is as good as no limit.
   static constexpr uint64_t kCountMax = 1'000'000'000;
   static Run::LimitKind LimitOf(Gate::Kind kind);
@@ -261,7 +263,7 @@ class Scheduler::Impl final : public RunListener {
   Gate* AheadOf(Run* run, uint32_t step);
   ByValue ValueOf(Run* run, Item* item, const Input& input);
   uint64_t HashOf(Run* run, Item* item, const Input& input);
-  uint32_t ItemsInARow(Line* line);
+  const LinesByValues& LimitsOf(Line* asking);
   void NextLoop(Line* asking, uint64_t loop, bool is_held_back);
   ByValues HashesOf(Run* run, Item* item, uint32_t node);
   Line* LineOf(Run* run, Item* item, uint32_t v) {

@@ -12,7 +12,7 @@ namespace bue::hub {
 inline uint64_t TasksWaitingAt(const Gate& gate) {
   uint64_t tasks = 0;
   for (const auto& [place, lines] : gate.waiting) {
-    for (const Line* line : lines) tasks += line->tasks.size();
+    for (size_t i = 0; i < lines.size(); ++i) tasks += lines[i]->tasks.size();
   }
   return tasks;
 }
