@@ -123,13 +123,14 @@ struct Gate {
   const absl::Time unknown_until;  // What started before that is not known. kRate
   Wish wish = {};                  // The least; count 0: none.
   std::unique_ptr<absl::btree_multiset<Wish>> wishes = {};  // Of a shared one: all.
-  uint64_t users = 0;   // Steps of runs that have it, with or without a wish.
-  uint64_t lines = 0;   // Of those that come and go with a value.
-  Pace pace = {};       // kRate
-  uint64_t held = 0;    // Leases that count here: running, or about to fill a queue's place, or
-                        // (kRate) on their way. kAhead: tasks.
-  bool is_new = true;   // It has had no wish yet.
-  bool opened = false;  // On the list of those to look at.
+  uint64_t users = 0;     // Steps of runs that have it, with or without a wish.
+  uint64_t lines = 0;     // Of those that come and go with a value.
+  Pace pace = {};         // kRate
+  uint64_t held = 0;      // Leases that count here: running, or about to fill a queue's place, or
+                          // (kRate) on their way. kAhead: tasks.
+  uint64_t for_room = 0;  // kAhead: those of them that wait at gates of their values.
+  bool is_new = true;     // It has had no wish yet.
+  bool opened = false;    // On the list of those to look at.
   absl::Time timer = absl::InfiniteFuture();  // When it is looked at again. kRate
   // When a task was handed out or started last. kRate
   absl::Time moved = absl::InfinitePast();

@@ -8,7 +8,6 @@
 #include "absl/strings/str_split.h"
 #include "common/status_macros.h"
 #include "hub/scheduler/scheduler_impl.h"
-#include "hub/scheduler/waiting_tasks.h"
 
 namespace bue::hub {
 namespace {
@@ -45,11 +44,8 @@ void AddQueuedByValue(Run* run, ReadyQueue* ready, RunStatus* status) {
     const auto shown = std::find_if(status->steps.begin(), status->steps.end(),
                                     [&](const StepStatus& of) { return of.name == steps[s].name; });
     if (shown == status->steps.end()) continue;
-    for (const Gate::Kind kind : {Gate::Kind::kRunning, Gate::Kind::kRate}) {
-      for (const Gate* gate : ready->GatesOfValues(run, kind, s)) {
-        if (!ready->HasRoom(*gate)) shown->queued_by_value += TasksWaitingAt(*gate);
-      }
-    }
+    const Gate* ahead = ready->FindGate(run, Gate::Kind::kAhead, s, /*key=*/"");
+    if (ahead != nullptr) shown->queued_by_value += ahead->for_room;
   }
 }
 

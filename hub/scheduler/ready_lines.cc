@@ -55,7 +55,7 @@ void ReadyQueue::LeaveGates(const Line& line) {
 // Who was let go on and found the gate shut before he had his turn keeps his place.
 void ReadyQueue::Wait(Line* line, Gate* gate) {
   Unlist(line);
-  line->waits_at = gate;
+  SetWaits(line, gate);
   const Gate::Place place = line->queue->place();
   auto at = absl::c_find_if(gate->waiting, [&](const auto& w) { return w.place >= place; });
   if (at == gate->waiting.end() || at->place != place) {
@@ -273,7 +273,7 @@ bool ReadyQueue::LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter
     while (!lines.empty() && HasRoom(*gate)) {
       Line* line = lines.front();
       lines.pop_front();
-      line->waits_at = nullptr;
+      SetWaits(line, nullptr);
       line->called_by = gate;
       if (!List(line)) {  // It waits elsewhere, or has nothing any more.
         LookAtLater(line);

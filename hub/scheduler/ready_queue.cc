@@ -69,6 +69,7 @@ Line* ReadyQueue::AddLine(RunQueue* queue, Line* line) {
 void ReadyQueue::Push(Line* line, const TaskRef& task, bool front) {
   line->used_again = std::exchange(line->used, true);
   if (line->of_values()) ++line->ahead->held;
+  if (WaitsForValue(*line)) ++line->ahead->for_room;
   if (front) {
     line->tasks.PushFront(task);
   } else {
@@ -183,7 +184,7 @@ void ReadyQueue::Suspend(Run* run) {
     for (const auto& line : queue->lines) {
       if (line->listed()) LeaveGates(*line);
       for (bool& listed : line->in_list) listed = false;
-      if (line->waits_at != nullptr) gates.insert(std::exchange(line->waits_at, nullptr));
+      if (line->waits_at != nullptr) gates.insert(SetWaits(line.get(), nullptr));
       LookAtLater(line.get());
     }
   }

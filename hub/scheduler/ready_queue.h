@@ -192,7 +192,7 @@ class ReadyQueue {
   void KeepIdleLines(size_t most) { idle_lines_max_ = most; }
   // Forgets those beyond that. Not while a line is in use.
   void DropIdleLines();
-  // Adds up what stands in lines of values, by their kAhead gates.
+  // Adds up what stands in lines of values, by their kAhead gates. Dies if these count it wrong.
   void CountAhead(absl::btree_map<const Gate*, uint64_t>* tasks) const;
 
   // After the restart's grace: what was held may be granted.
@@ -277,6 +277,16 @@ class ReadyQueue {
   void LeaveGates(const Line& line);  // Others may go on in its place.
   void CheckLines() const;
   void Wait(Line* line, Gate* gate);
+  // Null: the line waits nowhere any more.
+  static Gate* SetWaits(Line* line, Gate* gate) {
+    if (WaitsForValue(*line)) line->ahead->for_room -= line->tasks.size();
+    Gate* before = std::exchange(line->waits_at, gate);
+    if (WaitsForValue(*line)) line->ahead->for_room += line->tasks.size();
+    return before;
+  }
+  static bool WaitsForValue(const Line& line) {
+    return line.waits_at != nullptr && line.waits_at->hash != 0;
+  }
   static void DropWaiting(Gate* gate, const Run* run);
   bool LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter&)>& resume);
   void EndTurn(RunQueue* queue);

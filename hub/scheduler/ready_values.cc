@@ -64,13 +64,17 @@ void ReadyQueue::DropLine(Line* line) {
 }
 
 void ReadyQueue::CountAhead(absl::btree_map<const Gate*, uint64_t>* tasks) const {
+  absl::btree_map<const Gate*, uint64_t> for_room;
   for (const auto& [run, queues] : queues_) {
     for (const auto& queue : queues.all) {
       for (const auto& line : queue->lines) {
-        if (line->of_values()) (*tasks)[line->ahead] += line->tasks.size();
+        if (!line->of_values()) continue;
+        (*tasks)[line->ahead] += line->tasks.size();
+        if (WaitsForValue(*line)) for_room[line->ahead] += line->tasks.size();
       }
     }
   }
+  VisitGates([&](const Gate& gate) { CHECK(gate.for_room == for_room[&gate]); });
 }
 
 }  // namespace bue::hub

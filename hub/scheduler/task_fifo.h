@@ -29,14 +29,10 @@ inline bool IsReady(const TaskRef& task) {
 class TaskFifo {
  public:
   bool empty() const { return stretches_.empty(); }
-  // Not at once: counts.
-  size_t size() const {
-    size_t size = 0;
-    for (size_t i = 0; i < stretches_.size(); ++i) size += stretches_[i].count;
-    return size;
-  }
+  size_t size() const { return size_; }
 
   void PushBack(const TaskRef& task) {
+    ++size_;
     if (!empty() && stretches_.back().IsFollowedBy(task)) {
       ++stretches_.back().count;
     } else {
@@ -45,6 +41,7 @@ class TaskFifo {
   }
 
   void PushFront(const TaskRef& task) {
+    ++size_;
     if (!empty() && stretches_.front().Follows(task)) {
       stretches_.front().first = task;
       ++stretches_.front().count;
@@ -55,6 +52,7 @@ class TaskFifo {
 
   // REQUIRES: !empty().
   TaskRef PopFront() {
+    --size_;
     Stretch& front = stretches_.front();
     const TaskRef task = front.first;
     ++front.first.vertex;
@@ -81,6 +79,7 @@ class TaskFifo {
   };
 
   Fifo<Stretch> stretches_;
+  size_t size_ = 0;  // Of all of them.
 };
 
 }  // namespace bue::hub

@@ -21,8 +21,9 @@ TEST(TaskFifoTest, IsAQueueWhateverIsPutWhere) {
   for (int step = 0; step < 100000; ++step) {
     // Mostly the next vertex of the same item, now and then another item, life of it, or place.
     next += random() % 8 == 0 ? random() % 5 : 1;
-    const TaskRef task{
-        .item = &items[random() % 10 == 0], .serial = 1 + (random() % 20 == 0), .vertex = next};
+    const TaskRef task{.item = &items[random() % 10 == 0],
+                       .serial = 1 + uint64_t{random() % 20 == 0},
+                       .vertex = next};
     switch (random() % 4) {
       case 0:
       case 1:
