@@ -107,11 +107,16 @@ absl::StatusOr<int> ShowOrSet(const Flags& flags) {
   }
   ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub, ConnectHub(flags.connection));
   if (set.empty()) {
-    set = {"max_running", "queue", "rate"};
-  } else if (absl::Status status = hub->SetLimits(request); !status.ok()) {
+    RETURN_IF_ERROR(Show(flags, run, {"max_running", "queue", "rate"}, hub.get()));
+    return kExitOk;
+  }
+  if (absl::Status status = hub->SetLimits(request); !status.ok()) {
     return SayMore(std::move(status), hub.get(), run, flags.step);
   }
-  RETURN_IF_ERROR(Show(flags, run, set, hub.get()));
+  if (absl::Status status = Show(flags, run, set, hub.get()); !status.ok()) {
+    return absl::Status(status.code(), absl::StrCat("the limits are set, but could not be shown: ",
+                                                    status.message()));
+  }
   return kExitOk;
 }
 

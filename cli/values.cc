@@ -187,9 +187,9 @@ absl::Status WriteElements(BucketClient* bucket, uint64_t address, uint64_t firs
   if (reader->kind() != ObjectKind::kList) {
     return absl::InvalidArgumentError("it is not a list, so it has no elements");
   }
-  if (first >= reader->total_elements()) {
-    return absl::OutOfRangeError(
-        absl::StrCat("the list has ", reader->total_elements(), " elements"));
+  const uint64_t total = reader->total_elements();
+  if (first >= total || count > total - first) {
+    return absl::OutOfRangeError(absl::StrCat("the list has ", total, " elements"));
   }
   return count == 0 ? WriteWhole(reader.get(), sink) : WriteList(reader.get(), sink);
 }
