@@ -107,6 +107,8 @@ struct CallResult {
   absl::Duration run_time;
   std::string item_id;  // Result(id=…)
   int64_t total = -1;   // Result(total=…)
+  bool goes_on =
+      false;  // kFailed, kGivenBack: nothing could interrupt it. ExecutorEvents::OnOver follows.
 };
 
 struct StartedCall {
@@ -127,6 +129,8 @@ class ExecutorEvents {
   virtual void OnStarting(std::vector<uint64_t> leases) = 0;
   // Calls that have run for a while, and since when: see Executor::ReportStarted.
   virtual void OnStarted(std::vector<StartedCall> calls) = 0;
+  // The code of calls whose results said `goes_on` has ended. Comes after these.
+  virtual void OnOver(std::vector<uint64_t> leases) = 0;
   // A finalize hook failed, after the run's calls; `step` is one of its module.
   virtual void OnHookFailed(uint64_t run, uint32_t step, const CallError& error) = 0;
 };

@@ -136,6 +136,15 @@ struct HeldLease {
   absl::Duration started_ago;
 };
 
+// A lease that is over while its code goes on: what was revoked and has not ended, or what failed
+// because its time was over and nothing could interrupt it.
+struct Ghost {
+  uint64_t lease = 0;
+  uint64_t run = 0;
+  uint32_t node = 0;
+  std::vector<uint64_t> by;  // GrantGroup::by of the task.
+};
+
 // A stream opened and said hello. `worker` is new for every stream.
 struct WorkerJoined {
   uint64_t worker = 0;
@@ -147,6 +156,7 @@ struct WorkerJoined {
   bool priority_first = false;
   bool reverse = false;
   std::vector<HeldLease> held;
+  std::vector<Ghost> ghosts;
 };
 
 struct TaskError {
@@ -179,6 +189,7 @@ struct Outcome {
   uint64_t output = 0;    // Captured output's object, 0: none.
   uint32_t run_us = 0;
   bool store_gone = false;             // kInputGone: all that lay in the store of `address`.
+  bool goes_on = false;                // kFailed: it is a ghost now.
   std::unique_ptr<TaskError> error;    // kFailed, kInputGone
   std::unique_ptr<ResultExtra> extra;  // kSucceeded
 };
@@ -230,6 +241,7 @@ struct WorkerReported {
   std::vector<StartedTask> started;
   std::vector<uint64_t> starting;  // Leases of GrantGroup::tells_start.
   std::optional<uint32_t> ghosts;
+  std::vector<uint64_t> over;  // Ghosts whose code has ended.
   std::vector<StepError> errors;
   std::vector<HashReply> hashes;
   uint64_t report = 0;  // 0: nothing to acknowledge.

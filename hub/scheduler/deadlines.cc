@@ -66,6 +66,7 @@ void Scheduler::Impl::EndOverdue() {
     // A source's is when it last moved.
     const bool is_source = run->graph().vertex(item->instance->region, v).is_source;
     const int64_t started_us = is_source ? 0 : absl::ToUnixMicros(lease->started);
+    AddGhost(*lease);
     FreeLease(lease, /*has_started=*/true);
     attempt_.started_us = started_us;
     const Step& step = run->StepOf(*item, v);

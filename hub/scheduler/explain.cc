@@ -301,8 +301,14 @@ std::string Scheduler::Impl::ReasonOfGate(const Gate& gate) {
     }
     switch (gate.kind) {
       case Gate::Kind::kRunning:
-        return absl::StrCat("!max_running ", gate.limit(), shared, ": ", gate.count(), " run",
-                            gate.hash != 0 ? " with the same value" : "");
+        return absl::StrCat(
+            "!max_running ", gate.limit(), shared, ": ", gate.count(), " run",
+            gate.hash != 0 ? " with the same value" : "",
+            gate.ghosts == 0
+                ? ""
+                : absl::StrCat(", ", gate.ghosts,
+                               " of which nobody waits for any more: cancelled or "
+                               "timed out, and not ended so far (GHOSTS in bue workers)"));
       case Gate::Kind::kAhead:
         return absl::StrCat(Count(gate.count(), "task"), " of ",
                             Quoted(gate.run->graph().program().steps[gate.step].name),

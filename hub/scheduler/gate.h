@@ -38,8 +38,7 @@ class Pace {
   // As many go together. REQUIRES: per > 0.
   static int64_t BurstOf(uint64_t count, absl::Duration per) {
     const double a_second = static_cast<double>(count) / absl::ToDoubleSeconds(per);
-    return 1 + static_cast<int64_t>(
-                   std::min(std::max(a_second * kBurstSeconds, 1.0), count * kBurstShare));
+    return 1 + static_cast<int64_t>(std::min(a_second * kBurstSeconds, count * kBurstShare));
   }
 
   // REQUIRES: count > 0, per > 0.
@@ -128,6 +127,7 @@ struct Gate {
   Pace pace = {};         // kRate
   uint64_t held = 0;      // Leases that count here: running, or about to fill a queue's place, or
                           // (kRate) on their way. kAhead: tasks.
+  uint64_t ghosts = 0;    // kRunning: leases that are over while their code goes on.
   uint64_t for_room = 0;  // kAhead: those of them that wait at gates of their values.
   bool is_new = true;     // It has had no wish yet.
   bool opened = false;    // On the list of those to look at.
@@ -145,7 +145,7 @@ struct Gate {
   // UINT64_MAX: none.
   uint64_t limit() const { return wish.count == 0 ? UINT64_MAX : wish.count; }
   uint64_t count() const {
-    return kind == Kind::kQueue ? held + run->CountsOf(step).queued() : held;
+    return kind == Kind::kQueue ? held + run->CountsOf(step).queued() : held + ghosts;
   }
   bool HasRoom(absl::Time now) const {
     if (wish.count == 0) return true;

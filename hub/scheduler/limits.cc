@@ -232,6 +232,27 @@ bool Scheduler::Impl::OpenGates() {
   return changed || !stalled.empty();
 }
 
+// The lease ends here. Until its worker says that its code has, too, that counts as running.
+void Scheduler::Impl::AddGhost(const struct Lease& lease) {
+  const ByValues& by = lease.line->hashes;
+  AddGhost(*lease.worker, {.lease = lease.id,
+                           .run = lease.run->number(),
+                           .node = lease.run->NodeOf(*lease.item, lease.vertex),
+                           .by = {by.begin(), by.end()}});
+}
+
+void Scheduler::Impl::AddGhost(const Worker& worker, const Ghost& ghost) {
+  Run* run = FindRun(ghost.run);
+  if (run == nullptr || ghost.node >= run->graph().program().nodes.size()) return;
+  const uint32_t step = run->graph().program().nodes[ghost.node].step;
+  const Limit limit = run->LimitOf(step, Run::LimitKind::kMaxRunning);
+  // The first hash is that of its value, if it has one: see kStepLimits.
+  const uint64_t hash = limit.by.empty() || ghost.by.empty() ? 0 : ghost.by[0];
+  ready_.AddGhost(worker.id, ghost.lease,
+                  limit.key.empty() ? ReadyQueue::GhostPlace("", ghost.run, step, hash)
+                                    : ReadyQueue::GhostPlace(limit.key, 0, 0, 0));
+}
+
 // The task starts now: rates count it.
 void Scheduler::Impl::Start(struct Lease* lease) {
   if (std::exchange(lease->on_its_way, false)) ready_.Start(*lease->line);

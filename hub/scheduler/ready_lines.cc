@@ -127,6 +127,7 @@ Gate* ReadyQueue::GateFor(Run* run, Gate::Kind kind, uint32_t step, const std::s
                         .unknown_until = std::max(is_shared ? known_since_ : absl::InfinitePast(),
                                                   run->starts_unknown_until)});
     if (is_shared) gate->wishes = std::make_unique<absl::btree_multiset<Gate::Wish>>();
+    gate->ghosts = GhostsAt(*gate);
   }
   return gate.get();
 }
@@ -147,6 +148,7 @@ Gate* ReadyQueue::GateOfValue(Run* run, Gate::Kind kind, uint32_t step, uint64_t
                         .step = step,
                         .hash = hash,
                         .unknown_until = run->starts_unknown_until});
+    gate->ghosts = GhostsAt(*gate);
     SetWish(gate.get(), run, step, wish);
   }
   return gate.get();
@@ -379,6 +381,7 @@ void ReadyQueue::CheckLines() const {
     }
   }
   VisitGates([&](const Gate& gate) {
+    CHECK(gate.ghosts == GhostsAt(gate));
     for (const auto& [place, lines] : gate.waiting) {
       CHECK(!lines.empty());
       for (size_t i = 0; i < lines.size(); ++i) CHECK(lines[i]->waits_at == &gate);

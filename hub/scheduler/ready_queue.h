@@ -226,6 +226,12 @@ class ReadyQueue {
   static bool HasRate(const Line& line) {
     return absl::c_any_of(line.gates, [](const Gate* g) { return g->kind == Gate::Kind::kRate; });
   }
+  // Leases that are over while their code goes on: gates that count what runs count them. Where: at
+  // that of a key, or of a run, a step and a value's hash (0: for all).
+  using GhostPlace = std::tuple<std::string, uint64_t, uint32_t, uint64_t>;
+  void AddGhost(uint64_t worker, uint64_t lease, const GhostPlace& place);
+  void EndGhost(uint64_t worker, uint64_t lease);  // If there is such a one.
+  void EndGhosts(uint64_t worker);
   // Rates at which nothing has moved for long although all that may be is on its way. Each once.
   std::vector<Gate*> TakeStalled() { return std::exchange(stalled_, {}); }
   // Is resumed by OpenGates once the gate has room.
@@ -298,6 +304,10 @@ class ReadyQueue {
   void DropLine(Line* line);
   void SetTimer(Gate* gate, absl::Time at);
   static absl::Time NextLook(const Gate& gate);
+  Gate* GateOf(const GhostPlace& place);  // Null: there is none.
+  static GhostPlace PlaceOf(const Gate& gate);
+  void CountGhosts(const GhostPlace& place, int64_t more);
+  uint64_t GhostsAt(const Gate& gate) const;
   static std::vector<Gate*> InOrder(const StepGates& gates);  // Those of values.
   void ChangeWish(Gate* gate, Gate::Wish before, Gate::Wish wish);
   void WishesChanged(Gate* gate);
@@ -331,6 +341,8 @@ class ReadyQueue {
   bool blind_ = false;
   uint64_t next_gate_ = 1;
   absl::btree_map<std::pair<Gate::Kind, std::string>, std::unique_ptr<Gate>> shared_;  // By key.
+  absl::btree_map<std::pair<uint64_t, uint64_t>, GhostPlace> ghosts_;  // By worker, lease.
+  absl::btree_map<GhostPlace, uint64_t> ghosts_at_;
   std::vector<Gate*> opened_;
   std::vector<Gate*> stalled_;
   // Lines of values that may be of no use any more, each once; of values that have come once or

@@ -55,7 +55,12 @@ void Scheduler::Impl::Handle(WorkerJoined& command) {
 
   WorkerWelcome welcome{.worker = command.worker};
   for (const HeldLease& held : command.held) {
-    if (!Adopt(worker, held)) welcome.dropped.push_back(held.lease);
+    if (Adopt(worker, held)) continue;
+    welcome.dropped.push_back(held.lease);
+    AddGhost(*worker, {.lease = held.lease, .run = held.run, .node = held.node, .by = held.by});
+  }
+  for (const Ghost& ghost : command.ghosts) {
+    if (leases_.Find(ghost.lease) == nullptr) AddGhost(*worker, ghost);  // Else its outcome does.
   }
   effects_->outgoing.welcomes.push_back(std::move(welcome));
   if (earlier != nullptr) {
@@ -170,6 +175,7 @@ void Scheduler::Impl::RemoveWorker(Worker* worker, bool lost) {
     }
   }
   AskAgain(*worker);
+  ready_.EndGhosts(worker->id);
   for (const uint32_t scope : worker->scopes) ready_.LeaveScope(scope);
   workers_.Remove(worker->id);
 }
@@ -215,6 +221,7 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
   if (command.ghosts.has_value()) worker->ghosts = *command.ghosts;
   for (const SourceProgress& progress : command.progress) HandleProgress(worker, progress);
   for (Outcome& outcome : command.outcomes) HandleOutcome(worker, outcome);
+  for (const uint64_t lease : command.over) ready_.EndGhost(worker->id, lease);
   for (const HashReply& reply : command.hashes) HandleHashes(*worker, reply);
   if (command.report != 0) {
     effects_->outgoing.promises.acks.push_back(
@@ -260,6 +267,7 @@ void Scheduler::Impl::HandleOutcome(Worker* worker, Outcome& outcome) {
                                              .worker = worker->name});
   }
   const int64_t started_us = NoteOutcome(*lease, outcome);
+  if (outcome.goes_on) AddGhost(*lease);
   // What could not be read was never called with.
   FreeLease(lease,
             outcome.kind != Outcome::Kind::kGivenBack && outcome.kind != Outcome::Kind::kInputGone);

@@ -207,6 +207,7 @@ void Scheduler::Impl::OnRevoke(Run*, Item* item, uint32_t vertex) {
   struct Lease* lease = leases_.at(item->vertices[vertex].lease - 1);
   effects_->outgoing.revocations.push_back(
       Revocation{.worker = lease->worker->id, .lease = lease->id});
+  AddGhost(*lease);
   FreeLease(lease, /*has_started=*/true);
 }
 

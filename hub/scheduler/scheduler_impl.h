@@ -232,6 +232,8 @@ class Scheduler::Impl final : public RunListener {
   void CountOut(const struct Lease& lease) {
     if (!lease.paused) ready_.Return(*lease.line, lease.on_its_way);
   }
+  void AddGhost(const struct Lease& lease);
+  void AddGhost(const Worker& worker, const Ghost& ghost);
   void Start(struct Lease* lease);
   void TakeAsStarted(const absl::flat_hash_set<const Gate*>& gates);
   bool SetPaused(struct Lease* lease, bool paused);

@@ -106,7 +106,8 @@ absl::Status AddOutcome(const v1::Outcome& from, const WorkerLimits& limits,
                   .elements = from.elements(),
                   .output = from.output(),
                   .run_us = from.run_us(),
-                  .store_gone = from.store_gone()};
+                  .store_gone = from.store_gone(),
+                  .goes_on = from.goes_on()};
   if (kind == Outcome::Kind::kFailed || kind == Outcome::Kind::kInputGone) {
     outcome.error = ToError(from.error(), limits);
   }
@@ -150,7 +151,7 @@ absl::StatusOr<WorkerJoined> ToJoined(const v1::Hello& hello, uint64_t worker,
   if (static_cast<size_t>(hello.scopes_size()) > limits.scopes_max) {
     return Senseless(absl::StrCat(hello.scopes_size(), " scopes, allowed are ", limits.scopes_max));
   }
-  if (hello.protocol() < v1::PROTOCOL_LIMITS) {
+  if (hello.protocol() < v1::PROTOCOL_GHOSTS) {
     return absl::FailedPreconditionError(
         absl::StrCat("the worker is of an older bue (", hello.version(),
                      ") and does not know all that this hub's limits ask of it: start it with the "
@@ -183,6 +184,12 @@ absl::StatusOr<WorkerJoined> ToJoined(const v1::Hello& hello, uint64_t worker,
                            .by = {held.by().begin(), held.by().end()},
                            .not_started = held.not_started(),
                            .started_ago = Elapsed(held.started_ago_ms())});
+  }
+  for (const v1::Ghost& ghost : hello.ghosts()) {
+    joined.ghosts.push_back({.lease = ghost.lease(),
+                             .run = ghost.run(),
+                             .node = ghost.node(),
+                             .by = {ghost.by().begin(), ghost.by().end()}});
   }
   return joined;
 }
@@ -221,6 +228,7 @@ absl::StatusOr<WorkerReported> ToReported(const v1::FromWorker& message, uint64_
   }
   report.starting = {message.starting().begin(), message.starting().end()};
   if (message.has_ghosts()) report.ghosts = message.ghosts();
+  report.over = {message.over().begin(), message.over().end()};
   for (const v1::HashReply& reply : message.hashes()) {
     report.hashes.push_back(
         {.id = reply.id(), .hashes = {reply.hashes().begin(), reply.hashes().end()}});

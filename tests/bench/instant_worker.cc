@@ -39,7 +39,7 @@ class InstantWorker {
         stream_(stub_->Session(&context_)) {
     v1::FromWorker message;
     message.mutable_hello()->set_name("instant");
-    message.mutable_hello()->set_protocol(v1::PROTOCOL_LIMITS);
+    message.mutable_hello()->set_protocol(v1::PROTOCOL_GHOSTS);
     if (!scope.empty()) message.mutable_hello()->add_scopes(scope);
     v1::Room* room = message.add_room();
     room->set_pool(v1::POOL_THREAD);

@@ -51,7 +51,7 @@ class BusyWorker {
         stream_(stub_->Session(&context_)) {
     v1::FromWorker message;
     message.mutable_hello()->set_name("busy");
-    message.mutable_hello()->set_protocol(v1::PROTOCOL_LIMITS);
+    message.mutable_hello()->set_protocol(v1::PROTOCOL_GHOSTS);
     message.mutable_hello()->add_scopes("default");
     v1::Room* room = message.add_room();
     room->set_pool(v1::POOL_THREAD);

@@ -48,6 +48,7 @@ class CountingEvents final : public ExecutorEvents {
   void OnLearnedMode(uint64_t, uint32_t, Pool) override {}
   void OnStarting(std::vector<uint64_t>) override {}
   void OnStarted(std::vector<StartedCall>) override {}
+  void OnOver(std::vector<uint64_t>) override {}
   void OnHookFailed(uint64_t, uint32_t, const CallError&) override {}
 
   void WaitFor(uint64_t count) {

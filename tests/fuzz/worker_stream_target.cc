@@ -112,7 +112,7 @@ class World {
     const uint32_t who = feed->Choice(kWorkers);
     hello->set_name(std::string(1, static_cast<char>('a' + who)));
     hello->set_incarnation(feed->Choice(2));
-    hello->set_protocol(v1::PROTOCOL_LIMITS);
+    hello->set_protocol(v1::PROTOCOL_GHOSTS);
     const uint8_t flags = feed->Byte();
     if (flags & 1) hello->add_scopes("default");
     if (flags & 2) hello->add_scopes("other");
@@ -351,7 +351,7 @@ std::vector<std::string> Seeds() {
   }
   v1::FromWorker raw;
   raw.mutable_hello()->set_name("raw");
-  raw.mutable_hello()->set_protocol(v1::PROTOCOL_LIMITS);
+  raw.mutable_hello()->set_protocol(v1::PROTOCOL_GHOSTS);
   raw.add_room()->set_leases(3);
   seeds.push_back(FeedWriter().Byte(kRaw).Byte(0).Bytes(raw.SerializeAsString()).out());
   return seeds;

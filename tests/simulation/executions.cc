@@ -48,8 +48,28 @@ void WorkerProcess::Begin(const worker::StartBatch& batch) {
   }
 }
 
+// Now and then nothing can interrupt it.
 void WorkerProcess::Cancel(const std::vector<uint64_t>& leases) {
-  for (const uint64_t lease : leases) executions_.erase(lease);
+  for (const uint64_t lease : leases) {
+    const bool ran = executions_.erase(lease) > 0;
+    if (!ran || !world_->faults || !world_->random.Chance(30)) {
+      session_.OnOver(lease);
+      continue;
+    }
+    ghosts_.insert(lease);
+    world_->history.GoesOn(lease);
+    world_->events.After(absl::Milliseconds(world_->random.Below(20000)), [this, lease] {
+      Do([this, lease] {
+        if (ghosts_.erase(lease) == 0) return;
+        world_->history.IsOver(lease);
+        session_.OnOver(lease);
+      });
+    });
+  }
+}
+
+void WorkerProcess::LayGhosts() {
+  for (const uint64_t lease : std::exchange(ghosts_, {})) world_->history.IsOver(lease);
 }
 
 WorkerProcess::Execution* WorkerProcess::Find(uint64_t lease, uint64_t serial) {

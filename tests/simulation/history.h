@@ -49,6 +49,8 @@ class History {
   void ReadBy(uint64_t lease, uint64_t address);
   // The lease's task starts, by the world's clock.
   void Starting(uint64_t lease, absl::Time now);
+  void GoesOn(uint64_t lease);  // Its code, after its revocation has arrived; until then.
+  void IsOver(uint64_t lease);
   // A worker found that an input of a task it runs is not there.
   void Missed(uint64_t lease, uint64_t address);
 
@@ -99,6 +101,7 @@ class History {
     uint64_t power_cuts = 0, interruptions = 0;   // When the hub last gave it out.
     State state = State::kLive;
     bool failure_counted = false;
+    bool goes_on = false;          // Its code, though the hub has taken the lease.
     bool revoked = false;          // For good, unless a power cut took back why.
     bool was_reported = false;     // The hub was told its outcome, and may know it.
     bool dropped_in_time = false;  // Its worker was back in time and sent away.
@@ -219,6 +222,7 @@ class History {
   std::vector<uint64_t> ByOf(const hub::GrantGroup& group, size_t row);
   std::string LimitName(const Lease& lease, const Limit& limit) const;
   bool MayRun(const Lease& lease, absl::Time now) const;
+  bool GoesOn(const Lease& lease) const;
   // history_ids.cc
   uint64_t NumberOfId(const std::string& id);
   static IdName NameOfId(const Task& task, uint64_t id);

@@ -38,6 +38,26 @@ bool History::MayRun(const Lease& lease, absl::Time now) const {
   return stream != streams_.end() && now < stream->second.gone_at + rules_.reconnect_grace;
 }
 
+// What was cancelled and has not ended counts, as long as its worker could say otherwise at any
+// time.
+bool History::GoesOn(const Lease& lease) const {
+  const auto stream = streams_.find(lease.stream);
+  return lease.goes_on && stream != streams_.end() &&
+         stream->second.gone_at == absl::InfiniteFuture();
+}
+
+void History::GoesOn(uint64_t id) {
+  Lease& lease = leases_.at(id);
+  const auto run = runs_.find(lease.task.run);
+  if (run == runs_.end() || run->second.program == nullptr) return;
+  const Program& program = *run->second.program;
+  lease.goes_on = true;
+  limited_[LimitName(lease, program.steps[program.nodes[lease.task.node].step].max_running)].insert(
+      id);
+}
+
+void History::IsOver(uint64_t id) { leases_.at(id).goes_on = false; }
+
 std::string History::LimitName(const Lease& lease, const Limit& limit) const {
   if (!limit.key.empty()) return absl::StrCat("key ", limit.key);
   const Program& program = *runs_.at(lease.task.run).program;
@@ -70,7 +90,9 @@ void History::CheckLimits(uint64_t id, bool is_source, absl::Time now, const std
   const Step& step = run.program->steps[run.program->nodes[lease.task.node].step];
   // What is counted under a key is counted for all; a run's own number may have been changed.
   std::set<uint64_t>& others = limited_[LimitName(lease, step.max_running)];
-  std::erase_if(others, [&](uint64_t other) { return !MayRun(leases_.at(other), now); });
+  std::erase_if(others, [&](uint64_t other) {
+    return !MayRun(leases_.at(other), now) && !GoesOn(leases_.at(other));
+  });
   const uint64_t most =
       MostOf(step.max_running.count, changed_limits_, {lease.task.run, step.name});
   if (others.size() >= most) {

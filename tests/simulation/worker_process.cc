@@ -50,6 +50,7 @@ void WorkerProcess::Kill() {
   if (dead_) return;
   dead_ = true;
   executions_.clear();
+  LayGhosts();
   world_->Trace(name_, " is killed");
   for (const auto& connection : world_->connections())
     connection->WorkerDied(this, world_->random.Chance(20));
@@ -107,12 +108,15 @@ void WorkerProcess::Open() {
   hello->set_host("host");
   hello->set_version("1");
   hello->set_incarnation(incarnation_);
-  hello->set_protocol(v1::PROTOCOL_LIMITS);
+  hello->set_protocol(v1::PROTOCOL_GHOSTS);
   if (!every_scope_) {
     for (const char* scope : {"default", "a"}) hello->add_scopes(scope);
   }
   for (const worker::HeldLease& held : session_.Held(now)) {
     worker::ToProto(held, hello->add_held());
+  }
+  for (const worker::Ghost& ghost : session_.Ghosts()) {
+    worker::ToProto(ghost, hello->add_ghosts());
   }
   world_->Trace(name_, " says hello with ", hello->held_size(), " leases");
   welcomed_ = false;
@@ -167,6 +171,7 @@ void WorkerProcess::Exit() {
   world_->Trace(name_, " has left");
   dead_ = true;
   executions_.clear();
+  LayGhosts();
   for (const auto& connection : world_->connections()) connection->WorkerDied(this, false);
 }
 

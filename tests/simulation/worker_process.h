@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,7 @@ class WorkerProcess {
   // The executor.
   void Begin(const worker::StartBatch& batch);
   void Cancel(const std::vector<uint64_t>& leases);
+  void LayGhosts();  // The process is over.
   // Lets `step` happen to the execution after `wait`, unless it was cancelled by then.
   void After(uint64_t lease, absl::Duration wait, void (WorkerProcess::*step)(uint64_t));
   Execution* Find(uint64_t lease, uint64_t serial);
@@ -127,7 +129,8 @@ class WorkerProcess {
   absl::Time leave_deadline_ = absl::InfiniteFuture();
 
   std::map<uint64_t, std::shared_ptr<const Plan>> runs_;  // That the hub told of.
-  std::map<uint64_t, Execution> executions_;              // By lease.
+  std::set<uint64_t> ghosts_;                 // Leases that are over while their code goes on.
+  std::map<uint64_t, Execution> executions_;  // By lease.
   uint64_t next_serial_ = 1;
 };
 

@@ -53,6 +53,12 @@ void SchedulerDriver::Turn(std::vector<Command> commands) {
   }
   scheduler_->Synced(turn_);
   if (scheduler_->NextDeadline() <= now_) lines_.push_back("(is due again at once)");
+  for (auto& [name, worker] : workers_) {
+    if (!worker.connected || worker.over.empty()) continue;
+    std::vector<Command> said;
+    said.push_back(WorkerReported{.worker = worker.stream, .over = std::exchange(worker.over, {})});
+    return Turn(std::move(said));
+  }
   for (const auto& [name, worker] : workers_) {
     if (worker.asked.empty() || !worker.connected || worker.spec.values == 0) continue;
     return Answer(name, worker.spec.values);
@@ -79,11 +85,13 @@ void SchedulerDriver::Take(const Effects& effects) {
   for (const WorkerWelcome& welcome : out.welcomes) {
     for (const uint64_t lease : welcome.dropped) {
       lines_.push_back(absl::StrCat("drop ", WorkerOf(welcome.worker)));
+      workers_[WorkerOf(welcome.worker)].over.push_back(lease);
       Forget(lease);
     }
   }
   for (const Revocation& revocation : out.revocations) {
     FakeWorker& worker = workers_[WorkerOf(revocation.worker)];
+    worker.over.push_back(revocation.lease);
     for (const auto& [task, lease] : worker.leases) {
       if (lease == revocation.lease) {
         lines_.push_back(absl::StrCat("revoke ", WorkerOf(revocation.worker), " ", task));
@@ -290,6 +298,7 @@ void SchedulerDriver::SendJoin(FakeWorker* worker, const std::string& name) {
   worker->stream = next_stream_++;
   worker->connected = true;
   worker->asked.clear();
+  worker->over.clear();
   WorkerJoined joined{.worker = worker->stream,
                       .name = name,
                       .incarnation = worker->incarnation,

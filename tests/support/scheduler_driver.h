@@ -110,6 +110,7 @@ class SchedulerDriver {
     // Sources' leases: the object each writes (0: none yet), and its elements so far.
     std::map<uint64_t, std::pair<uint64_t, uint64_t>> sources;
     std::vector<HashRequest> asked;
+    std::vector<uint64_t> over;  // Revoked leases: their code ends at once.
   };
 
   void Turn(std::vector<Command> commands);

@@ -111,7 +111,7 @@ v1::FromWorker HelloOf(const std::string& name) {
   hello->set_name(name);
   hello->set_host("localhost");
   hello->set_incarnation(1);
-  hello->set_protocol(v1::PROTOCOL_LIMITS);
+  hello->set_protocol(v1::PROTOCOL_GHOSTS);
   return message;
 }
 

@@ -97,6 +97,14 @@ struct HeldLease {
   uint64_t started_ago_ms = 0;
 };
 
+// A lease that is over while its code goes on. Mirrors bue.v1.Ghost.
+struct Ghost {
+  uint64_t lease = 0;
+  uint64_t run = 0;
+  uint32_t node = 0;
+  std::vector<uint64_t> by;  // As granted.
+};
+
 // The hub's question for hashes of values, and the answer: 0 for one that cannot be read.
 struct HashRequest {
   uint64_t id = 0;
@@ -143,7 +151,8 @@ struct Outcome {
   uint64_t gone = 0;        // kInputGone: the missing object.
   bool store_gone = false;  // kInputGone: and all of its store.
   std::string item_id;
-  uint64_t total = 0;  // 1 + value; 0: absent.
+  uint64_t total = 0;    // 1 + value; 0: absent.
+  bool goes_on = false;  // kFailed: nothing could interrupt it.
 
   size_t bytes() const {
     return sizeof(*this) + error.message.size() + error.traceback.size() + item_id.size();

@@ -72,7 +72,8 @@ void Results::Add(std::vector<CallResult> results) {
 }
 
 void Results::AddOne(CallResult result) {
-  const std::optional<TaskRef> task = session_->OnExecuted(result.lease, result.run_time);
+  const std::optional<TaskRef> task =
+      session_->OnExecuted(result.lease, result.run_time, result.goes_on);
   if (result.kind != CallResult::Kind::kSucceeded) {
     const uint64_t gone = inputs_->TakeGone(result.lease);
     if (gone != 0 && result.kind == CallResult::Kind::kFailed) {
@@ -172,7 +173,8 @@ void Results::Report(CallResult result, uint64_t output) {
                   .run_us = run_us,
                   .elements = elements,
                   .item_id = std::move(result.item_id),
-                  .total = result.total < 0 ? 0 : static_cast<uint64_t>(result.total) + 1};
+                  .total = result.total < 0 ? 0 : static_cast<uint64_t>(result.total) + 1,
+                  .goes_on = result.goes_on};
   if (outcome.kind == Outcome::Kind::kInputGone) {
     outcome.gone = result.address;
     outcome.store_gone = inputs_->StoreIsGone(outcome.gone);

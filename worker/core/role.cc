@@ -90,6 +90,11 @@ void ExecutorPost::OnStarted(std::vector<StartedCall> calls) {
       [receiver = receiver_, calls = std::move(calls)] { receiver->OnCallsStarted(calls); });
 }
 
+void ExecutorPost::OnOver(std::vector<uint64_t> leases) {
+  inbox_->Post(
+      [receiver = receiver_, leases = std::move(leases)] { receiver->OnCallsOver(leases); });
+}
+
 void ExecutorPost::OnHookFailed(uint64_t run, uint32_t step, const CallError& error) {
   inbox_->Post(
       [receiver = receiver_, run, step, error] { receiver->OnHookFailure(run, step, error); });
@@ -187,7 +192,11 @@ void Role::Advance(absl::Time now) {
 // What was revoked or given back while its inputs came, or since, does not start.
 void Role::HandOver() {
   for (std::vector<Call>* ready : {&ready_python_, &ready_sql_}) {
-    std::erase_if(*ready, [this](const Call& call) { return !session_.Holds(call.lease); });
+    std::erase_if(*ready, [this](const Call& call) {
+      if (session_.Holds(call.lease)) return false;
+      session_.OnOver(call.lease);
+      return true;
+    });
   }
   if (options_.echo_output) echo_.Started(ready_python_);
   if (!ready_python_.empty()) python_->Start(std::exchange(ready_python_, {}));
@@ -267,9 +276,10 @@ void Role::FillHello(v1::Hello* hello) {
   hello->set_reverse(options_.reverse);
   hello->set_version(kVersion);
   hello->set_incarnation(options_.incarnation);
-  hello->set_protocol(v1::PROTOCOL_LIMITS);
+  hello->set_protocol(v1::PROTOCOL_GHOSTS);
   for (const HeldLease& held : session_.Held(Clock::Real()->Now()))
     ToProto(held, hello->add_held());
+  for (const Ghost& ghost : session_.Ghosts()) ToProto(ghost, hello->add_ghosts());
 }
 
 // Grants before revocations: what came up between two messages is merged into one, and only a
@@ -414,7 +424,11 @@ void Role::OnReady(std::vector<Call> calls) {
   std::vector<Call>& ready =
       calls[0].step->step.language == Language::kPython ? ready_python_ : ready_sql_;
   for (Call& call : calls) {
-    if (session_.Holds(call.lease)) ready.push_back(std::move(call));  // Else revoked meanwhile.
+    if (session_.Holds(call.lease)) {
+      ready.push_back(std::move(call));
+    } else {  // Revoked meanwhile.
+      session_.OnOver(call.lease);
+    }
   }
 }
 
@@ -453,6 +467,10 @@ void Role::OnCallsStarting(const std::vector<uint64_t>& leases) {
 void Role::OnCallsStarted(const std::vector<StartedCall>& calls) {
   const absl::Time now = Clock::Real()->Now();
   for (const StartedCall& call : calls) session_.OnStarted(call.lease, call.started, now);
+}
+
+void Role::OnCallsOver(const std::vector<uint64_t>& leases) {
+  for (const uint64_t lease : leases) session_.OnOver(lease);
 }
 
 void Role::OnHookFailure(uint64_t run, uint32_t step, const CallError& error) {

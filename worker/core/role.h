@@ -45,6 +45,7 @@ class ExecutorPost final : public ExecutorEvents {
     virtual void OnStepMode(const LearnedMode& learned) = 0;
     virtual void OnCallsStarting(const std::vector<uint64_t>& leases) = 0;
     virtual void OnCallsStarted(const std::vector<StartedCall>& calls) = 0;
+    virtual void OnCallsOver(const std::vector<uint64_t>& leases) = 0;
     virtual void OnHookFailure(uint64_t run, uint32_t step, const CallError& error) = 0;
   };
 
@@ -56,6 +57,7 @@ class ExecutorPost final : public ExecutorEvents {
   void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) override;
   void OnStarting(std::vector<uint64_t> leases) override;
   void OnStarted(std::vector<StartedCall> calls) override;
+  void OnOver(std::vector<uint64_t> leases) override;
   void OnHookFailed(uint64_t run, uint32_t step, const CallError& error) override;
 
  private:
@@ -147,6 +149,7 @@ class Role final : public HubStreamListener,
   void OnStepMode(const LearnedMode& learned) override;
   void OnCallsStarting(const std::vector<uint64_t>& leases) override;
   void OnCallsStarted(const std::vector<StartedCall>& calls) override;
+  void OnCallsOver(const std::vector<uint64_t>& leases) override;
   void OnHookFailure(uint64_t run, uint32_t step, const CallError& error) override;
 
   void Cancel(const std::vector<uint64_t>& leases);

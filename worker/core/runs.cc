@@ -68,7 +68,11 @@ void Runs::Forget(uint64_t run) {
   const auto found = runs_.find(run);
   if (found == runs_.end()) return;
   if (!found->second.directory.empty()) files_->Release(found->second.directory);
+  const std::vector<StartBatch> waiting = std::move(found->second.waiting);
   runs_.erase(found);
+  for (const StartBatch& batch : waiting) {
+    listener_->OnStepFailed(batch, absl::CancelledError("its run has ended"));
+  }
 }
 
 std::vector<uint64_t> Runs::ForgetUnless(const std::function<bool(uint64_t)>& keep) {

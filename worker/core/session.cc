@@ -78,6 +78,12 @@ std::vector<HeldLease> Session::Held(absl::Time now) const {
   return held;
 }
 
+std::vector<Ghost> Session::Ghosts() const {
+  std::vector<Ghost> ghosts;
+  for (const auto& [lease, ghost] : going_on_) ghosts.push_back(ghost);
+  return ghosts;
+}
+
 void Session::OnWelcome(absl::Span<const uint64_t> dropped, std::vector<uint64_t>* cancel) {
   OnRevoked(dropped, cancel);
   DropFinished(dropped);
@@ -90,6 +96,7 @@ void Session::OnDisconnected() {
   for (PoolState& pool : pools_) pool.room_sent = false;
   started_unsent_.clear();  // The next hello says it.
   starting_unsent_.clear();
+  over_unsent_.clear();
   ghosts_unsent_ = ghosts_ > 0;
   for (auto& [lease, source] : sources_) {
     source.unsent = source.last.elements > 0;
@@ -129,6 +136,7 @@ void Session::OnRevoked(absl::Span<const uint64_t> leases, std::vector<uint64_t>
   for (const uint64_t lease : leases) {
     const uint32_t record = table_.Find(lease);
     if (record != LeaseTable::kNone) Drop(record, cancel);
+    if (!going_on_.contains(lease)) over_unsent_.push_back(lease);
   }
 }
 
@@ -178,9 +186,13 @@ void Session::OnRunEnded(uint64_t run) {
 
 // ----------------------------------------------------------------------- what the executors say
 
-std::optional<TaskRef> Session::OnExecuted(uint64_t lease, absl::Duration run_time) {
+std::optional<TaskRef> Session::OnExecuted(uint64_t lease, absl::Duration run_time, bool goes_on) {
   const uint32_t index = table_.Find(lease);
-  if (index == LeaseTable::kNone || !IsRunning(table_.at(index))) return std::nullopt;
+  if (index == LeaseTable::kNone || !IsRunning(table_.at(index))) {
+    if (!goes_on) OnOver(lease);
+    return std::nullopt;
+  }
+  if (goes_on) NoteGoingOn(index);
   LeaseRecord& record = table_.at(index);
   SetPaused(index, false);
   if (record.began != absl::InfiniteFuture()) {
@@ -196,6 +208,10 @@ std::optional<TaskRef> Session::OnExecuted(uint64_t lease, absl::Duration run_ti
   return TaskRef{.group = table_.group(index), .row = record.row};
 }
 
+void Session::OnOver(uint64_t lease) {
+  if (going_on_.erase(lease) > 0) over_unsent_.push_back(lease);
+}
+
 bool Session::OnSucceeded(uint64_t lease, uint64_t address, uint64_t elements, uint32_t run_us) {
   uint32_t record;
   if (!Finish(lease, &record)) return false;
@@ -209,7 +225,10 @@ bool Session::OnSucceeded(uint64_t lease, uint64_t address, uint64_t elements, u
 
 bool Session::OnOutcome(Outcome outcome) {
   uint32_t record;
-  if (!Finish(outcome.lease, &record)) return false;
+  if (!Finish(outcome.lease, &record)) {
+    if (!outcome.goes_on) OnOver(outcome.lease);
+    return false;
+  }
   outcome_bytes_ += outcome.bytes();
   pending_.outcomes.push_back(std::move(outcome));
   pending_.outcome_records.push_back(record);
@@ -317,7 +336,7 @@ bool Session::HasNews() const {
   if (!connected_ || goodbye_sent_) return false;
   if (pending_.size() > 0 || progress_unsent_ || learned_unsent_ || GoodbyeIsDue()) return true;
   if (!started_unsent_.empty() || !starting_unsent_.empty()) return true;
-  if (!errors_unsent_.empty() || ghosts_unsent_) return true;
+  if (!errors_unsent_.empty() || ghosts_unsent_ || !over_unsent_.empty()) return true;
   for (int pool = 0; pool < kPools; ++pool) {
     if (RoomIsUrgent(pool)) return true;
   }
@@ -328,6 +347,10 @@ Session::Message Session::TakeMessage() {
   Message message;
   if (pending_.size() > 0) {
     unacked_.push_back(TakePending());
+    // What has ended since was a ghost to nobody.
+    for (Outcome& outcome : unacked_.back().outcomes) {
+      outcome.goes_on = outcome.goes_on && going_on_.contains(outcome.lease);
+    }
     unacked_.back().number = ++last_report_;
     unacked_outcomes_ += unacked_.back().size();
     message.report = &unacked_.back();
@@ -356,6 +379,7 @@ Session::Message Session::TakeMessage() {
   }
   message.started = std::exchange(started_unsent_, {});
   message.starting = std::exchange(starting_unsent_, {});
+  message.over = std::exchange(over_unsent_, {});
   message.errors = std::exchange(errors_unsent_, {});
   if (std::exchange(ghosts_unsent_, false)) message.ghosts = ghosts_;
   message.goodbye = GoodbyeIsDue();
@@ -534,8 +558,18 @@ void Session::Drop(uint32_t index, std::vector<uint64_t>* cancel) {
     record.state = LeaseState::kRevoked;  // The queue still names it.
     return;
   }
-  if (state == LeaseState::kRunning) cancel->push_back(record.lease);
+  if (state == LeaseState::kRunning) {
+    NoteGoingOn(index);
+    cancel->push_back(record.lease);
+  }
   table_.Free(index);
+}
+
+void Session::NoteGoingOn(uint32_t index) {
+  const LeaseRecord& record = table_.at(index);
+  const GrantGroup& group = *table_.group(index);
+  going_on_[record.lease] = {
+      .lease = record.lease, .run = group.run, .node = group.node, .by = group.ByOf(record.row)};
 }
 
 // After OnDisconnected, everything finished is in pending_.

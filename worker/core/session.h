@@ -59,6 +59,8 @@ class Session {
   // ------------------------------------------------------------------------ what the hub says
   // What to list in Hello: every lease held, in whatever state.
   std::vector<HeldLease> Held(absl::Time now) const;
+  // Likewise: every lease that is over while its code goes on.
+  std::vector<Ghost> Ghosts() const;
   // A stream is open. `dropped` of what Held listed is not current any more. Appends running leases
   // among them to `cancel`. What was not acknowledged will be reported again, under new numbers.
   void OnWelcome(absl::Span<const uint64_t> dropped, std::vector<uint64_t>* cancel);
@@ -76,8 +78,11 @@ class Session {
 
   // ------------------------------------------------------------------- what the executors say
   // The task ran: its slot is free, its value is about to be stored. Nullopt: not held any more,
-  // drop the result.
-  std::optional<TaskRef> OnExecuted(uint64_t lease, absl::Duration run_time);
+  // drop the result. `goes_on`: it has failed, but its code has not ended.
+  std::optional<TaskRef> OnExecuted(uint64_t lease, absl::Duration run_time, bool goes_on = false);
+  // Of a lease that is not held any more, or was executed with `goes_on`: its code has ended, or
+  // never began.
+  void OnOver(uint64_t lease);
   // Its outcome, from any state; false: not held any more, dropped. `elements` as on the wire.
   bool OnSucceeded(uint64_t lease, uint64_t address, uint64_t elements, uint32_t run_us);
   bool OnOutcome(Outcome outcome);
@@ -108,6 +113,7 @@ class Session {
     std::vector<Started> started;
     std::vector<uint64_t> starting;
     std::optional<uint32_t> ghosts;
+    std::vector<uint64_t> over;
     std::vector<StepError> errors;
     bool goodbye = false;
   };
@@ -163,6 +169,7 @@ class Session {
   // What waits in the pool, but for what `stays` says of a record: asked in order of the starts.
   void GiveBackUnless(PoolState* pool, absl::FunctionRef<bool(uint32_t)> stays);
   void Drop(uint32_t record, std::vector<uint64_t>* cancel);
+  void NoteGoingOn(uint32_t record);
   void DropFinished(absl::Span<const uint64_t> leases);
   void Move(uint32_t record, Pool pool);
   Report TakePending();
@@ -188,6 +195,8 @@ class Session {
   std::vector<Started> started_unsent_;
   std::vector<uint64_t> starting_unsent_;
   std::vector<StepError> errors_unsent_;
+  absl::btree_map<uint64_t, Ghost> going_on_;  // By lease.
+  std::vector<uint64_t> over_unsent_;
   uint32_t ghosts_ = 0;
   bool ghosts_unsent_ = false;
   bool progress_unsent_ = false;

@@ -207,6 +207,13 @@ void ToProto(const HeldLease& held, v1::HeldLease* out) {
   out->set_started_ago_ms(held.started_ago_ms);
 }
 
+void ToProto(const Ghost& ghost, v1::Ghost* out) {
+  out->set_lease(ghost.lease);
+  out->set_run(ghost.run);
+  out->set_node(ghost.node);
+  out->mutable_by()->Add(ghost.by.begin(), ghost.by.end());
+}
+
 void ToProto(const CallError& error, v1::ErrorInfo* out) {
   out->set_action(error.action);
   out->set_type(Utf8(error.type));
@@ -226,6 +233,7 @@ void ToProto(const Outcome& outcome, v1::Outcome* out) {
   out->set_store_gone(outcome.store_gone);
   if (!outcome.item_id.empty()) out->set_item_id(Utf8(outcome.item_id));
   out->set_total(outcome.total);
+  out->set_goes_on(outcome.goes_on);
 }
 
 void ToProto(const Session::Message& message, v1::FromWorker* out) {
@@ -262,6 +270,7 @@ void ToProto(const Session::Message& message, v1::FromWorker* out) {
   }
   out->mutable_starting()->Add(message.starting.begin(), message.starting.end());
   if (message.ghosts.has_value()) out->set_ghosts(*message.ghosts);
+  out->mutable_over()->Add(message.over.begin(), message.over.end());
   for (const StepError& error : message.errors) {
     v1::StepError* proto = out->add_errors();
     proto->set_run(error.run);

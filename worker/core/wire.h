@@ -17,6 +17,7 @@ void ToProto(const HashReply& reply, v1::HashReply* out);
 
 v1::Pool ToProto(Pool pool);
 void ToProto(const HeldLease& held, v1::HeldLease* out);
+void ToProto(const Ghost& ghost, v1::Ghost* out);
 void ToProto(const Outcome& outcome, v1::Outcome* out);
 // Everything but hello, logs and hashes.
 void ToProto(const Session::Message& message, v1::FromWorker* out);

@@ -224,6 +224,7 @@ void Dispatcher::EndTurn() {
   SendToRunners();
   if (!starting_.empty()) events_->OnStarting(std::exchange(starting_, {}));
   if (!done_.empty()) events_->OnDone(std::exchange(done_, {}));
+  if (!over_.empty()) events_->OnOver(std::exchange(over_, {}));  // After the results that said so.
   if (stopping_) FinishStop();
 }
 

@@ -79,9 +79,9 @@ class Dispatcher final : public TransferEvents {
     bool stopping = false;  // Was told to exit.
     bool watching_writes = false;
     int calls = 0;
-    int stuck = 0;         // Calls that failed and go on.
-    uint64_t run = 0;      // Process mode: whose modules it has,
-    uint64_t lease = 0;    // and which call it runs, or ran last.
+    std::vector<uint64_t> stuck;  // Leases of calls that failed and go on.
+    uint64_t run = 0;             // Process mode: whose modules it has,
+    uint64_t lease = 0;           // and which call it runs, or ran last.
     uint64_t blocker = 0;  // The call that has its event loop's thread and does not give it back.
     bool frozen = false;   // Killed because it answered nothing any more.
     absl::Time deadline = absl::InfiniteFuture();  // Of starting, retiring or exiting.
@@ -183,12 +183,13 @@ class Dispatcher final : public TransferEvents {
   void HandleLookOver();
   void HandleCancel(uint64_t lease);
   void TimeOut(InFlight* in_flight);
-  void FailTimedOut(InFlight* in_flight, std::string traceback);
+  void FailTimedOut(InFlight* in_flight, std::string traceback, bool goes_on = false);
   void Overdue(InFlight* in_flight);
   void Freeze(InFlight* in_flight);
   void StuckCall(InFlight* in_flight);
   void HeldUpCall(InFlight* in_flight, uint64_t blocker);
-  void GiveBack(InFlight* in_flight);
+  void Abandon(InFlight* in_flight);
+  void GiveBack(InFlight* in_flight, bool goes_on = false);
   void Fail(InFlight* in_flight, std::string action, std::string message);
   void Retire(Runner* runner);
   void OnDeath(Runner* runner);
@@ -239,6 +240,7 @@ class Dispatcher final : public TransferEvents {
   absl::Time forget_at_ = absl::InfinitePast();
   std::vector<CallResult> done_;    // Of this turn.
   std::vector<uint64_t> starting_;  // Likewise: leases.
+  std::vector<uint64_t> over_;      // Likewise, of calls that were stuck.
   bool stopping_ = false;
   bool finished_ = false;
   absl::Time stop_deadline_ = absl::InfiniteFuture();

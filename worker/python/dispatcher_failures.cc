@@ -37,7 +37,7 @@ void Dispatcher::HandleLookOver() {
     started.push_back(
         {.lease = lease, .started = in_flight->told_started ? since : absl::InfiniteFuture()});
   }
-  for (const auto& runner : runners_) ghosts += runner->stuck;
+  for (const auto& runner : runners_) ghosts += runner->stuck.size();
   ghosts_ = ghosts;
   if (!started.empty()) events_->OnStarted(std::move(started));
 }
@@ -54,7 +54,9 @@ void Dispatcher::HandleTimers() {
     }
   }
   for (InFlight* in_flight : late) {
-    if (in_flight->timed_out) {
+    if (in_flight->cancelled && !in_flight->timed_out) {
+      Abandon(in_flight);
+    } else if (in_flight->timed_out) {
       Overdue(in_flight);
     } else {
       TimeOut(in_flight);
@@ -93,6 +95,8 @@ void Dispatcher::HandleCancel(uint64_t lease) {
     dying_.push_back(runner->number);
   } else {
     AppendCancel(lease, /*timeout=*/false, runner->process->outgoing());
+    in_flight->deadline = now_ + options_.abandon_after;
+    NextDeadline(in_flight->deadline);
   }
 }
 
@@ -110,8 +114,9 @@ void Dispatcher::TimeOut(InFlight* in_flight) {
   NextDeadline(in_flight->deadline);
 }
 
-void Dispatcher::FailTimedOut(InFlight* in_flight, std::string traceback) {
+void Dispatcher::FailTimedOut(InFlight* in_flight, std::string traceback, bool goes_on) {
   CallResult result;
+  result.goes_on = goes_on;
   result.kind = CallResult::Kind::kFailed;
   result.run_time = absl::Seconds(in_flight->call.step->step.timeout_s);
   result.error = CallError{.action = "timeout",
@@ -179,15 +184,31 @@ void Dispatcher::StuckCall(InFlight* in_flight) {
             in_flight->call.task.run, in_flight->call.step->step.name, in_flight->call.task.item,
             runner->process->pid());
   Retire(runner);
-  ++runner->stuck;
-  FailTimedOut(in_flight, "");
+  runner->stuck.push_back(in_flight->call.lease);
+  FailTimedOut(in_flight, "", /*goes_on=*/true);
 }
 
-void Dispatcher::GiveBack(InFlight* in_flight) {
+// It was cancelled and goes on. Nobody waits for it: it ends with its runner, which takes no more
+// calls and ends when the others are done.
+void Dispatcher::Abandon(InFlight* in_flight) {
+  Runner* runner = in_flight->runner;
+  const bool goes_on = runner != nullptr && runner->ready;
+  if (goes_on) {
+    log::info("step goes on though cancelled run={} step={} item={} pid={} action=retire_runner",
+              in_flight->call.task.run, in_flight->call.step->step.name, in_flight->call.task.item,
+              runner->process->pid());
+    runner->retiring = true;
+    runner->stuck.push_back(in_flight->call.lease);
+  }
+  GiveBack(in_flight, goes_on);
+}
+
+void Dispatcher::GiveBack(InFlight* in_flight, bool goes_on) {
   std::erase(process_queue_, in_flight);
   std::erase(input_queue_, in_flight);
   CallResult result;
   result.kind = CallResult::Kind::kGivenBack;
+  result.goes_on = goes_on;
   Complete(in_flight, std::move(result));
 }
 
@@ -201,9 +222,8 @@ void Dispatcher::Fail(InFlight* in_flight, std::string action, std::string messa
 // --- Runners
 
 void Dispatcher::Retire(Runner* runner) {
-  if (runner->retiring) return;
   runner->retiring = true;
-  runner->deadline = now_ + options_.retire_after;
+  runner->deadline = std::min(runner->deadline, now_ + options_.retire_after);
   NextDeadline(runner->deadline);
 }
 
@@ -226,6 +246,7 @@ void Dispatcher::OnDeath(Runner* runner) {
   }
   ReadLog(runner);
   runner->process->Kill();
+  over_.insert(over_.end(), runner->stuck.begin(), runner->stuck.end());
   // Values that runners no longer have a part in, the bucket alone finishes.
   std::vector<InFlight*> calls = CallsOf(runner);
   std::erase_if(calls, [](const InFlight* in_flight) { return in_flight->closing.has_value(); });

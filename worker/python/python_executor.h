@@ -30,6 +30,7 @@ struct PythonOptions {
   int threads_per_runner = 256;  // At most; they are started as calls need them.
 
   absl::Duration stuck_after = absl::Seconds(2);     // A coroutine that swallows its cancellation.
+  absl::Duration abandon_after = absl::Seconds(10);  // What was cancelled and goes on all the same.
   absl::Duration retire_after = absl::Seconds(60);   // A runner with a stuck call is killed then.
   absl::Duration start_timeout = absl::Seconds(60);  // An interpreter that does not get ready.
 

@@ -112,7 +112,7 @@ TEST(WorkerMessagesTest, AnOlderWorkerIsToldWhatToDo) {
   const absl::Status status = ToJoined(hello, 1, {}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(status.message(), HasSubstr("older bue (0.1)"));
-  hello.set_protocol(v1::PROTOCOL_LIMITS);
+  hello.set_protocol(v1::PROTOCOL_GHOSTS);
   EXPECT_TRUE(ToJoined(hello, 1, {}).ok());
 }
 
@@ -121,7 +121,7 @@ TEST(WorkerMessagesTest, MutatedMessagesNeverCrash) {
   std::mt19937_64 random(1);
   v1::FromWorker message = Report();
   message.mutable_hello()->set_name("w");
-  message.mutable_hello()->set_protocol(v1::PROTOCOL_LIMITS);
+  message.mutable_hello()->set_protocol(v1::PROTOCOL_GHOSTS);
   message.mutable_hello()->add_scopes("s");
   message.mutable_hello()->add_held()->set_elapsed_ms(~uint64_t{0});
   const std::string bytes = message.SerializeAsString();

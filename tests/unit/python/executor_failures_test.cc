@@ -227,7 +227,9 @@ TEST_F(FailuresTest, WhatGoesOnAfterItsTimeIsCountedAndWhatRunsForLongIsTold) {
   PythonHarness harness({.general_runners = 1, .stuck_after = absl::Milliseconds(200)});
   const absl::Time before = absl::Now();
   const uint64_t longer = harness.Start(StepOf("sleeps"));
-  const uint64_t stuck = Overrun(&harness, "blocks").lease;
+  const CallResult overrun = Overrun(&harness, "blocks");
+  EXPECT_TRUE(overrun.goes_on);
+  const uint64_t stuck = overrun.lease;
   WaitUntil([&] {
     harness.executor->LookOver();
     return harness.executor->ghosts() == 1 &&
@@ -236,6 +238,33 @@ TEST_F(FailuresTest, WhatGoesOnAfterItsTimeIsCountedAndWhatRunsForLongIsTold) {
   EXPECT_LT(harness.events.StartedAt(longer), absl::Now());
   EXPECT_GT(harness.events.StartedAt(longer), before - absl::Seconds(1));
   EXPECT_EQ(harness.events.StartedAt(stuck), absl::InfiniteFuture());
+  harness.executor->Cancel(longer);
+  harness.events.WaitUntilOver(stuck);  // The last of its companions has ended.
+}
+
+TEST_F(FailuresTest, WhatGoesOnThoughCancelledEndsWithItsRunner) {
+  PythonHarness harness({.general_runners = 1, .abandon_after = absl::Milliseconds(300)});
+  const auto start = [&](absl::string_view function) {
+    Clear();
+    const uint64_t lease = harness.Start(StepOf(function));
+    WaitUntil([&] { return access(begun_.c_str(), F_OK) == 0; });
+    return lease;
+  };
+  const uint64_t companion = start("sleeps");
+  const uint64_t blocks = start("blocks");
+  harness.executor->Cancel(blocks);
+  const CallResult abandoned = harness.events.Wait(blocks);
+  EXPECT_EQ(abandoned.kind, CallResult::Kind::kGivenBack);
+  EXPECT_TRUE(abandoned.goes_on);
+  harness.executor->LookOver();
+  WaitUntil([&] { return harness.executor->ghosts() == 1; });
+  // New calls go elsewhere, and its companion goes on.
+  EXPECT_EQ(harness.events.Wait(harness.Start(StepOf("pid"))).kind, CallResult::Kind::kSucceeded);
+  EXPECT_EQ(harness.executor->RunnerPids().size(), 2u);
+  EXPECT_FALSE(harness.events.Has(companion));
+  harness.executor->Cancel(companion);
+  EXPECT_EQ(harness.events.Wait(companion).kind, CallResult::Kind::kGivenBack);
+  harness.events.WaitUntilOver(blocks);
 }
 
 TEST_F(FailuresTest, AStartIsToldAtOnceWhenItIsWanted) {

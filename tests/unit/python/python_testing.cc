@@ -120,6 +120,17 @@ void WaitingEvents::OnProgress(uint64_t lease, uint64_t address, const Yielded& 
   progress_[lease] = {address, yielded};
 }
 
+void WaitingEvents::OnOver(std::vector<uint64_t> leases) {
+  absl::MutexLock lock(&mutex_);
+  over_.insert(leases.begin(), leases.end());
+}
+
+void WaitingEvents::WaitUntilOver(uint64_t lease) {
+  absl::MutexLock lock(&mutex_);
+  const auto known = [&] { return over_.contains(lease); };
+  EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&known), kPatience));
+}
+
 void WaitingEvents::OnHookFailed(uint64_t run, uint32_t, const CallError& error) {
   absl::MutexLock lock(&mutex_);
   hook_failures_[run] = error;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -67,6 +68,7 @@ class WaitingEvents final : public ExecutorEvents {
   void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) override;
   void OnStarting(std::vector<uint64_t> leases) override;
   void OnStarted(std::vector<StartedCall> calls) override;
+  void OnOver(std::vector<uint64_t> leases) override;
   void OnHookFailed(uint64_t run, uint32_t step, const CallError& error) override;
 
   // Waits for the result of `lease` and takes it. Fails the test after a minute.
@@ -78,11 +80,13 @@ class WaitingEvents final : public ExecutorEvents {
   absl::Time StartedAt(uint64_t lease);  // InfiniteFuture: not told.
   std::vector<uint64_t> Starting();      // That said so, in order.
   CallError WaitForHookFailure(uint64_t run);
+  void WaitUntilOver(uint64_t lease);
 
  private:
   absl::Mutex mutex_;
   std::map<uint64_t, absl::Time> started_ ABSL_GUARDED_BY(mutex_);
   std::vector<uint64_t> starting_ ABSL_GUARDED_BY(mutex_);
+  std::set<uint64_t> over_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, CallResult> results_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, std::pair<uint64_t, Yielded>> progress_ ABSL_GUARDED_BY(mutex_);
   std::map<std::pair<uint64_t, uint32_t>, Pool> modes_ ABSL_GUARDED_BY(mutex_);
