@@ -94,6 +94,17 @@ for x in range({items}):
         self.assertIn('10 earlier errors', self.bue('status', run).stdout)
         self.assertEqual(self.bue('get', run, 't').stderr, '')
 
+    def test_a_step_that_stops_the_run_keeps_its_list_from_being_used(self):
+        run = self.upload(self.write('script.bue', LOOP_AND_TOTAL.replace(
+            'odd_needs_mending,', 'odd_needs_mending !on_error stop,')))
+        self.bue('wait', run, code=1)
+        counts = {step['name']: step for step in self.status(run)['steps']}
+        self.assertEqual((counts['total']['done'], counts['total']['skipped']), (0, 1))
+        self.write('w0/mended', '')
+        self.bue('retry', run)
+        self.bue('wait', run)
+        self.assertEqual(self.bue('get', run, 't').stdout, '90\n')
+
     def test_retry_survives_the_hub(self):
         run = self.upload(self.write('script.bue', LOOP_AND_TOTAL))
         self.bue('wait', run, code=1)
