@@ -51,7 +51,10 @@ constexpr Verb kVerbs[] = {
      "that\n"
      "failed opens again, and what gathers its values runs anew over the full list. The run may "
      "have\n"
-     "ended or still be under way.\n"
+     "ended or still be under way; a paused one stays paused until bue resume. The code that runs "
+     "is\n"
+     "what was uploaded with the run: a file mended since takes a new bue upload, a run from the\n"
+     "start that takes over none of this one's values.\n"
      "  bue retry r17                  all that failed; a cancelled run goes on\n"
      "  bue retry r17 --step load      only failures of step 'load'\n"
      "  bue retry r17 --cancelled      only let a cancelled run go on",
@@ -87,6 +90,10 @@ std::string Tasks(uint64_t count, const char* what) {
   return absl::StrCat(", ", count, count == 1 ? " task " : " tasks ", what);
 }
 
+std::string RunAgain(uint64_t tasks) {
+  return absl::StrCat(tasks, tasks == 1 ? " failed task runs again" : " failed tasks run again");
+}
+
 // What became of it, behind the run's name.
 std::string Done(const Verb& verb, const v1::ControlRunReply& reply) {
   if (reply.already()) return verb.already;
@@ -94,10 +101,25 @@ std::string Done(const Verb& verb, const v1::ControlRunReply& reply) {
   if (verb.action != Request::RETRY) return text;
   if (reply.waiting() > 0) absl::StrAppend(&text, Tasks(reply.waiting(), "to go"));
   if (reply.tasks() > 0 || reply.waiting() == 0) {
-    absl::StrAppend(&text, ", ", reply.tasks(), " failed ",
-                    reply.tasks() == 1 ? "task runs again" : "tasks run again");
+    absl::StrAppend(&text, ", ", RunAgain(reply.tasks()));
   }
   return text;
+}
+
+// A pause outlasts a retry.
+std::string RetriedInPause(uint64_t run, const v1::ControlRunReply& reply) {
+  return absl::StrCat("is still paused, ", RunAgain(reply.tasks()), " once it goes on: bue resume ",
+                      RunName(run));
+}
+
+absl::StatusOr<std::string> Tell(HubClient* hub, uint64_t run, const Flags& flags,
+                                 const Verb& verb) {
+  ASSIGN_OR_RETURN(const v1::ControlRunReply reply, hub->Control(ToRequest(run, flags, verb)));
+  if (verb.action == Request::RETRY) {
+    const absl::StatusOr<v1::RunStatus> status = hub->GetRun(run);
+    if (status.ok() && status->state() == v1::PAUSED) return RetriedInPause(run, reply);
+  }
+  return Done(verb, reply);
 }
 
 // One that is refused does not keep the others from it.
@@ -109,12 +131,12 @@ absl::StatusOr<int> Control(const Flags& flags, const Verb& verb) {
   ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub, ConnectHub(flags.connection));
   int code = kExitOk;
   for (const uint64_t run : runs) {
-    const absl::StatusOr<v1::ControlRunReply> reply = hub->Control(ToRequest(run, flags, verb));
-    if (reply.ok()) {
-      absl::PrintF("%s %s\n", RunName(run), Done(verb, *reply));
+    const absl::StatusOr<std::string> told = Tell(hub.get(), run, flags, verb);
+    if (told.ok()) {
+      absl::PrintF("%s %s\n", RunName(run), *told);
       continue;
     }
-    const absl::Status refused = SayMore(reply.status(), hub.get(), run, flags.step);
+    const absl::Status refused = SayMore(told.status(), hub.get(), run, flags.step);
     if (runs.size() == 1 || absl::IsUnavailable(refused)) return refused;
     std::fflush(stdout);
     absl::FPrintF(stderr, "bue %s: error: %s\n", verb.name, refused.message());

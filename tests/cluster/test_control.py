@@ -105,6 +105,30 @@ for x in range({items}):
         self.bue('wait', run)
         self.assertEqual(self.bue('get', run, 't').stdout, '90\n')
 
+    def test_retry_leaves_a_paused_run_paused_and_says_so(self):
+        run = self.upload(self.write('script.bue', '''
+import python (odd_needs_mending, hold) steps.py
+mend = | odd_needs_mending
+held = | hold
+for x in range(2):
+    mend(x)
+for y in range(2):
+    held(y)
+'''))
+        wait_for(lambda: self.status(run)['tasks']['failed'] == 1, 'one to have failed')
+        self.bue('pause', run)
+        self.assertEqual(self.bue('retry', run).stdout,
+                         f'{run} is still paused, 1 failed task runs again once it goes on: '
+                         f'bue resume {run}\n')
+        self.assertEqual(self.bue('retry', run).stdout,
+                         f'{run} is still paused, 0 failed tasks run again once it goes on: '
+                         f'bue resume {run}\n')
+        self.assertEqual(self.status(run)['state'], 'paused')
+        self.write('w0/mended', '')
+        self.write('w0/release', '')
+        self.bue('resume', run)
+        self.bue('wait', run)
+
     def test_retry_survives_the_hub(self):
         run = self.upload(self.write('script.bue', LOOP_AND_TOTAL))
         self.bue('wait', run, code=1)
