@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/time.h"
 #include "cli/command.h"
 #include "cli/connection.h"
 #include "cli/number_range.h"
@@ -38,6 +39,10 @@ std::string ForPeople(const v1::ErrorRecord& error) {
   }
   absl::StrAppend(&text, ", ", error.action());
   if (!error.worker().empty()) absl::StrAppend(&text, " on ", error.worker());
+  if (error.at_unix_s() > 0) {
+    const absl::Time at = absl::UnixEpoch() + absl::Seconds(error.at_unix_s());
+    absl::StrAppend(&text, " at ", HumanTime(at));
+  }
   absl::StrAppend(&text, ": ", error.type(), error.type().empty() ? "" : ": ",
                   Visible(error.error()), "\n");
   const std::string inputs = InputsLine(error);

@@ -163,7 +163,9 @@ for x in range({items}):
         self.assertEqual(status['state'], 'failed')
         self.assertEqual(status['tasks']['failed'], 5)
         self.assertEqual(len(self.json_lines('results', run)), 5)
-        self.assertIn('odd_fails item 1', self.bue('errors', run).stdout)
+        self.assertRegex(self.bue('errors', run).stdout,
+                         r"odd_fails item 1, attempt 1, run on w0 at \d{4}-\d\d-\d\d "
+                         r"\d\d:\d\d:\d\d: KeyError: 'odd 1'\n")
 
     def test_logs_hold_what_steps_printed(self):
         run = self.upload(self.script('talk'))
