@@ -122,7 +122,10 @@ void AddLogs(CLI::App* app, Action* action) {
   command->footer(
       "Of each attempt the first and the last lines are kept. Steps that run now are asked for "
       "what\n"
-      "they have printed so far.\n"
+      "they have printed so far. What a thread prints that the step started itself, and what goes\n"
+      "past sys.stdout (of a child process, say), is here only of `!mode process` steps; of others "
+      "it\n"
+      "is in the worker's log.\n"
       "  bue logs r17 download 4\n"
       "JSON: run, step, item, attempt, worker, running, text.");
   command->callback([flags, action] { *action = [flags] { return PrintLogs(*flags); }; });

@@ -177,6 +177,30 @@ for x in range({items}):
         self.assertIn("no step 'tlak'; did you mean talk? it has talk", self.bue('logs', run, 'tlak', code=2).stderr)
         self.assertIn('0 to 9', self.bue('logs', run, 'talk', '99', code=2).stderr)
 
+    def test_logs_hold_what_running_process_steps_have_printed(self):
+        self.write('steps.py', '''
+import os, threading, time
+
+def talk_on():
+    thread = threading.Thread(target=print, args=('from a thread',), daemon=True)
+    thread.start()
+    thread.join()
+    os.system('echo from a child')
+    print('from the step')
+    while not os.path.exists('release'):
+        time.sleep(0.01)
+''')
+        run = self.upload(self.write('script.bue', 'import python (talk_on !mode process) steps.py\n'
+                                     'p = | talk_on\np()\n'))
+        said = ['from a child', 'from a thread', 'from the step']
+
+        def heard():
+            logs = self.json_lines('logs', run)
+            return logs and logs[0]['running'] and sorted(logs[0]['text'].splitlines()) == said
+        wait_for(heard, 'all of it to be there while it runs')
+        self.write('w0/release', '')
+        self.bue('wait', run)
+
     def test_status_adds_up(self):
         run = self.upload(self.script('hold'))
         wait_for(lambda: self.status(run)['tasks']['running'] == 10, 'all ten run')
