@@ -103,22 +103,32 @@ absl::StatusOr<int> RunOn(const LocalCluster& cluster, const CompiledScript& scr
   return code;
 }
 
-absl::StatusOr<int> RunIn(const std::string& state, const CompiledScript& script,
-                          const Flags& flags) {
+struct Ended {
+  int code = kExitOk;
+  // Where its roles listened: no other cluster on this machine does.
+  std::string hub;
+  std::string bucket;
+};
+
+absl::StatusOr<Ended> RunIn(const std::string& state, const CompiledScript& script,
+                            const Flags& flags) {
   ASSIGN_OR_RETURN(
       const std::unique_ptr<LocalCluster> cluster,
       LocalCluster::Start({.data_dir = state, .python = flags.python, .slots = flags.slots}));
-  return RunOn(*cluster, script, flags);
+  ASSIGN_OR_RETURN(const int code, RunOn(*cluster, script, flags));
+  return Ended{.code = code, .hub = cluster->hub_address(), .bucket = cluster->bucket_address()};
 }
 
-void SayWhatIsKept(const std::string& state, size_t keep) {
+void SayWhatIsKept(const std::string& state, const Ended& ended, size_t keep) {
+  const std::string& hub = ended.hub;
   absl::FPrintF(stderr,
                 "Its state is kept in %s, until %d more did not succeed here. To look into it, and "
                 "to go on from there:\n"
-                "  bue bucket --data %s/bucket &\n"
-                "  bue hub --data %s/hub &\n"
-                "  bue errors r1; bue get r1 NAME; bue worker & bue retry r1\n",
-                state, keep, state, state);
+                "  bue bucket -b %s --data %s/bucket &\n"
+                "  bue hub -b %s -k %s --data %s/hub &\n"
+                "  bue errors -b %s r1; bue get -b %s r1 NAME\n"
+                "  bue worker -b %s & bue retry -b %s r1\n",
+                state, keep, ended.bucket, state, hub, ended.bucket, state, hub, hub, hub, hub);
 }
 
 absl::StatusOr<int> Run(const Flags& flags) {
@@ -129,14 +139,15 @@ absl::StatusOr<int> Run(const Flags& flags) {
   StopSignal::Started();
   SetUpLogging("run", flags.log_level);
   ASSIGN_OR_RETURN(const std::unique_ptr<RunDirectory> state, RunDirectory::Make(kParent));
-  const absl::StatusOr<int> code = RunIn(state->path(), script, flags);
-  if (code.ok() && *code != kExitOk && flags.keep > 0) {
-    SayWhatIsKept(state->path(), flags.keep);
+  const absl::StatusOr<Ended> ended = RunIn(state->path(), script, flags);
+  if (ended.ok() && ended->code != kExitOk && flags.keep > 0) {
+    SayWhatIsKept(state->path(), *ended, flags.keep);
   } else {
     state->Remove();
   }
   RunDirectory::RemoveOld(kParent, flags.keep);
-  return code;
+  RETURN_IF_ERROR(ended.status());
+  return ended->code;
 }
 
 }  // namespace
@@ -175,9 +186,8 @@ void AddRun(CLI::App* app, Action* action) {
       "loopback,\n"
       "with their state in .bue/run-…, which is removed when all succeeded, and else when --keep "
       "newer\n"
-      "ones are there: `bue hub --data .bue/run-…/hub` and `bue bucket --data .bue/run-…/bucket` "
-      "look into\n"
-      "it. What steps print goes to standard error, a line at a time with its step and item, the\n"
+      "ones are there; the commands to look into it, at addresses of its own, are printed at its\n"
+      "end. What steps print goes to standard error, a line at a time with its step and item, the\n"
       "summary with every failed step to standard output.\n"
       "Exit code: 0 all succeeded, 1 some failed, 2 the script was rejected, 130 interrupted.\n"
       "  bue run -f example.bue\n"

@@ -165,10 +165,19 @@ def mended(x):
         self.write('script.bue', loop('mended'))
         done = self.run_local(code=1)
         (left,) = self.left_over()
-        for role in ('bucket', 'hub'):
-            self.assertIn(f'bue {role} --data .bue/{left}/{role}', done.stderr)
-        self.start_bucket(data=f'.bue/{left}/bucket')
-        self.start_hub('127.0.0.1:0', f'.bue/{left}/hub')
+        bucket, hub, look, go_on = (line.strip(' &') for line in done.stderr.splitlines()
+                                    if line.startswith('  bue '))
+        self.bucket = self.start(*bucket.split()[1:])
+        self.hub = self.start(*hub.split()[1:])
+        # At an address of its own: another cluster may have the usual one.
+        self.hub_address = self.hub.address
+        self.assertEqual(bucket, f'bue bucket -b {self.bucket.address} --data .bue/{left}/bucket')
+        self.assertEqual(hub, f'bue hub -b {self.hub_address} -k {self.bucket.address} '
+                              f'--data .bue/{left}/hub')
+        self.assertEqual(look, f'bue errors -b {self.hub_address} r1; '
+                               f'bue get -b {self.hub_address} r1 NAME')
+        self.assertEqual(go_on, f'bue worker -b {self.hub_address} & '
+                                f'bue retry -b {self.hub_address} r1')
         self.assertEqual(len(self.json_lines('errors', 'r1')), 3)
         self.write('mended', '')
         self.start_worker()
