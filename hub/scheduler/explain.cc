@@ -334,7 +334,19 @@ std::string Scheduler::Impl::ReasonOfGate(const Gate& gate) {
 
 // What keeps ready tasks of a node from running; never nothing.
 std::vector<std::string> Scheduler::Impl::ReasonsOfLine(Run* run, uint32_t node, const Line& line) {
-  const Step& step = run->graph().program().steps[run->graph().program().nodes[node].step];
+  const uint32_t number = run->graph().program().nodes[node].step;
+  const Step& step = run->graph().program().steps[number];
+  const auto is_asked_for = [&] {
+    for (const auto& [id, ask] : asks_) {
+      if (ask.run != run->number()) continue;
+      for (const WantedHash& wanted : ask.wanted) {
+        for (const WaitingTask& waiting : wanted.tasks) {
+          if (waiting.step == number) return true;
+        }
+      }
+    }
+    return false;
+  };
   std::vector<std::string> reasons;
   for (const Gate* gate : line.gates) {
     if (!ready_.HasRoom(*gate)) reasons.push_back(ReasonOfGate(*gate));
@@ -368,7 +380,7 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfLine(Run* run, uint32_t node,
     reasons.push_back(absl::StrCat("the hub has just started and waits for ",
                                    Count(awaited_.size(), "worker"), " that may be running it"));
   }
-  if (line.asks && reasons.empty()) {
+  if (reasons.empty() && line.asks && is_asked_for()) {
     reasons.push_back(absl::StrCat("a worker is asked for the value of ",
                                    Quoted(absl::StrJoin(NamesOfBy(step), "` and `")),
                                    ", which its limits go by"));
