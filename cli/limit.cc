@@ -138,7 +138,9 @@ void AddLimit(CLI::App* app, Action* action) {
       "with a `key` holds for all runs that name the key, and the\n"
       "smallest number among them counts; `none` takes only this run's away. One that goes `by` a\n"
       "value in the script stays one for each value; one that the script does not have is for all\n"
-      "tasks of the step. bue status shows the limits, bue explain what waits for them.\n"
+      "tasks of the step. A place in a queue is taken when the task before it is handed out: no\n"
+      "more than that of the step before it run at once, either. bue status shows the limits, bue\n"
+      "explain what waits for them.\n"
       "  bue limit r17 fetch --max-running 20\n"
       "  bue limit r17 fetch --rate 100/m --queue none");
   command->callback([flags, action] { *action = [flags] { return ShowOrSet(*flags); }; });

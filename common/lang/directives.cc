@@ -132,6 +132,18 @@ absl::StatusOr<Limit> ParseMaxRunning(absl::string_view text, const CompileLimit
   return limit;
 }
 
+// People try what the other limits take.
+absl::StatusOr<uint64_t> ParseQueue(absl::string_view text) {
+  absl::string_view sharing = text;
+  TakeWord(&sharing);
+  if (absl::StartsWith(sharing, "key ") || absl::StartsWith(sharing, "by ")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("has '", sharing, "' behind the number: a queue has no key and goes by no ",
+                     "value, allowed: a whole number above 0"));
+  }
+  return ParseCount(text, 1);
+}
+
 absl::StatusOr<double> SecondsOfUnit(absl::string_view unit) {
   if (unit == "s") return 1;
   if (unit == "m") return 60;
@@ -239,7 +251,7 @@ absl::Status ParseValue(DirectiveKind kind, absl::string_view text, const Compil
     case DirectiveKind::kMaxRunning:
       return Set(ParseMaxRunning(text, limits), &into->max_running, repeats);
     case DirectiveKind::kQueue:
-      return Set(ParseCount(text, 1), &into->queue, repeats);
+      return Set(ParseQueue(text), &into->queue, repeats);
     case DirectiveKind::kRate:
       return Set(ParseRate(text, limits), &into->rate, repeats);
     case DirectiveKind::kOnError:

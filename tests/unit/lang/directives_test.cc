@@ -126,6 +126,9 @@ TEST(Directives, WrongValuesNameTheDirectiveTheValueAndWhatIsAllowed) {
       {"!max_running 5 api", "`key WORD`"},
       {"!max_running 5 key", "`key WORD`"},
       {"!queue 0", "above 0"},
+      {"!queue 5 key k", "has 'key k' behind the number: a queue has no key"},
+      {"!queue 5 by x", "'by x' behind the number"},
+      {"!queue 5 6", "'5 6'"},
       {"!rate 10", "10/s"},
       {"!rate 10/day", "'day'"},
       {"!rate 0/s", "above 0"},
@@ -336,8 +339,8 @@ TEST(Directives, RatesThatAreNoWholeNumberSayWhichIsTheSame) {
   EXPECT_THAT(ErrorOf("!rate 1.5/s key api"), HasSubstr("; 1.5/s is 90/m"));
   EXPECT_THAT(ErrorOf("!rate 0.1/m"), HasSubstr("; 0.1/m is 6/h"));
   EXPECT_THAT(ErrorOf("!rate 0.005/s"), HasSubstr("; 0.005/s is 18/h"));
-  for (const char* rate : {"0.5/h", "0.0001/s", "0/s", "-0.5/s", "x/s", "0.5/y", "nan/s", "inf/s",
-                           "1e300/s", "/s"}) {
+  for (const char* rate :
+       {"0.5/h", "0.0001/s", "0/s", "-0.5/s", "x/s", "0.5/y", "nan/s", "inf/s", "1e300/s", "/s"}) {
     EXPECT_THAT(ErrorOf(absl::StrCat("!rate ", rate)), Not(HasSubstr(" is "))) << rate;
   }
 }
