@@ -1,78 +1,14 @@
 #include "worker/core/session.h"
 
-#include <gtest/gtest.h>
-
 #include <memory>
 #include <utility>
 #include <vector>
 
+#include "gtest/gtest.h"
+#include "tests/unit/worker/session_testing.h"
+
 namespace bue::worker {
 namespace {
-
-using Leases = std::vector<uint64_t>;
-
-constexpr absl::Time kStart = absl::UnixEpoch();
-
-SessionOptions SmallOptions() {
-  SessionOptions options;
-  options.slots[0] = 4;
-  options.slots[1] = 2;
-  options.slots[2] = 1;
-  options.slots[3] = 1;
-  return options;
-}
-
-std::shared_ptr<GrantGroup> Group(Leases leases, Pool pool = Pool::kThread) {
-  auto group = std::make_shared<GrantGroup>();
-  group->run = 7;
-  group->step = 1;
-  group->pool = pool;
-  for (const uint64_t lease : leases) group->item.push_back(lease * 10);
-  group->lease = std::move(leases);
-  return group;
-}
-
-class SessionTest : public testing::Test {
- protected:
-  SessionTest() : session_(SmallOptions()) { Welcome({}); }
-
-  Leases Welcome(const Leases& dropped) {
-    Leases cancelled;
-    session_.OnWelcome(dropped, &cancelled);
-    return cancelled;
-  }
-  Leases Revoke(const Leases& leases) {
-    Leases cancelled;
-    session_.OnRevoked(leases, &cancelled);
-    return cancelled;
-  }
-  Leases Starts() {
-    std::vector<StartBatch> batches;
-    session_.TakeStarts(&batches);
-    Leases started;
-    for (const StartBatch& batch : batches) {
-      for (const uint32_t row : batch.rows) started.push_back(batch.group->lease[row]);
-    }
-    return started;
-  }
-  void Succeed(uint64_t lease, absl::Duration run_time = absl::Milliseconds(1)) {
-    ASSERT_TRUE(session_.OnExecuted(lease, run_time).has_value());
-    ASSERT_TRUE(session_.OnSucceeded(lease, lease + 1000, 0, 5));
-  }
-  Leases HeldLeases() {
-    Leases leases;
-    for (const HeldLease& held : session_.Held(kStart)) leases.push_back(held.lease);
-    return leases;
-  }
-  static uint32_t RoomOf(const Session::Message& message, Pool pool) {
-    for (const Room& room : message.rooms) {
-      if (room.pool == pool) return room.leases;
-    }
-    return UINT32_MAX;
-  }
-
-  Session session_;
-};
 
 TEST_F(SessionTest, StartsInGrantOrderUpToTheSlots) {
   session_.OnGrant(Group({1, 2, 3}));
@@ -531,84 +467,6 @@ TEST_F(SessionTest, RecordsAreUsedAgain) {
     session_.OnAcked(session_.TakeMessage().report->number);
   }
   EXPECT_EQ(HeldLeases(), Leases{});
-}
-
-// ------------------------------------------------------------------------------------- ghosts
-
-TEST_F(SessionTest, WhatWasRevokedIsOverOnceItsCodeIs) {
-  session_.OnGrant(Group({1, 2, 3}));
-  EXPECT_EQ(Starts(), (Leases{1, 2}));
-  session_.TakeMessage();
-  EXPECT_EQ(Revoke({1, 3, 99}), Leases{1});
-  ASSERT_TRUE(session_.HasNews());
-  EXPECT_EQ(session_.TakeMessage().over, (Leases{3, 99}));  // Neither of them runs.
-  EXPECT_EQ(session_.Ghosts().size(), 1u);
-  EXPECT_EQ(session_.Ghosts()[0].lease, 1u);
-  EXPECT_EQ(session_.Ghosts()[0].run, 7u);
-  EXPECT_FALSE(session_.OnExecuted(1, absl::Milliseconds(1)).has_value());
-  ASSERT_TRUE(session_.HasNews());
-  EXPECT_EQ(session_.TakeMessage().over, Leases{1});
-  EXPECT_TRUE(session_.Ghosts().empty());
-  session_.OnOver(1);
-  session_.OnOver(2);  // Held, and no ghost.
-  EXPECT_TRUE(session_.TakeMessage().over.empty());
-}
-
-TEST_F(SessionTest, WhatWasRevokedWhileItsValueWasStoredIsOver) {
-  session_.OnGrant(Group({1}));
-  Starts();
-  ASSERT_TRUE(session_.OnExecuted(1, absl::Milliseconds(1)).has_value());
-  EXPECT_EQ(Revoke({1}), Leases{});
-  EXPECT_EQ(session_.TakeMessage().over, Leases{1});
-  EXPECT_FALSE(session_.OnSucceeded(1, 1001, 0, 5));
-  EXPECT_TRUE(session_.TakeMessage().over.empty());
-}
-
-TEST_F(SessionTest, WhatFailedAndGoesOnSaysSoUntilItIsOver) {
-  session_.OnGrant(Group({1, 2}));
-  Starts();
-  for (const uint64_t lease : {1, 2}) {
-    ASSERT_TRUE(session_.OnExecuted(lease, absl::Milliseconds(1), /*goes_on=*/true).has_value());
-    ASSERT_TRUE(session_.OnOutcome({.lease = lease, .goes_on = true}));
-  }
-  session_.OnOver(2);  // Before anybody was told of it.
-  const Session::Message message = session_.TakeMessage();
-  ASSERT_EQ(message.report->outcomes.size(), 2u);
-  EXPECT_TRUE(message.report->outcomes[0].goes_on);
-  EXPECT_FALSE(message.report->outcomes[1].goes_on);
-  // The same again after the stream broke: what is over by then is no ghost.
-  session_.OnDisconnected();
-  EXPECT_EQ(session_.Ghosts().size(), 1u);
-  session_.OnOver(1);
-  Welcome({});
-  const Session::Message again = session_.TakeMessage();
-  ASSERT_EQ(again.report->outcomes.size(), 2u);
-  EXPECT_FALSE(again.report->outcomes[0].goes_on);
-}
-
-TEST_F(SessionTest, AGhostsOutcomeThatGoesOnLeavesItOne) {
-  session_.OnGrant(Group({1}));
-  Starts();
-  EXPECT_EQ(Revoke({1}), Leases{1});
-  EXPECT_FALSE(session_.OnExecuted(1, absl::Milliseconds(1), /*goes_on=*/true).has_value());
-  EXPECT_TRUE(session_.TakeMessage().over.empty());
-  EXPECT_EQ(session_.Ghosts().size(), 1u);
-  session_.OnOver(1);
-  EXPECT_EQ(session_.TakeMessage().over, Leases{1});
-}
-
-TEST_F(SessionTest, WhatAWelcomeDroppedIsOverOnceItsCodeIs) {
-  session_.OnGrant(Group({1, 2}));
-  Starts();
-  Succeed(2);
-  session_.OnDisconnected();
-  EXPECT_EQ(Welcome({1, 2}), Leases{1});
-  EXPECT_EQ(session_.TakeMessage().over, Leases{2});
-  session_.OnDisconnected();
-  ASSERT_EQ(session_.Ghosts().size(), 1u);  // The next hello says it.
-  session_.OnExecuted(1, absl::Milliseconds(1));
-  Welcome({});
-  EXPECT_EQ(session_.TakeMessage().over, Leases{1});
 }
 
 }  // namespace
