@@ -232,7 +232,8 @@ bool Scheduler::Impl::OpenGates() {
   return changed || !stalled.empty();
 }
 
-// The lease ends here. Until its worker says that its code has, too, that counts as running.
+// The lease ends here. Until its worker says that its code has, too, that counts as running. (Of
+// one whose values nobody knows yet, because a limit by a value was set just now, it does not.)
 void Scheduler::Impl::AddGhost(const struct Lease& lease) {
   const ByValues& by = lease.line->hashes;
   AddGhost(*lease.worker, {.lease = lease.id,
@@ -244,6 +245,8 @@ void Scheduler::Impl::AddGhost(const struct Lease& lease) {
 void Scheduler::Impl::AddGhost(const Worker& worker, const Ghost& ghost) {
   Run* run = FindRun(ghost.run);
   if (run == nullptr || ghost.node >= run->graph().program().nodes.size()) return;
+  // A run that a power cut took back may have had the number before.
+  if (LeaseTable::IsBefore(ghost.lease, run->added().epoch)) return;
   const uint32_t step = run->graph().program().nodes[ghost.node].step;
   const Limit limit = run->LimitOf(step, Run::LimitKind::kMaxRunning);
   // The first hash is that of its value, if it has one: see kStepLimits.

@@ -11,6 +11,15 @@ void ReadyQueue::AddGhost(uint64_t worker, uint64_t lease, const GhostPlace& pla
   if (ghosts_.try_emplace({worker, lease}, place).second) CountGhosts(place, 1);
 }
 
+bool ReadyQueue::MoveGhost(uint64_t from, uint64_t worker, uint64_t lease) {
+  const auto ghost = ghosts_.find({from, lease});
+  if (ghost == ghosts_.end()) return false;
+  const GhostPlace place = std::move(ghost->second);
+  ghosts_.erase(ghost);
+  if (!ghosts_.try_emplace({worker, lease}, place).second) CountGhosts(place, -1);
+  return true;
+}
+
 void ReadyQueue::EndGhost(uint64_t worker, uint64_t lease) {
   const auto ghost = ghosts_.find({worker, lease});
   if (ghost == ghosts_.end()) return;

@@ -66,6 +66,7 @@ void ReadyQueue::Wait(Line* line, Gate* gate) {
     waiting.push_front(line);
   } else {
     waiting.push_back(line);
+    line->had = 0;
   }
   if (gate->kind == Gate::Kind::kRate && !blind_) SetTimer(gate, NextLook(*gate));
 }
@@ -92,6 +93,7 @@ void ReadyQueue::EndTurn(RunQueue* queue) {
   for (Gate* gate : line->gates) {
     const auto waits_there = [&](const auto& waiting) { return waiting.place == queue->place(); };
     if (absl::c_none_of(gate->waiting, waits_there)) continue;
+    line->called_by = nullptr;
     Wait(line, gate);
     MayHaveRoom(gate);
     return;
@@ -197,7 +199,9 @@ void ReadyQueue::WishesChanged(Gate* gate) {
 }
 
 void ReadyQueue::Pass(Line* line, bool on_its_way) {
-  line->called_by = nullptr;
+  if (line->called_by != nullptr && ++line->had >= WeightOf(*line->queue)) {
+    line->called_by = nullptr;
+  }
   for (Gate* gate : line->gates) {
     if (gate->kind == Gate::Kind::kRate && !on_its_way) continue;
     ++gate->held;

@@ -143,6 +143,7 @@ Line* ReadyQueue::NextLine(RunQueue* queue) {
         list.pop_front();
         line->in_list[rank] = false;
         if (!List(line) && !line->listed()) {
+          line->called_by = nullptr;
           LeaveGates(*line);
           LookAtLater(line);
         }

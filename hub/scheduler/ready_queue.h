@@ -79,7 +79,8 @@ struct Line {
   Fifo<uint64_t> cursors = {};
   TaskFifo held = {};           // After a restart: may be running somewhere.
   Gate* waits_at = nullptr;     // It is in none of the queue's lists.
-  Gate* called_by = nullptr;    // Where it waited, until it has had something.
+  Gate* called_by = nullptr;    // Where it waited, until it has had its share: so many tasks as its
+  uint32_t had = 0;             // run has weight. Since it was called.
   bool in_list[kNothing] = {};  // Of its queue, by rank; valid if that is its rank now.
   uint64_t leases = 0;          // That refer to it.
   size_t place = 0;             // Among the queue's lines.
@@ -160,10 +161,12 @@ class ReadyQueue {
   // Whether begun items' tasks may be there that can go on.
   static bool HasTasks(const RunQueue& queue) { return !queue.lists[Line::kTasks].empty(); }
 
-  // How many tasks a run is given before the next one has its turn.
-  static uint32_t TurnOf(const RunQueue& queue) {
-    return kTurnTasks * std::max<uint32_t>(1, queue.run->added().weight);
+  static uint32_t WeightOf(const RunQueue& queue) {
+    return std::max<uint32_t>(1, queue.run->added().weight);
   }
+
+  // How many tasks a run is given before the next one has its turn.
+  static uint32_t TurnOf(const RunQueue& queue) { return kTurnTasks * WeightOf(queue); }
 
   // `taken` more tasks came out of `queue`: ends its turn, or its place in the ring when empty.
   void Took(RunQueue* queue, uint32_t taken);
@@ -230,6 +233,8 @@ class ReadyQueue {
   // that of a key, or of a run, a step and a value's hash (0: for all).
   using GhostPlace = std::tuple<std::string, uint64_t, uint32_t, uint64_t>;
   void AddGhost(uint64_t worker, uint64_t lease, const GhostPlace& place);
+  // The worker has a new number. False: there is no such ghost.
+  bool MoveGhost(uint64_t from, uint64_t worker, uint64_t lease);
   void EndGhost(uint64_t worker, uint64_t lease);  // If there is such a one.
   void EndGhosts(uint64_t worker);
   // Rates at which nothing has moved for long although all that may be is on its way. Each once.

@@ -53,14 +53,19 @@ void Scheduler::Impl::Handle(WorkerJoined& command) {
   }
   Worker* worker = workers_.Add(std::move(made));
 
+  // What the hub knows of a ghost itself outlives its run.
+  const auto add_ghost = [&](const Ghost& ghost) {
+    if (earlier != nullptr && ready_.MoveGhost(earlier->id, worker->id, ghost.lease)) return;
+    AddGhost(*worker, ghost);
+  };
   WorkerWelcome welcome{.worker = command.worker};
   for (const HeldLease& held : command.held) {
     if (Adopt(worker, held)) continue;
     welcome.dropped.push_back(held.lease);
-    AddGhost(*worker, {.lease = held.lease, .run = held.run, .node = held.node, .by = held.by});
+    add_ghost({.lease = held.lease, .run = held.run, .node = held.node, .by = held.by});
   }
   for (const Ghost& ghost : command.ghosts) {
-    if (leases_.Find(ghost.lease) == nullptr) AddGhost(*worker, ghost);  // Else its outcome does.
+    if (leases_.Find(ghost.lease) == nullptr) add_ghost(ghost);  // Else its outcome does.
   }
   effects_->outgoing.welcomes.push_back(std::move(welcome));
   if (earlier != nullptr) {

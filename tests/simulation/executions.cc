@@ -51,7 +51,9 @@ void WorkerProcess::Begin(const worker::StartBatch& batch) {
 // Now and then nothing can interrupt it.
 void WorkerProcess::Cancel(const std::vector<uint64_t>& leases) {
   for (const uint64_t lease : leases) {
-    const bool ran = executions_.erase(lease) > 0;
+    const auto execution = executions_.find(lease);
+    const bool ran = execution != executions_.end() && execution->second.has_begun();
+    executions_.erase(lease);
     if (!ran || !world_->faults || !world_->random.Chance(30)) {
       session_.OnOver(lease);
       continue;
@@ -261,6 +263,10 @@ Behaviour WorkerProcess::BehaviourOf(const Execution& execution) const {
 
 void WorkerProcess::Run(uint64_t lease) {
   Execution& execution = executions_.at(lease);
+  if (!session_.HandOver(lease)) {
+    executions_.erase(lease);
+    return;
+  }
   execution.began = world_->events.now();
   After(lease, kTellOfStartAfter, &WorkerProcess::TellOfStart);
   const worker::GrantGroup& group = *execution.task.group;

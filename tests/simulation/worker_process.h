@@ -52,7 +52,7 @@ class WorkerProcess {
     std::shared_ptr<const Plan> plan;
     uint64_t serial = 0;
     absl::Time started;
-    absl::Time began;  // Its step.
+    absl::Time began = absl::InfiniteFuture();  // Its step.
     size_t next_input = 0;
     std::vector<Content> contents;
     std::vector<uint64_t> inputs;
@@ -62,6 +62,8 @@ class WorkerProcess {
     uint64_t wanted = 0;
     uint64_t credit = 0;
     bool waits_for_credit = false;
+
+    bool has_begun() const { return began != absl::InfiniteFuture(); }
   };
   using OnList = std::function<void(bool ok, std::vector<Content> list)>;
 

@@ -31,7 +31,8 @@ struct LeaseRecord {
   uint32_t row = 0;
   LeaseState state = LeaseState::kFree;
   Pool pool = Pool::kThread;
-  bool paused = false;  // A streaming source that waits for its readers.
+  bool paused = false;       // A streaming source that waits for its readers.
+  bool handed_over = false;  // To its executor.
 };
 
 class LeaseTable {

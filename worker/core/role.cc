@@ -192,11 +192,7 @@ void Role::Advance(absl::Time now) {
 // What was revoked or given back while its inputs came, or since, does not start.
 void Role::HandOver() {
   for (std::vector<Call>* ready : {&ready_python_, &ready_sql_}) {
-    std::erase_if(*ready, [this](const Call& call) {
-      if (session_.Holds(call.lease)) return false;
-      session_.OnOver(call.lease);
-      return true;
-    });
+    std::erase_if(*ready, [this](const Call& call) { return !session_.HandOver(call.lease); });
   }
   if (options_.echo_output) echo_.Started(ready_python_);
   if (!ready_python_.empty()) python_->Start(std::exchange(ready_python_, {}));
@@ -424,11 +420,7 @@ void Role::OnReady(std::vector<Call> calls) {
   std::vector<Call>& ready =
       calls[0].step->step.language == Language::kPython ? ready_python_ : ready_sql_;
   for (Call& call : calls) {
-    if (session_.Holds(call.lease)) {
-      ready.push_back(std::move(call));
-    } else {  // Revoked meanwhile.
-      session_.OnOver(call.lease);
-    }
+    if (session_.Holds(call.lease)) ready.push_back(std::move(call));  // Else revoked meanwhile.
   }
 }
 

@@ -76,12 +76,6 @@ std::vector<HeldLease> Session::Held(absl::Time now) const {
   return held;
 }
 
-std::vector<Ghost> Session::Ghosts() const {
-  std::vector<Ghost> ghosts;
-  for (const auto& [lease, ghost] : going_on_) ghosts.push_back(ghost);
-  return ghosts;
-}
-
 void Session::OnWelcome(absl::Span<const uint64_t> dropped, std::vector<uint64_t>* cancel) {
   OnRevoked(dropped, cancel);
   DropFinished(dropped);
@@ -206,10 +200,6 @@ std::optional<TaskRef> Session::OnExecuted(uint64_t lease, absl::Duration run_ti
   return TaskRef{.group = table_.group(index), .row = record.row};
 }
 
-void Session::OnOver(uint64_t lease) {
-  if (going_on_.erase(lease) > 0) over_unsent_.push_back(lease);
-}
-
 bool Session::OnSucceeded(uint64_t lease, uint64_t address, uint64_t elements, uint32_t run_us) {
   uint32_t record;
   if (!Finish(lease, &record)) return false;
@@ -328,6 +318,13 @@ void Session::TakeStarts(std::vector<StartBatch>* batches) {
     }
     if (batch.group != nullptr) batches->push_back(std::move(batch));
   }
+}
+
+bool Session::HandOver(uint64_t lease) {
+  const uint32_t record = table_.Find(lease);
+  if (record == LeaseTable::kNone) return false;
+  table_.at(record).handed_over = true;
+  return true;
 }
 
 bool Session::HasNews() const {
@@ -522,17 +519,10 @@ void Session::Drop(uint32_t index, std::vector<uint64_t>* cancel) {
     return;
   }
   if (state == LeaseState::kRunning) {
-    NoteGoingOn(index);
+    if (record.handed_over) NoteGoingOn(index);
     cancel->push_back(record.lease);
   }
   table_.Free(index);
-}
-
-void Session::NoteGoingOn(uint32_t index) {
-  const LeaseRecord& record = table_.at(index);
-  const GrantGroup& group = *table_.group(index);
-  going_on_[record.lease] = {
-      .lease = record.lease, .run = group.run, .node = group.node, .by = group.ByOf(record.row)};
 }
 
 // After OnDisconnected, everything finished is in pending_.

@@ -103,6 +103,10 @@ class Session {
   // Appends what may start now, by rank and in grant order, and counts it as running.
   void TakeStarts(std::vector<StartBatch>* batches);
 
+  // The task is about to be given to its executor: false if it is not held any more. Until then no
+  // code of its runs.
+  bool HandOver(uint64_t lease);
+
   // Whether a message is worth sending now. Never before OnWelcome.
   bool HasNews() const;
   struct Message {

@@ -490,7 +490,9 @@ void Dispatcher::HandleForgotten() {
     for (const uint32_t step : gone) {
       if (runner->steps.erase(step) > 0) known.push_back(step);
     }
-    if (!known.empty() && !runner->stopping) AppendForget(known, runner->process->outgoing());
+    // What goes on there may use the module: no finalize hook under its feet.
+    const bool may_end = !runner->stopping && runner->stuck.empty();
+    if (!known.empty() && may_end) AppendForget(known, runner->process->outgoing());
   }
 }
 

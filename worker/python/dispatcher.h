@@ -156,6 +156,7 @@ class Dispatcher final : public TransferEvents {
   bool OnMessage(Runner* runner, absl::string_view data);
   absl::Status TakeMessage(Runner* runner, absl::string_view data);
   absl::Status OnResult(Runner* runner, const RunnerMessage& message);
+  void StuckCallEnded(uint64_t lease, Runner* runner);
   void OnOutput(Runner* runner, const RunnerMessage& message);
   void OnStarting(Runner* runner, const RunnerMessage& message);
   void OnWant(Runner* runner, const RunnerMessage& message);

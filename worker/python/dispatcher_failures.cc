@@ -84,10 +84,9 @@ void Dispatcher::HandleCancel(uint64_t lease) {
   const auto found = calls_.find(lease);
   if (found == calls_.end()) return;
   InFlight* in_flight = found->second.get();
-  if (in_flight->cancelled || in_flight->timed_out) return;
-  in_flight->cancelled = true;
+  if (std::exchange(in_flight->cancelled, true) || in_flight->timed_out) return;
   Runner* runner = in_flight->runner;
-  if (runner == nullptr) {
+  if (runner == nullptr || in_flight->closing.has_value()) {
     GiveBack(in_flight);
   } else if (runner->role == Role::kProcess) {
     GiveBack(in_flight);
@@ -143,7 +142,7 @@ void Dispatcher::Overdue(InFlight* in_flight) {
 // One of its runner's calls is in the way of all, and nobody knows which.
 void Dispatcher::Freeze(InFlight* in_flight) {
   Runner* runner = in_flight->runner;
-  if (runner->calls == 1) {
+  if (runner->calls == 1 && runner->stuck.empty()) {
     StuckCall(in_flight);
     return;
   }
@@ -166,7 +165,7 @@ void Dispatcher::HeldUpCall(InFlight* in_flight, uint64_t blocker) {
     log::warn("step holds others up run={} step={} item={} pid={} action=run_them_elsewhere",
               call.task.run, call.step->step.name, call.task.item, runner->process->pid());
   }
-  if (in_flight->progressed) {
+  if (in_flight->progressed || in_flight->cancelled) {
     GiveBack(in_flight);
     return;
   }

@@ -112,12 +112,20 @@ void Dispatcher::ReadLog(Runner* runner) {
 
 absl::Status Dispatcher::OnResult(Runner* runner, const RunnerMessage& message) {
   InFlight* in_flight = Find(message.numbers[0], runner);
-  if (in_flight == nullptr) return absl::OkStatus();
+  if (in_flight == nullptr) {
+    StuckCallEnded(message.numbers[0], runner);
+    return absl::OkStatus();
+  }
   ReadLog(runner);
   CallResult result;
   RETURN_IF_ERROR(ReadResult(message, &result));
   Answer(in_flight, std::move(result));
   return absl::OkStatus();
+}
+
+// One that nobody waits for any more.
+void Dispatcher::StuckCallEnded(uint64_t lease, Runner* runner) {
+  if (std::erase(runner->stuck, lease) > 0) over_.push_back(lease);
 }
 
 void Dispatcher::OnOutput(Runner* runner, const RunnerMessage& message) {
@@ -205,7 +213,11 @@ void Dispatcher::HandleChunkRead(uint32_t reader,
     result.kind = KindOfReadFailure(chunk.status());
     result.error.action = "input";
     result.error.message = std::string(chunk.status().message());
-    AppendInputChunk(reader, StreamEnd::kBroken, "", in_flight->runner->process->outgoing());
+    Runner* runner = in_flight->runner;
+    AppendInputChunk(reader, StreamEnd::kBroken, "", runner->process->outgoing());
+    // It may be at work on what came before; the runner answers when it is done.
+    result.goes_on = runner->ready;
+    if (result.goes_on) runner->stuck.push_back(in_flight->call.lease);
     Complete(in_flight, std::move(result));
   }
 }
@@ -223,6 +235,10 @@ void Dispatcher::OnWant(Runner* runner, const RunnerMessage& message) {
   InFlight* in_flight = Find(message.numbers[0], runner);
   if (in_flight == nullptr) {
     AppendDropResult(message.numbers[0], runner->process->outgoing());
+    // A list may be a generator's, which goes on.
+    if (static_cast<ObjectKind>(message.numbers[2]) != ObjectKind::kList) {
+      StuckCallEnded(message.numbers[0], runner);
+    }
     return;
   }
   if (in_flight->cancelled && in_flight->writer == 0) {
@@ -278,7 +294,7 @@ absl::Status Dispatcher::OnChunk(Runner* runner, const RunnerMessage& message) {
   transfers_.Append(in_flight->writer, std::string(message.texts[0]), message.numbers[1],
                     (message.numbers[2] & kContinued) != 0, (message.numbers[2] & kFlush) != 0);
   if (in_flight->call.is_source && in_flight->elements >= in_flight->credit &&
-      !in_flight->timed_out && !in_flight->paused.has_value()) {
+      !in_flight->timed_out && !in_flight->cancelled && !in_flight->paused.has_value()) {
     in_flight->paused = in_flight->deadline - now_;
     in_flight->deadline = absl::InfiniteFuture();
   }
@@ -292,7 +308,7 @@ void Dispatcher::HandleCredit(uint64_t lease, uint64_t elements) {
   in_flight->credit = elements;
   if (in_flight->runner == nullptr || in_flight->closing.has_value()) return;
   AppendCredit(lease, elements, in_flight->runner->process->outgoing());
-  if (in_flight->paused.has_value()) {
+  if (in_flight->paused.has_value() && !in_flight->cancelled) {
     in_flight->deadline = now_ + *in_flight->paused;
     in_flight->paused.reset();
     NextDeadline(in_flight->deadline);

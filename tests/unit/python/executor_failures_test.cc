@@ -48,6 +48,10 @@ def one(x): return x
 async def waits(x):
     await asyncio.sleep(0.2)
     return x
+def blocks_for(path):
+    begin()
+    while not os.path.exists(path): time.sleep(0.01)
+    return 5
 async def waits_for(path):
     while not os.path.exists(path): await asyncio.sleep(0.01)
     return 5
@@ -265,6 +269,20 @@ TEST_F(FailuresTest, WhatGoesOnThoughCancelledEndsWithItsRunner) {
   harness.executor->Cancel(companion);
   EXPECT_EQ(harness.events.Wait(companion).kind, CallResult::Kind::kGivenBack);
   harness.events.WaitUntilOver(blocks);
+}
+
+TEST_F(FailuresTest, WhatWentOnThoughCancelledIsOverWhenItEndsByItself) {
+  PythonHarness harness({.general_runners = 1, .abandon_after = absl::Milliseconds(200)});
+  const uint64_t companion = harness.Start(StepOf("sleeps"));
+  WaitUntil([&] { return access(begun_.c_str(), F_OK) == 0; });
+  Clear();
+  const uint64_t blocks = harness.Start(StepOf("blocks_for"), {Gate()});
+  WaitUntil([&] { return access(begun_.c_str(), F_OK) == 0; });
+  harness.executor->Cancel(blocks);
+  EXPECT_TRUE(harness.events.Wait(blocks).goes_on);
+  OpenGate();
+  harness.events.WaitUntilOver(blocks);
+  EXPECT_FALSE(harness.events.Has(companion));
 }
 
 TEST_F(FailuresTest, AStartIsToldAtOnceWhenItIsWanted) {

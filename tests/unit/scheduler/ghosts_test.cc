@@ -12,6 +12,10 @@
 namespace bue::hub {
 namespace {
 
+constexpr uint64_t kEpoch = 5;
+// Leases that this scheduler has not given out itself.
+constexpr uint64_t kFirst = (kEpoch << 48) + 77;
+
 class GhostsTest : public testing::Test {
  protected:
   Effects Turn(Command command) {
@@ -63,7 +67,7 @@ class GhostsTest : public testing::Test {
     return reasons.entries.at(0).reasons.at(0);
   }
 
-  Scheduler scheduler_{SchedulerOptions{}};
+  Scheduler scheduler_{SchedulerOptions{.epoch = kEpoch}};
   absl::Time now_ = absl::UnixEpoch();
 
  private:
@@ -140,21 +144,42 @@ TEST_F(GhostsTest, AValueCountsItsOwn) {
 
 TEST_F(GhostsTest, AHubThatKnowsNothingIsTold) {
   Upload("max_running=2");
-  Join(1, {{.lease = 77, .run = 1, .node = 0},
-           {.lease = 78, .run = 1, .node = 0},
-           {.lease = 79, .run = 1, .node = 99},    // There is no such node,
-           {.lease = 80, .run = 99, .node = 0}});  // and no such run.
+  Join(1, {{.lease = kFirst, .run = 1, .node = 0},
+           {.lease = kFirst + 1, .run = 1, .node = 0},
+           {.lease = kFirst + 2, .run = 1, .node = 99},  // There is no such node,
+           {.lease = kFirst + 3, .run = 99, .node = 0},  // and no such run;
+           {.lease = 77, .run = 1, .node = 0}});         // and this is of another one's.
   EXPECT_TRUE(TakeGranted().empty());
-  SayOver(1, {77, 79, 80});
+  SayOver(1, {kFirst, kFirst + 2, kFirst + 3});
+  EXPECT_EQ(TakeGranted().size(), 1u);
+}
+
+TEST_F(GhostsTest, AReconnectLosesNoneWhoseRunIsGone) {
+  Upload("max_running=1@db");
+  Join(1);
+  const std::vector<uint64_t> first = TakeGranted();
+  Control(ControlRun::Action::kCancel);
+  Control(ControlRun::Action::kDelete);
+  Upload("max_running=1@db");
+  Turn(WorkerGone{.worker = 1});
+  Turn(WorkerJoined{.worker = 2,
+                    .name = "w1",
+                    .incarnation = 1,
+                    .ghosts = {{.lease = first[0], .run = 1, .node = 0}}});
+  Turn(WorkerReported{.worker = 2,
+                      .room = {{.pool = Pool::kThread, .room = {.leases = 8, .slots = 8}}}});
+  Rest();
+  EXPECT_TRUE(TakeGranted().empty());
+  SayOver(2, first);
   EXPECT_EQ(TakeGranted().size(), 1u);
 }
 
 TEST_F(GhostsTest, TheyEndWithTheirWorker) {
   Upload("max_running=2");
-  Join(1, {{.lease = 77, .run = 1, .node = 0}, {.lease = 78, .run = 1, .node = 0}});
+  Join(1, {{.lease = kFirst, .run = 1, .node = 0}, {.lease = kFirst + 1, .run = 1, .node = 0}});
   Join(2);
   EXPECT_TRUE(TakeGranted().empty());
-  SayOver(2, {77, 78});  // They are not its own.
+  SayOver(2, {kFirst, kFirst + 1});  // They are not its own.
   EXPECT_TRUE(TakeGranted().empty());
   Turn(WorkerReported{.worker = 1, .goodbye = true});
   Rest();
@@ -163,7 +188,7 @@ TEST_F(GhostsTest, TheyEndWithTheirWorker) {
 
 TEST_F(GhostsTest, ALimitThatIsSetWhileTheyGoOnCountsThem) {
   Upload("", "", 10);
-  Join(1, {{.lease = 77, .run = 1, .node = 0}});
+  Join(1, {{.lease = kFirst, .run = 1, .node = 0}});
   ASSERT_EQ(TakeGranted().size(), 8u);  // No limit, no matter.
   Turn(SetLimits{.run = 1, .step = "s", .max_running = 1});
   EXPECT_EQ(WhyNot().substr(0, 34), "!max_running 1: 9 run, 1 of which ");

@@ -9,6 +9,7 @@ namespace {
 TEST_F(SessionTest, WhatWasRevokedIsOverOnceItsCodeIs) {
   session_.OnGrant(Group({1, 2, 3}));
   EXPECT_EQ(Starts(), (Leases{1, 2}));
+  EXPECT_TRUE(session_.HandOver(1));
   session_.TakeMessage();
   EXPECT_EQ(Revoke({1, 3, 99}), Leases{1});
   ASSERT_TRUE(session_.HasNews());
@@ -22,6 +23,15 @@ TEST_F(SessionTest, WhatWasRevokedIsOverOnceItsCodeIs) {
   EXPECT_TRUE(session_.Ghosts().empty());
   session_.OnOver(1);
   session_.OnOver(2);  // Held, and no ghost.
+  EXPECT_TRUE(session_.TakeMessage().over.empty());
+}
+
+TEST_F(SessionTest, WhatWasRevokedBeforeItWasHandedOverNeverBegan) {
+  session_.OnGrant(Group({1}));
+  Starts();  // Its inputs may be long in coming.
+  EXPECT_EQ(Revoke({1}), Leases{1});
+  EXPECT_EQ(session_.TakeMessage().over, Leases{1});
+  EXPECT_FALSE(session_.HandOver(1));
   EXPECT_TRUE(session_.TakeMessage().over.empty());
 }
 
@@ -60,6 +70,7 @@ TEST_F(SessionTest, WhatFailedAndGoesOnSaysSoUntilItIsOver) {
 TEST_F(SessionTest, AGhostsOutcomeThatGoesOnLeavesItOne) {
   session_.OnGrant(Group({1}));
   Starts();
+  EXPECT_TRUE(session_.HandOver(1));
   EXPECT_EQ(Revoke({1}), Leases{1});
   EXPECT_FALSE(session_.OnExecuted(1, absl::Milliseconds(1), /*goes_on=*/true).has_value());
   EXPECT_TRUE(session_.TakeMessage().over.empty());
@@ -71,6 +82,7 @@ TEST_F(SessionTest, AGhostsOutcomeThatGoesOnLeavesItOne) {
 TEST_F(SessionTest, WhatAWelcomeDroppedIsOverOnceItsCodeIs) {
   session_.OnGrant(Group({1, 2}));
   Starts();
+  EXPECT_TRUE(session_.HandOver(1));
   Succeed(2);
   session_.OnDisconnected();
   EXPECT_EQ(Welcome({1, 2}), Leases{1});
