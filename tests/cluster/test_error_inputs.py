@@ -172,7 +172,8 @@ for xs in range(5) by 3:
                 self.assertEqual(error['error'], repr((value,)))
         self.assertEqual(said['of_nothing', '']['inputs'], [])
         text = self.bue('errors', run).stdout
-        self.assertIn('of_nothing, attempt 1, run on w0: ValueError: ()\n  inputs: none\n', text)
+        self.assertRegex(text, r'of_nothing, attempt 1, run on w0 at [-0-9]+ [:0-9]+: '
+                               r'ValueError: \(\)\n  inputs: none\n')
         self.assertIn('inputs: None (none)\n', text)
         key = said['of_all', '']['inputs'][0]['key']
         self.assertIn(f'  inputs: {key} (all of doubled); bue get {run} --input {key} prints that '
