@@ -336,17 +336,6 @@ std::string Scheduler::Impl::ReasonOfGate(const Gate& gate) {
 std::vector<std::string> Scheduler::Impl::ReasonsOfLine(Run* run, uint32_t node, const Line& line) {
   const uint32_t number = run->graph().program().nodes[node].step;
   const Step& step = run->graph().program().steps[number];
-  const auto is_asked_for = [&] {
-    for (const auto& [id, ask] : asks_) {
-      if (ask.run != run->number()) continue;
-      for (const WantedHash& wanted : ask.wanted) {
-        for (const WaitingTask& waiting : wanted.tasks) {
-          if (waiting.step == number) return true;
-        }
-      }
-    }
-    return false;
-  };
   std::vector<std::string> reasons;
   for (const Gate* gate : line.gates) {
     if (!ready_.HasRoom(*gate)) reasons.push_back(ReasonOfGate(*gate));
@@ -380,7 +369,7 @@ std::vector<std::string> Scheduler::Impl::ReasonsOfLine(Run* run, uint32_t node,
     reasons.push_back(absl::StrCat("the hub has just started and waits for ",
                                    Count(awaited_.size(), "worker"), " that may be running it"));
   }
-  if (reasons.empty() && line.asks && is_asked_for()) {
+  if (reasons.empty() && line.asks && IsAsking(run, number)) {
     reasons.push_back(absl::StrCat("a worker is asked for the value of ",
                                    Quoted(absl::StrJoin(NamesOfBy(step), "` and `")),
                                    ", which its limits go by"));

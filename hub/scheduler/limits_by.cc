@@ -274,6 +274,17 @@ void Scheduler::Impl::FindLine(struct Lease* lease) {
           {.item = lease->item, .serial = lease->item->serial, .vertex = lease->vertex});
 }
 
+// Whether a worker is asked for a value of some task of the step. For people, who want to know.
+bool Scheduler::Impl::IsAsking(const Run* run, uint32_t step) const {
+  const auto is_of_step = [&](const WaitingTask& waiting) { return waiting.step == step; };
+  const auto is_wanted = [&](const WantedHash& wanted) {
+    return absl::c_any_of(wanted.tasks, is_of_step);
+  };
+  return absl::c_any_of(asks_, [&](const auto& ask) {
+    return ask.second.run == run->number() && absl::c_any_of(ask.second.wanted, is_wanted);
+  });
+}
+
 // The worker's stream is over: it will answer nothing more.
 void Scheduler::Impl::AskAgain(const Worker& worker) {
   std::vector<std::pair<uint64_t, Ask>> unanswered;

@@ -291,6 +291,7 @@ class Scheduler::Impl final : public RunListener {
   void HandleHashes(const Worker& worker, const HashReply& reply);
   void TakeHash(Run* run, const WantedHash& wanted, uint64_t id, uint64_t hash);
   void TakeBack(Run* run, const WaitingTask& waiting, bool front);
+  bool IsAsking(const Run* run, uint32_t step) const;
   void AskAgain(const Worker& worker);
   void ForgetAsks(Run* run);
   void KnowHashes(Run* run, Item* item, uint32_t node, const std::vector<uint64_t>& hashes);
