@@ -28,7 +28,7 @@ add_library(bue_hub_store STATIC
   storage/verify_rows.cc
   verify.cc)
 target_link_libraries(bue_hub_store PUBLIC bue_hub_core
-  PRIVATE bue_rocksdb bue_sha256 RocksDB::rocksdb-shared)
+  PRIVATE bue_rocksdb bue_sha256 ${BUE_ROCKSDB})
 
 # The services.
 add_library(bue_hub STATIC
