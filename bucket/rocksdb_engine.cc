@@ -11,6 +11,7 @@
 #include "bucket/database_options.h"
 #include "bucket/object_rows.h"
 #include "common/check.h"
+#include "common/rocksdb/log_ahead.h"
 
 namespace bue::bucket {
 namespace {
@@ -29,6 +30,7 @@ absl::Status WithName(uint64_t address, const absl::Status& status) {
 RocksDbEngine::RocksDbEngine(const RocksDbStoreOptions& options,
                              std::unique_ptr<StoreDirectory> directory)
     : options_(options),
+      env_(LogAheadEnv(options.env == nullptr ? rocksdb::Env::Default() : options.env)),
       directory_(std::move(directory)),
       space_(directory_->path(), options.low_water_bytes, options.free_bytes),
       next_counter_(directory_->reserved()) {}
@@ -36,9 +38,11 @@ RocksDbEngine::RocksDbEngine(const RocksDbStoreOptions& options,
 RocksDbEngine::~RocksDbEngine() = default;
 
 absl::Status RocksDbEngine::Open() {
+  rocksdb::Options options = DatabaseOptions(options_);
+  options.env = env_.get();
   rocksdb::DB* db = nullptr;
   const rocksdb::Status status =
-      rocksdb::DB::Open(DatabaseOptions(options_), directory_->db_path(), &db);
+      rocksdb::DB::Open(options, directory_->db_path(), &db);
   db_.reset(db);
   if (status.ok()) {
     uint64_t keys = 0;

@@ -74,6 +74,7 @@ class RocksDbEngine {
   absl::Status BrokenError() const;
 
   const RocksDbStoreOptions options_;
+  const std::unique_ptr<rocksdb::Env> env_;
   const std::unique_ptr<StoreDirectory> directory_;
   DiskSpace space_;
   std::atomic<bool> broken_{false};
