@@ -24,6 +24,8 @@ namespace {
 // Bytes of a stream that may be under way or unread. Fixed: gRPC would measure the connection with
 // pings of its own, of which a large value pays a quarter more CPU time, and let windows grow.
 constexpr int kWindowBytes = 1 << 20;
+// As large as a chunk of a value, which then is one frame rather than sixteen.
+constexpr int kFrameBytes = 256 << 10;
 
 constexpr char kTokenHeader[] = "authorization";
 constexpr int kMessageBytesMax = 64 << 20;
@@ -129,6 +131,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytes);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kFrameBytes);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
   // More wait at the client. Every call that is open costs memory, whatever it is for.
@@ -179,6 +182,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target, const std:
   arguments.SetMaxSendMessageSize(kMessageBytesMax);
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytes);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kFrameBytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   // In spite of its name: how long one attempt to connect may take.
