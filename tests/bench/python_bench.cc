@@ -45,6 +45,7 @@ class CountingEvents final : public ExecutorEvents {
     done_ += results.size();
   }
   void OnProgress(uint64_t, uint64_t, const Yielded&) override {}
+  void OnStoring(uint64_t) override {}
   void OnLearnedMode(uint64_t, uint32_t, Pool) override {}
   void OnStarting(std::vector<uint64_t>) override {}
   void OnStarted(std::vector<StartedCall>) override {}

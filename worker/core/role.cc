@@ -72,6 +72,10 @@ void ExecutorPost::OnProgress(uint64_t lease, uint64_t address, const Yielded& y
   });
 }
 
+void ExecutorPost::OnStoring(uint64_t lease) {
+  inbox_->Post([receiver = receiver_, lease] { receiver->OnCallStoring(lease); }, true);
+}
+
 void ExecutorPost::OnLearnedMode(uint64_t run, uint32_t step, Pool pool) {
   inbox_->Post([receiver = receiver_, run, step, pool] {
     receiver->OnStepMode({.run = run, .step = step, .pool = pool});
@@ -448,6 +452,8 @@ void Role::OnResults(std::vector<CallResult> results) {
 }
 
 void Role::OnSourceProgress(const Progress& progress) { session_.OnProgress(progress); }
+
+void Role::OnCallStoring(uint64_t lease) { session_.OnStoring(lease); }
 
 void Role::OnStepMode(const LearnedMode& learned) { session_.OnLearnedMode(learned); }
 

@@ -42,6 +42,7 @@ class ExecutorPost final : public ExecutorEvents {
     virtual ~Receiver() = default;
     virtual void OnResults(std::vector<CallResult> results) = 0;
     virtual void OnSourceProgress(const Progress& progress) = 0;
+    virtual void OnCallStoring(uint64_t lease) = 0;
     virtual void OnStepMode(const LearnedMode& learned) = 0;
     virtual void OnCallsStarting(const std::vector<uint64_t>& leases) = 0;
     virtual void OnCallsStarted(const std::vector<StartedCall>& calls) = 0;
@@ -54,6 +55,7 @@ class ExecutorPost final : public ExecutorEvents {
 
   void OnDone(std::vector<CallResult> results) override;
   void OnProgress(uint64_t lease, uint64_t address, const Yielded& yielded) override;
+  void OnStoring(uint64_t lease) override;
   void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) override;
   void OnStarting(std::vector<uint64_t> leases) override;
   void OnStarted(std::vector<StartedCall> calls) override;
@@ -146,6 +148,7 @@ class Role final : public HubStreamListener,
   // ExecutorPost::Receiver
   void OnResults(std::vector<CallResult> results) override;
   void OnSourceProgress(const Progress& progress) override;
+  void OnCallStoring(uint64_t lease) override;
   void OnStepMode(const LearnedMode& learned) override;
   void OnCallsStarting(const std::vector<uint64_t>& leases) override;
   void OnCallsStarted(const std::vector<StartedCall>& calls) override;

@@ -233,6 +233,11 @@ void Session::OnProgress(const Progress& progress) {
   if (source.credit > 0 && progress.elements >= source.credit) SetPaused(record, true);
 }
 
+void Session::OnStoring(uint64_t lease) {
+  const uint32_t record = table_.Find(lease);
+  if (record != LeaseTable::kNone) SetPaused(record, true);
+}
+
 void Session::OnStarted(uint64_t lease, absl::Time began, absl::Time now) {
   const uint32_t record = table_.Find(lease);
   if (record == LeaseTable::kNone || !IsRunning(table_.at(record))) return;

@@ -87,6 +87,8 @@ class Session {
   bool OnSucceeded(uint64_t lease, uint64_t address, uint64_t elements, uint32_t run_us);
   bool OnOutcome(Outcome outcome);
   void OnProgress(const Progress& progress);
+  // The task's code has ended, its outcome waits for the bucket: its slot is free.
+  void OnStoring(uint64_t lease);
   // The task has run since `began`; the executor says so once it has run for a while.
   // InfiniteFuture: after all it does not run (now).
   void OnStarted(uint64_t lease, absl::Time began, absl::Time now);

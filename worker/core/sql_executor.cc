@@ -128,6 +128,7 @@ SqlExecutor::SqlExecutor(const SqlExecutorOptions& options, ExecutorEvents* even
       events_(events),
       bucket_(bucket),
       postgres_(options.postgres),
+      storers_(options.threads),
       threads_(options.threads) {}
 
 SqlExecutor::~SqlExecutor() { Stop(absl::ZeroDuration()); }
@@ -178,6 +179,7 @@ void SqlExecutor::Stop(absl::Duration) {
   }
   // Statements look at their flag every few milliseconds.
   threads_.Stop();
+  storers_.Finish();
 }
 
 void SqlExecutor::Run(const Call& call, const Flag& cancelled) {
@@ -188,22 +190,55 @@ void SqlExecutor::Run(const Call& call, const Flag& cancelled) {
     running_[call.lease].started = start;
   }
   if (call.tells_start) events_->OnStarting({call.lease});
+  SqlResult rows;
   const absl::Status status = call.step->step.language == Language::kList
                                   ? RunList(call, *cancelled, &result)
-                                  : RunSql(call, *cancelled, &result);
-  if (!status.ok()) Fail(status, &result);
+                                  : RunSql(call, *cancelled, &result, &rows);
   result.run_time = Clock::Real()->Now() - start;
+  if (rows.value.empty()) {
+    Answer(status, std::move(result));
+  } else {
+    Store(OriginOf(call), std::move(rows), std::move(result));
+  }
+}
+
+void SqlExecutor::Answer(const absl::Status& status, CallResult result) {
+  if (!status.ok()) Fail(status, &result);
   {
     absl::MutexLock lock(&mutex_);
-    running_.erase(call.lease);
+    running_.erase(result.lease);
   }
   std::vector<CallResult> results;
   results.push_back(std::move(result));
   events_->OnDone(std::move(results));
 }
 
+// Results are in memory until they are stored: with as many under way as there are slots, the next
+// one holds its slot.
+void SqlExecutor::Store(const Origin& origin, SqlResult rows, CallResult result) {
+  bool aside = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    aside = storing_ < options_.threads;
+    if (aside) ++storing_;
+  }
+  if (!aside) {
+    const absl::Status status = StoreRows(origin, rows, &result);
+    return Answer(status, std::move(result));
+  }
+  events_->OnStoring(result.lease);
+  storers_.Post([this, origin, rows = std::move(rows), result = std::move(result)]() mutable {
+    const absl::Status status = StoreRows(origin, rows, &result);
+    {
+      absl::MutexLock lock(&mutex_);
+      --storing_;
+    }
+    Answer(status, std::move(result));
+  });
+}
+
 absl::Status SqlExecutor::RunSql(const Call& call, const std::atomic<bool>& cancelled,
-                                 CallResult* result) {
+                                 CallResult* result, SqlResult* large) {
   const Step& step = call.step->step;
   SqlCall sql{.table = step.relation,
               .placeholders = {{"scope", step.scope},
@@ -232,7 +267,14 @@ absl::Status SqlExecutor::RunSql(const Call& call, const std::atomic<bool>& canc
       step.language == Language::kPostgres ? postgres_.Run(sql) : RunSqlite(sql);
   if (!rows.ok()) return rows.status();
   if (call.is_source && !rows->is_list) return NotAList(call, "dict");
-  return StoreRows(call, *std::move(rows), result);
+  result->value_kind = rows->is_list ? ObjectKind::kList : ObjectKind::kValue;
+  result->elements = rows->elements;
+  if (rows->value.size() <= kSmallValueBytes) {
+    result->data = std::move(rows->value);
+  } else {
+    *large = *std::move(rows);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<const std::string>> SqlExecutor::CodeOf(const LoadedStep& step) {
@@ -252,16 +294,11 @@ absl::StatusOr<std::shared_ptr<const std::string>> SqlExecutor::CodeOf(const Loa
   return code;
 }
 
-absl::Status SqlExecutor::StoreRows(const Call& call, SqlResult rows, CallResult* result) {
-  result->value_kind = rows.is_list ? ObjectKind::kList : ObjectKind::kValue;
-  result->elements = rows.elements;
-  if (rows.value.size() <= kSmallValueBytes) {
-    result->data = std::move(rows.value);
-    return absl::OkStatus();
-  }
+absl::Status SqlExecutor::StoreRows(const Origin& origin, const SqlResult& rows,
+                                    CallResult* result) {
   const auto store = [&]() -> absl::StatusOr<ValueWriter::Written> {
     ASSIGN_OR_RETURN(std::unique_ptr<ValueWriter> writer,
-                     bucket_->OpenWriter(result->value_kind, OriginOf(call)));
+                     bucket_->OpenWriter(result->value_kind, origin));
     absl::string_view rest = rows.value;
     for (const RowsPart& part : rows.parts) {
       RETURN_IF_ERROR(writer->Append(rest.substr(0, part.bytes), part.rows, false));

@@ -1,6 +1,7 @@
 // SqlExecutor runs SQL steps on threads of its own, and the built-in list step, which hands its
 // input on as a list (`for x in v`). A statement needs its rows in memory; results, and lists that
-// are handed on, are streamed to the bucket when they are large.
+// are handed on, are streamed to the bucket when they are large. While a result is, the next
+// statement runs: there are as many threads more, which store.
 #ifndef BUE_WORKER_CORE_SQL_EXECUTOR_H_
 #define BUE_WORKER_CORE_SQL_EXECUTOR_H_
 
@@ -51,9 +52,13 @@ class SqlExecutor final : public Executor {
   };
 
   void Run(const Call& call, const Flag& cancelled);
-  absl::Status RunSql(const Call& call, const std::atomic<bool>& cancelled, CallResult* result);
+  // Leaves rows that are too large for `result` in `rows`.
+  absl::Status RunSql(const Call& call, const std::atomic<bool>& cancelled, CallResult* result,
+                      SqlResult* rows);
   absl::Status RunList(const Call& call, const std::atomic<bool>& cancelled, CallResult* result);
-  absl::Status StoreRows(const Call& call, SqlResult rows, CallResult* result);
+  void Store(const Origin& origin, SqlResult rows, CallResult result);
+  absl::Status StoreRows(const Origin& origin, const SqlResult& rows, CallResult* result);
+  void Answer(const absl::Status& status, CallResult result);
   absl::StatusOr<std::shared_ptr<const std::string>> CodeOf(const LoadedStep& step);
 
   const SqlExecutorOptions options_;
@@ -67,8 +72,12 @@ class SqlExecutor final : public Executor {
   absl::btree_map<std::pair<uint64_t, uint32_t>, std::shared_ptr<const std::string>> code_
       ABSL_GUARDED_BY(mutex_);
 
+  int storing_ ABSL_GUARDED_BY(mutex_) = 0;  // Results with the storing threads.
+
   std::atomic<uint32_t> ghosts_ = 0;
-  ThreadPool threads_;  // Last: its threads use all of the above.
+  // Last: their threads use all of the above.
+  ThreadPool storers_;
+  ThreadPool threads_;
 };
 
 }  // namespace bue::worker

@@ -65,6 +65,7 @@ class WaitingEvents final : public ExecutorEvents {
  public:
   void OnDone(std::vector<CallResult> results) override;
   void OnProgress(uint64_t lease, uint64_t address, const Yielded& yielded) override;
+  void OnStoring(uint64_t) override {}
   void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) override;
   void OnStarting(std::vector<uint64_t> leases) override;
   void OnStarted(std::vector<StartedCall> calls) override;

@@ -55,6 +55,11 @@ class FakeBucket final : public BucketClient {
     absl::MutexLock lock(&mutex_);
     put_status_ = std::move(status);
   }
+  // Writers that finish wait meanwhile.
+  void HoldWriters(bool hold) {
+    absl::MutexLock lock(&mutex_);
+    held_ = hold;
+  }
   int gets() {
     absl::MutexLock lock(&mutex_);
     return gets_;
@@ -128,6 +133,7 @@ class FakeBucket final : public BucketClient {
     }
     absl::StatusOr<Written> Flush() override { return absl::UnimplementedError("fake"); }
     absl::StatusOr<Written> Finish() override {
+      bucket_->WaitWhileHeld();
       const uint64_t address = bucket_->Store(object_.kind, object_.data, object_.elements);
       return Written{address, object_.elements, object_.data.size()};
     }
@@ -157,6 +163,12 @@ class FakeBucket final : public BucketClient {
     const Object object_;
     size_t at_ = 0;
   };
+
+  void WaitWhileHeld() {
+    absl::MutexLock lock(&mutex_);
+    const auto is_free = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return !held_; };
+    mutex_.Await(absl::Condition(&is_free));
+  }
 
   uint64_t StoreLocked(Object object) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const uint64_t address = MakeAddress(1, ++sequence_);
@@ -212,6 +224,7 @@ class FakeBucket final : public BucketClient {
   int gets_ ABSL_GUARDED_BY(mutex_) = 0;
   int puts_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status put_status_ ABSL_GUARDED_BY(mutex_);
+  bool held_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace bue::worker

@@ -54,6 +54,21 @@ TEST_F(SessionTest, StoringATaskTakesNoSlot) {
   EXPECT_TRUE(session_.Holds(1));
 }
 
+TEST_F(SessionTest, TaskWhoseExecutorStoresTakesNoSlot) {
+  session_.OnGrant(Group({1, 2, 3, 4}));
+  Starts();
+  session_.OnStoring(1);
+  session_.OnStoring(1);
+  session_.OnStoring(99);  // It is not held.
+  EXPECT_EQ(Starts(), Leases{3});
+  EXPECT_EQ(Starts(), Leases{});
+  EXPECT_TRUE(session_.Holds(1));
+  Succeed(1);
+  EXPECT_EQ(Starts(), Leases{});  // Its slot was free already.
+  Revoke({2});
+  EXPECT_EQ(Starts(), Leases{4});
+}
+
 TEST_F(SessionTest, RoomAloneIsWorthNoMessageWhileTheHubMayGrantMore) {
   session_.OnGrant(Group({1, 2}));
   Starts();
