@@ -126,6 +126,7 @@ absl::Status TurnLoop::RunTurn(std::vector<Command>* commands, absl::Time now) {
   scheduler_->BeginTurn(turn_);
   for (Command& command : *commands) scheduler_->Apply(command, now, &effects_);
   scheduler_->Match(now, &effects_);
+  awaits_sync_ = scheduler_->AwaitsSync();
   RETURN_IF_ERROR(CommitAndPublish());
   commands->clear();
   return AdvanceCheckpoint();
@@ -134,9 +135,10 @@ absl::Status TurnLoop::RunTurn(std::vector<Command>* commands, absl::Time now) {
 absl::Status TurnLoop::CommitAndPublish() {
   const bool changed = !effects_.record.empty();
   if (changed) RETURN_IF_ERROR(store_->Commit(turn_, effects_.record));
-  if (!effects_.outgoing.ended_runs.empty()) LogEndedRuns();
+  const bool runs_ended = !effects_.outgoing.ended_runs.empty();
   outbox_->Publish(&effects_.outgoing);
   HandOverPromises(changed);
+  if (runs_ended) LogEndedRuns();  // Nobody waits for that.
   return absl::OkStatus();
 }
 
@@ -189,8 +191,8 @@ void TurnLoop::RunTurns() {
 }
 
 bool TurnLoop::Rests() const {
-  return inbox_.empty() && !stopping_ && !failed_ && synced_turn_ <= told_synced_ &&
-         checkpoint_turn_ == 0;
+  return inbox_.empty() && !stopping_ && !failed_ && checkpoint_turn_ == 0 &&
+         (!awaits_sync_ || synced_turn_ <= told_synced_);
 }
 
 bool TurnLoop::TakeCommands(std::vector<Command>* commands) {
@@ -252,7 +254,7 @@ absl::Status TurnLoop::SyncTurns() {
 void TurnLoop::Synced(uint64_t turn) {
   absl::MutexLock lock(&mutex_);
   synced_turn_ = std::max(synced_turn_, turn);
-  if (waiting_ && !posters_turn_) wake_.Signal();
+  if (awaits_sync_ && waiting_ && !posters_turn_) wake_.Signal();
 }
 
 void TurnLoop::Fail(const absl::Status& status) {

@@ -120,6 +120,7 @@ class TurnLoop {
   std::vector<Command> inbox_ ABSL_GUARDED_BY(mutex_);
   size_t inbox_units_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t synced_turn_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::atomic<bool> awaits_sync_ = false;              // The scheduler does, since the last turn.
   bool waiting_ ABSL_GUARDED_BY(mutex_) = false;       // The loop's own thread is,
   absl::Time waits_until_ ABSL_GUARDED_BY(mutex_);     // at most until then.
   bool posters_turn_ ABSL_GUARDED_BY(mutex_) = false;  // A Post is taking a turn.

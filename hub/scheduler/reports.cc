@@ -197,6 +197,7 @@ void Scheduler::Impl::RecordWorkers() {
   for (const std::string& name : awaited_) record(name);
   for (const auto& [id, worker] : workers_.all()) worker->recorded = record(worker->name);
   recorded_workers_ = std::move(names);
+  recorded_turn_ = turn_;
   effects_->record.workers_changed = true;
   effects_->record.workers.clear();
   for (const auto& [name, turn] : recorded_workers_) effects_->record.workers.push_back(name);

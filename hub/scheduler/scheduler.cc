@@ -317,6 +317,7 @@ void Scheduler::Match(absl::Time now, Effects* effects) { impl_->Match(now, effe
 absl::Time Scheduler::NextDeadline() const { return impl_->NextDeadline(); }
 void Scheduler::BeginTurn(uint64_t turn) { impl_->BeginTurn(turn); }
 void Scheduler::Synced(uint64_t turn) { impl_->Synced(turn); }
+bool Scheduler::AwaitsSync() const { return impl_->AwaitsSync(); }
 std::vector<uint64_t> Scheduler::DirtyRuns() const { return impl_->DirtyRuns(); }
 RunSnapshot Scheduler::SnapshotRun(uint64_t run) { return impl_->SnapshotRun(run); }
 void Scheduler::CheckInvariants() const { impl_->CheckInvariants(); }

@@ -72,6 +72,8 @@ class Scheduler {
   // with a turn's number once everything up to that turn's record is on disk.
   void BeginTurn(uint64_t turn);
   void Synced(uint64_t turn);
+  // The next Synced gives Match() something to do, which needs a turn then.
+  bool AwaitsSync() const;
 
   // Runs changed since they were last snapshot, and a snapshot of one of them.
   std::vector<uint64_t> DirtyRuns() const;

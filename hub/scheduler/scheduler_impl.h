@@ -50,6 +50,7 @@ class Scheduler::Impl final : public RunListener {
     open_asks_.clear();
   }
   void Synced(uint64_t turn);
+  bool AwaitsSync() const { return !reservations_.empty() || recorded_turn_ > synced_; }
   std::vector<uint64_t> DirtyRuns() const;
   RunSnapshot SnapshotRun(uint64_t run);
   void CheckInvariants();
@@ -367,6 +368,7 @@ class Scheduler::Impl final : public RunListener {
   // Workers that the store names, and the turn since which it does.
   absl::btree_map<std::string, uint64_t> recorded_workers_;
   bool workers_changed_ = false;  // Since they were recorded.
+  uint64_t recorded_turn_ = 0;    // When they were last.
   GoneWorkers gone_workers_;
 
   std::vector<uint64_t> ended_;           // Runs that ended this turn.

@@ -375,13 +375,13 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
     uploads_->parts.requests->Ask(std::move(submit_), [this](Reply reply) {
       if (!reply.status.ok()) return Fail(reply.status);
       const RunAccepted& accepted = std::get<RunAccepted>(reply.body);
-      if (!accepted.existed) {
-        log::info("run added run=r{} script={} steps={} calls={}", accepted.run, program_->script,
-                  program_->steps.size(), program_->nodes.size());
-      }
       reply_->set_run(accepted.run);
       reply_->set_existed(accepted.existed);
+      const std::shared_ptr<const Program> program = program_;  // Nothing is ours after Finish.
       Finish(grpc::Status::OK);
+      if (accepted.existed) return;
+      log::info("run added run=r{} script={} steps={} calls={}", accepted.run, program->script,
+                program->steps.size(), program->nodes.size());
     });
   }
 

@@ -124,6 +124,7 @@ class FakeOutbox final : public Outbox {
  public:
   void Publish(Outgoing* outgoing) override {
     absl::MutexLock lock(&mutex_);
+    ++turns_;
     publisher_ = std::this_thread::get_id();
     for (const Reply& reply : outgoing->answers) answered_.push_back(reply.request);
     for (const GrantGroup& group : outgoing->grants) {
@@ -147,6 +148,10 @@ class FakeOutbox final : public Outbox {
     absl::MutexLock lock(&mutex_);
     return std::exchange(granted_, {});
   }
+  int turns() const {
+    absl::MutexLock lock(&mutex_);
+    return turns_;
+  }
   // The thread of the last turn.
   std::thread::id publisher() const {
     absl::MutexLock lock(&mutex_);
@@ -163,6 +168,7 @@ class FakeOutbox final : public Outbox {
   std::vector<uint64_t> promised_;
   std::vector<uint64_t> answered_;
   std::vector<uint64_t> granted_;
+  int turns_ = 0;
   std::thread::id publisher_;
 };
 
@@ -343,6 +349,29 @@ TEST_F(TurnLoopTest, StartedLoopKeepsItsPromises) {
   ASSERT_TRUE(loop_->Post(Submit(1)).ok());
   outbox_.AwaitPromises(1);
   EXPECT_GE(store_.syncs(), 1);
+}
+
+// A worker gets nothing before the disk knows its name: nobody says more after that.
+TEST_F(TurnLoopTest, StartedLoopTakesTheTurnThatASyncMakesDue) {
+  Make()->Start();
+  ASSERT_TRUE(loop_->Post(Submit(1)).ok());
+  outbox_.AwaitPromises(1);
+  ASSERT_TRUE(loop_->Post(WorkerJoined{.worker = 1, .name = "w"}).ok());
+  const WorkerRoom room{.leases = 10, .slots = 10};
+  ASSERT_TRUE(loop_->Post(WorkerReported{.worker = 1, .room = {{Pool::kThread, room}}}).ok());
+  const absl::Time end = absl::Now() + kPatience;
+  while (outbox_.TakeGranted().empty()) {
+    ASSERT_LT(absl::Now(), end);
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+}
+
+TEST_F(TurnLoopTest, StartedLoopTakesNoTurnForASyncThatNobodyAwaits) {
+  Make()->Start();
+  ASSERT_TRUE(loop_->Post(Submit(1)).ok());
+  outbox_.AwaitPromises(1);
+  absl::SleepFor(absl::Milliseconds(50));
+  EXPECT_EQ(outbox_.turns(), 1);
 }
 
 TEST_F(TurnLoopTest, WhatArrivesDuringACommitIsTheNextBatch) {
