@@ -20,10 +20,10 @@ namespace bue {
 namespace {
 
 // So much is written ahead at a time, once less than half of it is left.
-constexpr uint64_t kAhead = 256 << 10;
+constexpr uint64_t kAhead = 512 << 10;
 // An append of more says that this log is one of large values.
 constexpr uint64_t kSmallAppend = 128 << 10;
-// Between two times: 25 MiB a second at most.
+// Between two times: 50 MiB a second at most.
 constexpr absl::Duration kPause = absl::Milliseconds(10);
 // What may be appended while zeros are being written for the first time, or again.
 constexpr uint64_t kGap = 64 << 10;

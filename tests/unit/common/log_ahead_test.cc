@@ -23,7 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kZerosAtOnce = 256 << 10;
+constexpr uint64_t kZerosAtOnce = 512 << 10;
 
 class LogAheadTest : public testing::Test {
  protected:
