@@ -6,6 +6,10 @@
 // RocksDB reads zeros at a log's end as the end; a log that is closed in good order ends with its
 // last record.
 //
+// A record that a power cut has torn then has zeros behind it, not the file's end: fit for recovery to
+// a point in time, as the bucket's, which ends a log there. The hub's, which tells damage from a torn
+// end by the file's end, would take it for damage.
+//
 // Only logs that are written in small pieces are written ahead of, and no faster than kPause
 // allows: for large values the disk is what is scarce, and zeros would take half of it.
 #ifndef BUE_COMMON_ROCKSDB_LOG_AHEAD_H_

@@ -16,7 +16,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/check.h"
-#include "common/rocksdb/log_ahead.h"
 #include "common/status_macros.h"
 #include "common/varint.h"
 #include "hub/storage/data_directory.h"
@@ -49,9 +48,7 @@ std::string NewId() {
 class RocksdbHubStore::Impl {
  public:
   Impl(std::unique_ptr<DataDirectory> directory, const HubStoreOptions& options)
-      : directory_(std::move(directory)),
-        options_(options),
-        env_(LogAheadEnv(options.env == nullptr ? rocksdb::Env::Default() : options.env)) {}
+      : directory_(std::move(directory)), options_(options) {}
   ~Impl();
 
   absl::Status OpenDatabase();
@@ -131,7 +128,6 @@ class RocksdbHubStore::Impl {
   // Constant after OpenDatabase.
   const std::unique_ptr<DataDirectory> directory_;
   const HubStoreOptions options_;
-  const std::unique_ptr<rocksdb::Env> env_;
   std::unique_ptr<rocksdb::DB> db_;
   rocksdb::ColumnFamilyHandle* rows_ = nullptr;
   rocksdb::ColumnFamilyHandle* journal_ = nullptr;
@@ -176,7 +172,7 @@ absl::Status RocksdbHubStore::Impl::OpenDatabase() {
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
   rocksdb::DBOptions options = DatabaseOptions();
-  options.env = env_.get();
+  if (options_.env != nullptr) options.env = options_.env;
   RETURN_IF_ERROR(Done(rocksdb::DB::Open(options, DatabasePath(directory_->path()),
                                          Families(options_.history_bytes), &handles, &db),
                        "open"));
