@@ -118,14 +118,14 @@ class ProgramBuilder {
           node.inputs.push_back(InputOf(resolution_.arguments[i]));
         }
       }
-      node.by = ByOf(call, program_.steps[node.step]);
+      SetBy(ValuesOf(call, program_.steps[node.step]), &program_, &node);
       last_nodes_[index] = AddNode(std::move(node));
     }
   }
 
   // What the step's limits go by: values that the call passes, then variables of loops around it,
   // the innermost first. One less than there are names if one of these is neither.
-  std::vector<Input> ByOf(const Call& call, const Step& step) const {
+  std::vector<Input> ValuesOf(const Call& call, const Step& step) const {
     std::vector<Input> by;
     for (const std::string& name : NamesOfBy(step)) {
       if (const std::optional<Input> input = FindBy(call, name)) by.push_back(*input);

@@ -295,8 +295,12 @@ nlohmann::json NodeJson(const Program& program, uint32_t index) {
     }
     return json;
   };
-  return {{"id", index},       {"step", program.steps[node.step].name}, {"region", node.region},
-          {"line", node.line}, {"inputs", list(node.inputs)},           {"by", list(node.by)}};
+  return {{"id", index},
+          {"step", program.steps[node.step].name},
+          {"region", node.region},
+          {"line", node.line},
+          {"inputs", list(node.inputs)},
+          {"by", list(ByOf(program, node))}};
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ std::vector<std::string> NamesOfBy(const Step& step) {
 }
 
 std::vector<LimitByMisuse> FindLimitByMisuses(const Program& program) {
-  const auto goes_by = [](const Node& node) { return !node.by.empty(); };
+  const auto goes_by = [](const Node& node) { return node.by != 0; };
   if (std::none_of(program.steps.begin(), program.steps.end(), GoesBy) &&
       std::none_of(program.nodes.begin(), program.nodes.end(), goes_by)) {
     return {};
@@ -27,14 +27,15 @@ std::vector<LimitByMisuse> FindLimitByMisuses(const Program& program) {
   for (uint32_t n = 0; n < program.nodes.size(); ++n) {
     const Node& node = program.nodes[n];
     const Step& step = program.steps[node.step];
-    if (node.by.empty() && !GoesBy(step)) continue;
-    if (node.by.size() != NamesOfBy(step).size()) {
+    const std::vector<Input>& by = ByOf(program, node);
+    if (by.empty() && !GoesBy(step)) continue;
+    if (by.size() != NamesOfBy(step).size()) {
       misuses.push_back({.node = n,
                          .why = "names one that its call does not pass, and no loop around it "
                                 "has as its variable"});
       continue;
     }
-    for (const Input& input : node.by) {
+    for (const Input& input : by) {
       if (input.kind != Input::Kind::kNode ||
           Encloses(program, program.nodes[input.index].region, node.region)) {
         continue;

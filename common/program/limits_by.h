@@ -13,7 +13,7 @@
 
 namespace bue {
 
-// The names that the step's limits go by, in the order of Node::by.
+// The names that the step's limits go by, in the order of Program::by.
 std::vector<std::string> NamesOfBy(const Step& step);
 
 struct LimitByMisuse {
@@ -21,7 +21,7 @@ struct LimitByMisuse {
   std::string why;  // Goes on from "a limit by a value …".
 };
 
-// Nodes whose Node::by does not go with their step's limits: one value for each name, and one that
+// Nodes whose values to go by do not fit their step's limits: one value for each name, and one that
 // an item has, itself or around it, not a list of what a loop's items made.
 // REQUIRES: numbers in the program are those of regions, nodes and steps that it has.
 std::vector<LimitByMisuse> FindLimitByMisuses(const Program& program);

@@ -14,6 +14,7 @@
 #include <compare>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bue {
@@ -67,9 +68,7 @@ struct Node {
   uint32_t region = 0;
   std::vector<Input> inputs;  // In call order.
   uint32_t line = 0;          // 1-based line of the call.
-  // By whose values the step's limits tell tasks apart: that of `!max_running … by` first, then
-  // that of `!rate … by`; common/program/limits_by.h.
-  std::vector<Input> by;
+  uint32_t by = 0;            // Into Program::by: what the step's limits go by.
 };
 
 inline constexpr uint32_t kNoNode = UINT32_MAX;
@@ -103,7 +102,22 @@ struct Program {
   std::vector<Node> nodes;      // A node comes after the nodes its inputs name.
   std::vector<File> files;
   std::vector<Binding> bindings;
+  // By whose values limits tell tasks apart: that of `!max_running … by` first, then that of
+  // `!rate … by`; common/program/limits_by.h. [0] is empty; few nodes have others.
+  std::vector<std::vector<Input>> by = std::vector<std::vector<Input>>(1);
 };
+
+// By whose values the limits of a node's step go.
+inline const std::vector<Input>& ByOf(const Program& program, const Node& node) {
+  return program.by[node.by];
+}
+inline const std::vector<Input>& ByOf(const Program& program, uint32_t node) {
+  return program.by[program.nodes[node].by];
+}
+inline void SetBy(std::vector<Input> by, Program* program, Node* node) {
+  node->by = by.empty() ? 0 : static_cast<uint32_t>(program->by.size());
+  if (!by.empty()) program->by.push_back(std::move(by));
+}
 
 // Whether region `outer` is `inner` or encloses it. REQUIRES: parents come before their children.
 inline bool Encloses(const Program& program, uint32_t outer, uint32_t inner) {

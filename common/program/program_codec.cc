@@ -91,7 +91,7 @@ absl::Status CheckNodes(const Program& program) {
     if (node.step >= program.steps.size()) return Broken("node", i, "no such step");
     if (node.region >= program.regions.size()) return Broken("node", i, "no such region");
     RETURN_IF_ERROR(CheckInputs(program, i, node.inputs));
-    RETURN_IF_ERROR(CheckInputs(program, i, node.by));
+    RETURN_IF_ERROR(CheckInputs(program, i, ByOf(program, node)));
   }
   return absl::OkStatus();
 }
@@ -156,7 +156,7 @@ absl::Status Check(const Program& program) {
   }
   // Programs of versions that told no values apart have none: one limit holds for all.
   const bool none = std::all_of(program.nodes.begin(), program.nodes.end(),
-                                [](const Node& node) { return node.by.empty(); });
+                                [](const Node& node) { return node.by == 0; });
   if (none) return absl::OkStatus();
   for (const LimitByMisuse& misuse : FindLimitByMisuses(program)) {
     return Broken("node", misuse.node, absl::StrCat("a limit by a value ", misuse.why));
@@ -220,7 +220,7 @@ void ToProto(const Program& program, v1::Program* out) {
     n->set_region(node.region);
     n->set_line(node.line);
     for (const Input& input : node.inputs) ToProto(input, n->add_inputs());
-    for (const Input& input : node.by) ToProto(input, n->add_by());
+    for (const Input& input : ByOf(program, node)) ToProto(input, n->add_by());
   }
   for (const File& file : program.files) ToProto(file, out->add_files());
   for (const Binding& binding : program.bindings) {
@@ -268,12 +268,13 @@ Region FromProto(const v1::Region& proto) {
                 .line = proto.line()};
 }
 
-Node FromProto(const v1::Node& proto) {
-  return Node{.step = proto.step(),
-              .region = proto.region(),
-              .inputs = FromProto(proto.inputs()),
-              .line = proto.line(),
-              .by = FromProto(proto.by())};
+void AddNode(const v1::Node& proto, Program* program) {
+  Node node{.step = proto.step(),
+            .region = proto.region(),
+            .inputs = FromProto(proto.inputs()),
+            .line = proto.line()};
+  SetBy(FromProto(proto.by()), program, &node);
+  program->nodes.push_back(std::move(node));
 }
 
 Binding FromProto(const v1::Binding& proto) {
@@ -289,7 +290,7 @@ absl::StatusOr<Program> FromProto(const v1::Program& proto) {
   }
   for (const v1::Region& region : proto.regions()) program.regions.push_back(FromProto(region));
   program.nodes.reserve(proto.nodes_size());
-  for (const v1::Node& node : proto.nodes()) program.nodes.push_back(FromProto(node));
+  for (const v1::Node& node : proto.nodes()) AddNode(node, &program);
   for (const v1::File& file : proto.files()) program.files.push_back(FromProto(file));
   for (const v1::Binding& binding : proto.bindings()) {
     program.bindings.push_back(FromProto(binding));
@@ -311,12 +312,14 @@ size_t MemoryOf(const Step& step) {
          step.max_running.by.size() + step.rate.key.size() + step.rate.by.size();
 }
 size_t MemoryOf(const Region& region) { return sizeof(Region) + region.variable.size(); }
-size_t MemoryOf(const Node& node) {
-  const auto bytes = [](const std::vector<Input>& inputs) {
-    return inputs.empty() ? 0 : kAllocationBytes + inputs.size() * sizeof(Input);
-  };
-  return sizeof(Node) + bytes(node.inputs) + bytes(node.by);
+size_t MemoryOf(const std::vector<Input>& inputs) {
+  return inputs.empty() ? 0 : kAllocationBytes + inputs.size() * sizeof(Input);
 }
+// Program::by grows by doubling.
+size_t MemoryOfBy(const std::vector<Input>& by) {
+  return by.empty() ? 0 : 2 * sizeof(by) + MemoryOf(by);
+}
+size_t MemoryOf(const Node& node) { return sizeof(Node) + MemoryOf(node.inputs); }
 size_t MemoryOf(const File& file) {
   return sizeof(File) + file.path.size() + file.sha256.size() + kAllocationBytes;
 }
@@ -402,7 +405,7 @@ class ProgramParser {
         if (content.size() > kNodeBytesMax) {
           return Broken("node", program_.nodes.size(), "it has more inputs than any call");
         }
-        return Take(content, &node_, &program_.nodes);
+        return TakeNode(content);
       case v1::Program::kFilesFieldNumber:
         return Take(content, &file_, &program_.files);
       case v1::Program::kBindingsFieldNumber:
@@ -417,6 +420,15 @@ class ProgramParser {
     if (!proto.ParseFromArray(whole.data(), static_cast<int>(whole.size()))) return NotAProgram();
     program_.script = std::move(*proto.mutable_script());
     return Count(program_.script.size());
+  }
+
+  absl::Status TakeNode(absl::string_view content) {
+    if (!node_.ParseFromArray(content.data(), static_cast<int>(content.size()))) {
+      return NotAProgram();
+    }
+    AddNode(node_, &program_);
+    const Node& node = program_.nodes.back();
+    return Count(MemoryOf(node) + MemoryOfBy(ByOf(program_, node)));
   }
 
   template <typename Proto, typename Element>
@@ -461,8 +473,11 @@ size_t MemoryOfAll(const Elements& elements) {
 }  // namespace
 
 size_t MemoryOf(const Program& program) {
-  return program.script.size() + MemoryOfAll(program.steps) + MemoryOfAll(program.regions) +
-         MemoryOfAll(program.nodes) + MemoryOfAll(program.files) + MemoryOfAll(program.bindings);
+  size_t by_bytes = 0;
+  for (const std::vector<Input>& by : program.by) by_bytes += MemoryOfBy(by);
+  return by_bytes + program.script.size() + MemoryOfAll(program.steps) +
+         MemoryOfAll(program.regions) + MemoryOfAll(program.nodes) + MemoryOfAll(program.files) +
+         MemoryOfAll(program.bindings);
 }
 
 absl::StatusOr<Program> ParseProgram(absl::string_view bytes, size_t memory_max) {

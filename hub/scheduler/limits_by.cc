@@ -32,7 +32,7 @@ struct Scheduler::Impl::ByValue {
 
 bool Scheduler::Impl::GoesByValues(Run* run, uint32_t node) const {
   const Node& info = run->graph().program().nodes[node];
-  if (info.by.empty()) return false;
+  if (info.by == 0) return false;
   for (const Gate::Kind kind : kStepLimits) {
     const Limit limit = run->LimitOf(info.step, LimitOf(kind));
     if (!limit.by.empty() && limit.count > 0) return true;
@@ -71,7 +71,7 @@ uint64_t Scheduler::Impl::HashOf(Run* run, Item* item, const Input& input) {
 // Empty: some are not known. REQUIRES: it has some.
 ByValues Scheduler::Impl::HashesOf(Run* run, Item* item, uint32_t node) {
   ByValues hashes;
-  for (const Input& input : run->graph().program().nodes[node].by) {
+  for (const Input& input : ByOf(run->graph().program(), node)) {
     const uint64_t hash = HashOf(run, item, input);
     if (hash == 0) return {};
     hashes.push_back(hash);
@@ -102,7 +102,7 @@ const LinesByValues& Scheduler::Impl::LimitsOf(Line* asking) {
 // Where a task of the node stands, or would.
 Line* Scheduler::Impl::LineByValues(Line* asking, Run* run, Item* item, uint32_t node) {
   const Node& info = run->graph().program().nodes[node];
-  if (info.by.empty()) return asking;
+  if (info.by == 0) return asking;
   const ByValues hashes = HashesOf(run, item, node);
   if (hashes.empty()) return asking;
   const uint32_t queues_of = run->LimitsQueues() ? node : 0;
@@ -141,7 +141,7 @@ bool Scheduler::Impl::BelongsByValues(Line* line, const TaskRef& task) {
   Run* run = line->queue->run;
   if (line->of_values()) {  // The usual cases, told more quickly.
     const uint32_t node = run->NodeOf(*task.item, task.vertex);
-    const std::vector<Input>& by = run->graph().program().nodes[node].by;
+    const std::vector<Input>& by = ByOf(run->graph().program(), node);
     // Elements stay what they are; values can be made again.
     if (absl::c_all_of(by, [](const Input& i) { return i.kind == Input::Kind::kElement; })) {
       return true;
@@ -157,7 +157,7 @@ bool Scheduler::Impl::BelongsByValues(Line* line, const TaskRef& task) {
 void Scheduler::Impl::AskHash(const Worker& worker, const Line& line, const TaskRef& task) {
   Run* run = line.queue->run;
   const Node& node = run->graph().program().nodes[run->NodeOf(*task.item, task.vertex)];
-  const std::vector<Input>& by = node.by;
+  const std::vector<Input>& by = ByOf(run->graph().program(), node);
   const auto input = std::find_if(by.begin(), by.end(),
                                   [&](const Input& i) { return HashOf(run, task.item, i) == 0; });
   CHECK(input != by.end());
@@ -268,7 +268,7 @@ void Scheduler::Impl::CountUnderValue(Run* run, const TaskRef& task) {
 void Scheduler::Impl::FindLine(struct Lease* lease) {
   SetLine(lease, LineOf(lease->run, lease->item, lease->vertex));
   const uint32_t node = lease->run->NodeOf(*lease->item, lease->vertex);
-  if (!lease->line->asks || lease->run->graph().program().nodes[node].by.empty()) return;
+  if (!lease->line->asks || ByOf(lease->run->graph().program(), node).empty()) return;
   if (!lease->worker->connected) return;  // Until it is back.
   AskHash(*lease->worker, *lease->line,
           {.item = lease->item, .serial = lease->item->serial, .vertex = lease->vertex});
@@ -318,7 +318,7 @@ void Scheduler::Impl::ForgetAsks(Run* run) {
 // A worker that comes back with the task says what it was granted with.
 void Scheduler::Impl::KnowHashes(Run* run, Item* item, uint32_t node,
                                  const std::vector<uint64_t>& hashes) {
-  const std::vector<Input>& by = run->graph().program().nodes[node].by;
+  const std::vector<Input>& by = ByOf(run->graph().program(), node);
   if (hashes.size() != by.size()) return;
   for (size_t i = 0; i < by.size(); ++i) {
     const ByValue value = ValueOf(run, item, by[i]);

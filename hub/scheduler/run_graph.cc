@@ -213,7 +213,7 @@ void RunGraph::FindKept() {
 
 void RunGraph::FindBy() {
   for (const Node& node : program_->nodes) {
-    for (const Input& input : node.by) regions_[holder(input)].by.push_back(input);
+    for (const Input& input : ByOf(*program_, node)) regions_[holder(input)].by.push_back(input);
   }
   for (RegionInfo& region : regions_) {
     std::sort(region.by.begin(), region.by.end());

@@ -71,7 +71,7 @@ class RunGraph {
     return vertices_[regions_[region].first + v];
   }
 
-  // The region whose items have what `input`, one of Node::by, stands for.
+  // The region whose items have what `input`, one of Program::by, stands for.
   uint32_t holder(const Input& input) const {
     return input.kind == Input::Kind::kElement ? input.index : program_->nodes[input.index].region;
   }

@@ -75,7 +75,7 @@ std::vector<uint64_t> History::ByOf(const hub::GrantGroup& group, size_t row) {
   const Program& program = *runs_.at(group.run).program;
   const Node& node = program.nodes[group.node];
   const size_t call = group.inputs.size() - node.inputs.size();  // Of a `!refill` step.
-  for (const Input& value : node.by) {
+  for (const Input& value : bue::ByOf(program, node)) {
     const auto input = std::find(node.inputs.begin(), node.inputs.end(), value);
     const hub::InputColumn& column = group.inputs[call + (input - node.inputs.begin())];
     by.push_back(ByHashOf(bucket_, column, row));

@@ -25,7 +25,9 @@ class Parser {
     } else if (words_[0] == "node") {
       NodeLine();
     } else if (words_[0] == "by" && words_.size() > 2) {
-      AddInputs(2, &program.nodes[NodeNamed(words_[1])].by, nullptr);
+      std::vector<Input> by;
+      AddInputs(2, &by, nullptr);
+      SetBy(std::move(by), &program, &program.nodes[NodeNamed(words_[1])]);
     } else if (words_[0] == "name" && words_.size() == 4) {
       const uint32_t node = NodeNamed(words_[3]);
       program.bindings.push_back(
@@ -140,7 +142,9 @@ class Parser {
       node.region = static_cast<uint32_t>(Number(words_[3]));
       i = 4;
     }
-    AddInputs(i, &node.inputs, &node.by);
+    std::vector<Input> by;
+    AddInputs(i, &node.inputs, &by);
+    SetBy(std::move(by), &program, &node);
     program.nodes.push_back(std::move(node));
   }
 

@@ -261,7 +261,7 @@ TEST(Directives, OfALoopsBodyHoldForItAndTheBodiesInside) {
 // What each node's limits go by, as Nodes() has inputs.
 std::vector<std::string> By(const std::string& text) {
   Program program = Accept(text);
-  for (Node& node : program.nodes) node.inputs = node.by;
+  for (Node& node : program.nodes) node.inputs = ByOf(program, node);
   return Nodes(program);
 }
 
@@ -289,13 +289,13 @@ TEST(Directives, TheHubRefusesLimitsByValuesThatItsNodesDoNotName) {
   };
   EXPECT_TRUE(takes(program));
   Program some = program;
-  some.nodes[2].by.clear();
+  some.nodes[2].by = 0;
   EXPECT_FALSE(takes(some));
   Program none = some;  // Of a version that told no values apart.
-  none.nodes[1].by.clear();
+  none.nodes[1].by = 0;
   EXPECT_TRUE(takes(none));
   Program far = program;
-  far.nodes[1].by = {{Input::Kind::kElement, 7}};
+  SetBy({{Input::Kind::kElement, 7}}, &far, &far.nodes[1]);
   EXPECT_FALSE(takes(far));
   Program both = program;
   both.steps[0].max_running.key = "k";
