@@ -161,7 +161,8 @@ TEST_F(HubStreamTest, MessagesAreNumberedOnEachStream) {
 
 TEST_F(HubStreamTest, OnlyOneWriteIsUnderWay) {
   ASSERT_TRUE(RunUntilUp());
-  stream_->NewMessage()->set_report(1);
+  // So large that it takes many round trips, however late this thread looks.
+  stream_->NewMessage()->add_logs()->set_text(std::string(16 << 20, 'x'));
   stream_->Send(absl::Now());
   EXPECT_FALSE(stream_->writable());
   EXPECT_TRUE(RunUntil([this] { return stream_->writable(); }));
