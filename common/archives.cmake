@@ -11,6 +11,7 @@ if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=")
   return()
 endif()
 set(BUE_ARCHIVES ON)
+find_library(BUE_MALLOC libtcmalloc_minimal.a REQUIRED)
 set(BUE_ROCKSDB RocksDB::rocksdb)
 
 get_property(targets DIRECTORY PROPERTY IMPORTED_TARGETS)

@@ -1,7 +1,6 @@
 #include "hub/service/upload.h"
 
 #include <grpcpp/grpcpp.h>
-#include <malloc.h>
 
 #include <algorithm>
 #include <functional>
@@ -16,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "common/logging.h"
+#include "common/memory.h"
 #include "common/program/program_codec.h"
 #include "common/rpc.h"
 #include "common/sha256.h"
@@ -70,7 +70,7 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
     program_.reset();
     submit_ = SubmitRun();
     const auto trim_and_release = [release] {
-      malloc_trim(0);
+      ReturnFreeMemory();
       release();
     };
     if (!uploads_->parts.pool->TryPost(trim_and_release)) release();
