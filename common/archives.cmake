@@ -7,6 +7,7 @@
 # tests/support/tsan_locks.cc takes the place of functions of the shared Abseil.
 if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=")
   set(BUE_ARCHIVES OFF)
+  set(BUE_MALLOC "")
   set(BUE_ROCKSDB RocksDB::rocksdb-shared)
   return()
 endif()

@@ -53,7 +53,7 @@ class Zeros {
   // Whether Write is called for; says so once, until it has been called.
   bool IsDue(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
-    if (file_ < 0 || asked_ || !small_ || now - written_ < kPause) return false;
+    if (file_ < 0 || asked_ || writing_ || !small_ || now - written_ < kPause) return false;
     asked_ = end_ < data_end_ + kAhead / 2;
     return asked_;
   }
@@ -213,7 +213,65 @@ class LogAheadFileSystem final : public rocksdb::FileSystemWrapper {
   Writer writer_;
 };
 
+// Where the zeros at the file's end begin; 0 if it cannot be read.
+uint64_t EndOfData(const std::string& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return 0;
+  std::string piece(kGap, '\0');
+  uint64_t end = std::max<int64_t>(lseek(file, 0, SEEK_END), 0);
+  while (end > 0) {
+    const uint64_t begin = end - std::min<uint64_t>(end, kGap);
+    const ssize_t got = pread(file, piece.data(), end - begin, static_cast<off_t>(begin));
+    const size_t last = got <= 0 ? std::string::npos : piece.find_last_not_of('\0', got - 1);
+    end = last == std::string::npos ? begin : begin + last + 1;
+    if (last != std::string::npos) break;
+  }
+  close(file);
+  return end;
+}
+
+class EndedFile final : public rocksdb::FSSequentialFileOwnerWrapper {
+ public:
+  EndedFile(std::unique_ptr<rocksdb::FSSequentialFile> file, uint64_t bytes)
+      : FSSequentialFileOwnerWrapper(std::move(file)), left_(bytes) {}
+
+  rocksdb::IOStatus Read(size_t bytes, const rocksdb::IOOptions& options, rocksdb::Slice* result,
+                         char* scratch, rocksdb::IODebugContext* debug) override {
+    rocksdb::IOStatus status = FSSequentialFileOwnerWrapper::Read(std::min<uint64_t>(bytes, left_),
+                                                                  options, result, scratch, debug);
+    left_ -= std::min<uint64_t>(result->size(), left_);
+    return status;
+  }
+  rocksdb::IOStatus Skip(uint64_t bytes) override {
+    left_ -= std::min(bytes, left_);
+    return FSSequentialFileOwnerWrapper::Skip(bytes);
+  }
+
+ private:
+  uint64_t left_;
+};
+
+class LogsWithoutZeros final : public rocksdb::FileSystemWrapper {
+ public:
+  using FileSystemWrapper::FileSystemWrapper;
+  const char* Name() const override { return "LogsWithoutZeros"; }
+
+  rocksdb::IOStatus NewSequentialFile(const std::string& path, const rocksdb::FileOptions& options,
+                                      std::unique_ptr<rocksdb::FSSequentialFile>* file,
+                                      rocksdb::IODebugContext* debug) override {
+    rocksdb::IOStatus status = FileSystemWrapper::NewSequentialFile(path, options, file, debug);
+    if (status.ok() && absl::EndsWith(path, ".log")) {
+      *file = std::make_unique<EndedFile>(std::move(*file), EndOfData(path));
+    }
+    return status;
+  }
+};
+
 }  // namespace
+
+std::unique_ptr<rocksdb::Env> LogsWithoutZerosEnv(rocksdb::Env* base) {
+  return rocksdb::NewCompositeEnv(std::make_shared<LogsWithoutZeros>(base->GetFileSystem()));
+}
 
 std::unique_ptr<rocksdb::Env> LogAheadEnv(rocksdb::Env* base) {
   return rocksdb::NewCompositeEnv(std::make_shared<LogAheadFileSystem>(base->GetFileSystem()));

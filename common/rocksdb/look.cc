@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "common/rocksdb/log_ahead.h"
 
 namespace bue {
 namespace {
@@ -55,9 +56,21 @@ rocksdb::Status LookAtTable(const rocksdb::Options& options, const std::string& 
   return opened.ok() ? reader.VerifyChecksum() : opened;
 }
 
-rocksdb::Status Open(const LookOptions& options, rocksdb::WALRecoveryMode mode,
+// Such a role's logs may have zeros behind their last record (log_ahead.h), which may be a torn
+// one.
+bool WritesAhead(const LookOptions& options) {
+  return options.db.wal_recovery_mode == rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+}
+
+// `without_zeros`: those at the logs' ends are not looked at.
+rocksdb::Status Open(const LookOptions& options, rocksdb::WALRecoveryMode mode, bool without_zeros,
                      std::unique_ptr<LookedAt>* looked_at) {
   rocksdb::DBOptions db_options = options.db;
+  std::unique_ptr<rocksdb::Env> env;
+  if (without_zeros) {
+    env = LogsWithoutZerosEnv(db_options.env);
+    db_options.env = env.get();
+  }
   db_options.create_if_missing = false;
   db_options.create_missing_column_families = false;
   db_options.wal_recovery_mode = mode;
@@ -70,7 +83,9 @@ rocksdb::Status Open(const LookOptions& options, rocksdb::WALRecoveryMode mode,
           ? rocksdb::DB::OpenAsSecondary(db_options, options.path, options.path, options.families,
                                          &handles, &db)
           : rocksdb::DB::OpenForReadOnly(db_options, options.path, options.families, &handles, &db);
-  if (status.ok()) *looked_at = std::make_unique<LookedAt>(db, std::move(handles));
+  if (status.ok()) {
+    *looked_at = std::make_unique<LookedAt>(db, std::move(handles), std::move(env));
+  }
   return status;
 }
 
@@ -79,7 +94,7 @@ std::unique_ptr<LookedAt> OpenInUse(const LookOptions& options, VerifyReport* re
   std::unique_ptr<LookedAt> looked_at;
   rocksdb::Status status;
   for (int look = 0; look < kLooks && looked_at == nullptr; ++look) {
-    status = Open(options, options.db.wal_recovery_mode, &looked_at);
+    status = Open(options, options.db.wal_recovery_mode, WritesAhead(options), &looked_at);
   }
   if (looked_at == nullptr) {
     report->AddProblem(options.path,
@@ -126,9 +141,9 @@ std::unique_ptr<LookedAt> OpenToLook(const LookOptions& options, VerifyReport* r
 
   using Mode = rocksdb::WALRecoveryMode;
   std::unique_ptr<LookedAt> looked_at;
-  const rocksdb::Status whole = Open(options, Mode::kAbsoluteConsistency, &looked_at);
+  const rocksdb::Status whole = Open(options, Mode::kAbsoluteConsistency, false, &looked_at);
   if (whole.ok()) return looked_at;
-  if (Open(options, Mode::kTolerateCorruptedTailRecords, &looked_at).ok()) {
+  if (Open(options, Mode::kTolerateCorruptedTailRecords, WritesAhead(options), &looked_at).ok()) {
     report->notes.push_back(
         "a write-ahead log ends in a record that was cut off, as a crash leaves it: nothing was "
         "promised for it");
@@ -137,7 +152,7 @@ std::unique_ptr<LookedAt> OpenToLook(const LookOptions& options, VerifyReport* r
   report->AddProblem(options.path, whole.ToString(), options.remedy);
   // What can be read of it may say more.
   if (options.db.wal_recovery_mode == Mode::kPointInTimeRecovery) {
-    (void)Open(options, Mode::kPointInTimeRecovery, &looked_at);
+    (void)Open(options, Mode::kPointInTimeRecovery, false, &looked_at);
   }
   return looked_at;
 }

@@ -6,6 +6,7 @@
 #define BUE_COMMON_ROCKSDB_LOOK_H_
 
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 
 #include <memory>
 #include <string>
@@ -27,8 +28,10 @@ struct LookOptions {
 // A database opened to be read. Closed with it.
 class LookedAt {
  public:
-  LookedAt(rocksdb::DB* db, std::vector<rocksdb::ColumnFamilyHandle*> families)
-      : db_(db), families_(std::move(families)) {}
+  // `env`, if it is not null, is the database's own.
+  LookedAt(rocksdb::DB* db, std::vector<rocksdb::ColumnFamilyHandle*> families,
+           std::unique_ptr<rocksdb::Env> env)
+      : env_(std::move(env)), db_(db), families_(std::move(families)) {}
   ~LookedAt();
   LookedAt(const LookedAt&) = delete;
   LookedAt& operator=(const LookedAt&) = delete;
@@ -37,6 +40,7 @@ class LookedAt {
   const std::vector<rocksdb::ColumnFamilyHandle*>& families() const { return families_; }
 
  private:
+  const std::unique_ptr<rocksdb::Env> env_;
   const std::unique_ptr<rocksdb::DB> db_;
   const std::vector<rocksdb::ColumnFamilyHandle*> families_;
 };

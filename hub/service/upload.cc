@@ -377,9 +377,9 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
       const RunAccepted& accepted = std::get<RunAccepted>(reply.body);
       reply_->set_run(accepted.run);
       reply_->set_existed(accepted.existed);
+      if (accepted.existed) return Finish(grpc::Status::OK);
       const std::shared_ptr<const Program> program = program_;  // Nothing is ours after Finish.
       Finish(grpc::Status::OK);
-      if (accepted.existed) return;
       log::info("run added run=r{} script={} steps={} calls={}", accepted.run, program->script,
                 program->steps.size(), program->nodes.size());
     });

@@ -169,7 +169,8 @@ void Session::OnCredit(uint64_t lease, uint64_t elements) {
   if (record == LeaseTable::kNone) return;
   Source& source = sources_[lease];
   source.credit = std::max(source.credit, elements);
-  if (source.last.elements < source.credit) SetPaused(record, false);
+  // Without progress it was not paused for credit.
+  if (source.last.elements > 0 && source.last.elements < source.credit) SetPaused(record, false);
 }
 
 void Session::OnRunEnded(uint64_t run) {

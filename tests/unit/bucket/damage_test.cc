@@ -117,6 +117,14 @@ class BucketDamageTest : public testing::Test {
 
   std::string Log(const std::string& dir) { return FilesWith(dir + "/db", ".log").back(); }
 
+  // As Log, without what was written ahead of it.
+  std::string LogWithoutZeros(const std::string& dir) {
+    const std::string log = Log(dir);
+    const std::string bytes = ContentsOf(dir + "/db").at(fs::path(log).filename().string());
+    CutTo(log, bytes.find_last_not_of('\0') + 1);
+    return log;
+  }
+
   TempDir temp_;
   const std::string dir_;
   const std::string whole_;
@@ -151,7 +159,7 @@ TEST_F(BucketDamageTest, ALogCutAnywhereLosesOnlyItsEnd) {
   }
   ASSERT_TRUE(store->Sync().ok());
   CopyDirectory(dir_, whole_);
-  const uint64_t bytes = BytesOf(Log(whole_));
+  const uint64_t bytes = BytesOf(LogWithoutZeros(whole_));
   std::set<uint64_t> cuts;
   for (uint64_t back = 0; back <= 60; ++back) cuts.insert(bytes - back);
   for (uint64_t part = 0; part < 30; ++part) cuts.insert(bytes * part / 30);
@@ -172,6 +180,34 @@ TEST_F(BucketDamageTest, ALogCutAnywhereLosesOnlyItsEnd) {
     EXPECT_FALSE(objects.contains((*(*opened)->Put({&object, 1}))[0]));
   }
   EXPECT_EQ(before, objects.size());
+}
+
+// What a power cut leaves of a log that was written ahead of.
+TEST_F(BucketDamageTest, ARecordTornBeforeZerosIsNoDamage) {
+  const auto store = MustOpen();
+  Objects objects;
+  for (int i = 0; i < 8; ++i) {
+    const std::string data(100, static_cast<char>('a' + i));
+    const NewObject object{.kind = ObjectKind::kBytes, .data = data};
+    objects[(*store->Put({&object, 1}))[0]] = data;
+  }
+  ASSERT_TRUE(store->Sync().ok());
+  CopyDirectory(dir_, whole_);
+  const uint64_t bytes = BytesOf(LogWithoutZeros(whole_));
+  for (const uint64_t torn : {1, 5, 40, 100, 120}) {
+    SCOPED_TRACE(absl::StrCat("the last ", torn, " of ", bytes, " bytes are zeros"));
+    const std::string copy = temp_.path() + "/copy";
+    CopyDirectory(whole_, copy);
+    CutTo(Log(copy), bytes - torn);
+    CutTo(Log(copy), bytes + (100 << 10));  // Longer, so with zeros.
+    EXPECT_TRUE(VerifyBucket(copy)->ok()) << Problems(*VerifyBucket(copy));
+    auto opened = RocksDbObjectStore::Open({.data_dir = copy});
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    EXPECT_EQ(CountWhole(opened->get(), objects), 7);
+    EXPECT_TRUE(VerifyBucket(copy)->ok()) << Problems(*VerifyBucket(copy));
+    opened->reset();
+    EXPECT_TRUE(VerifyBucket(copy)->ok()) << Problems(*VerifyBucket(copy));
+  }
 }
 
 TEST_F(BucketDamageTest, AFlippedBitNeverMakesAWrongValue) {

@@ -354,6 +354,19 @@ TEST_F(SessionTest, APausedSourceHoldsNoSlot) {
   EXPECT_EQ(session_.running(Pool::kThread), 2u);
 }
 
+TEST_F(SessionTest, CreditTakesNoSlotForASourceThatIsBeingStored) {
+  auto source = Group({1});
+  source->is_source = true;
+  source->source_credit = 100;
+  session_.OnGrant(source);
+  session_.OnGrant(Group({2, 3}));
+  Starts();
+  session_.OnStoring(1);
+  EXPECT_EQ(Starts(), Leases{3});
+  session_.OnCredit(1, 200);
+  EXPECT_EQ(session_.running(Pool::kThread), 2u);
+}
+
 TEST_F(SessionTest, OnlyTheLatestProgressIsSentAndAgainAfterAReconnect) {
   auto source = Group({1});
   source->is_source = true;
