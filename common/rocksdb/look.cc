@@ -94,7 +94,10 @@ std::unique_ptr<LookedAt> OpenInUse(const LookOptions& options, VerifyReport* re
   std::unique_ptr<LookedAt> looked_at;
   rocksdb::Status status;
   for (int look = 0; look < kLooks && looked_at == nullptr; ++look) {
-    status = Open(options, options.db.wal_recovery_mode, WritesAhead(options), &looked_at);
+    status = Open(options, options.db.wal_recovery_mode, false, &looked_at);
+  }
+  if (looked_at == nullptr && WritesAhead(options)) {  // A torn record from before its start.
+    status = Open(options, options.db.wal_recovery_mode, true, &looked_at);
   }
   if (looked_at == nullptr) {
     report->AddProblem(options.path,
