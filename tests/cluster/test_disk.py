@@ -179,9 +179,10 @@ class DiskTest(ClusterTest):
 
     def test_deleting_runs_makes_room(self):
         # Room for one run and a half, and beyond that for what the database does behind them: it may
-        # be far behind, and ends where others take the disk meanwhile.
-        disk = self.small_disk(320)
-        self.start_bucket_on(disk, '--low-water', '128MiB')
+        # be far behind, and ends where others take the disk meanwhile, or where a compaction finds no
+        # room: a bucket that writes 300 MiB a second passes the low water by 60 MiB.
+        disk = self.small_disk(384)
+        self.start_bucket_on(disk, '--low-water', '192MiB')
         self.start_hub()
         worker = self.start_worker('--slots', 4, cwd=self.path('w'))
         first = self.upload('script.bue')
