@@ -30,7 +30,6 @@ absl::Status WithName(uint64_t address, const absl::Status& status) {
 RocksDbEngine::RocksDbEngine(const RocksDbStoreOptions& options,
                              std::unique_ptr<StoreDirectory> directory)
     : options_(options),
-      env_(LogAheadEnv(options.env == nullptr ? rocksdb::Env::Default() : options.env)),
       directory_(std::move(directory)),
       space_(directory_->path(), options.low_water_bytes, options.free_bytes),
       next_counter_(directory_->reserved()) {}
@@ -39,10 +38,10 @@ RocksDbEngine::~RocksDbEngine() = default;
 
 absl::Status RocksDbEngine::Open() {
   rocksdb::Options options = DatabaseOptions(options_);
+  env_ = LogAheadEnv(options.env);
   options.env = env_.get();
   rocksdb::DB* db = nullptr;
-  const rocksdb::Status status =
-      rocksdb::DB::Open(options, directory_->db_path(), &db);
+  const rocksdb::Status status = rocksdb::DB::Open(options, directory_->db_path(), &db);
   db_.reset(db);
   if (status.ok()) {
     uint64_t keys = 0;

@@ -74,7 +74,7 @@ class RocksDbEngine {
   absl::Status BrokenError() const;
 
   const RocksDbStoreOptions options_;
-  const std::unique_ptr<rocksdb::Env> env_;
+  std::unique_ptr<rocksdb::Env> env_;  // Outlives db_.
   const std::unique_ptr<StoreDirectory> directory_;
   DiskSpace space_;
   std::atomic<bool> broken_{false};

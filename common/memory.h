@@ -7,6 +7,10 @@
 
 namespace bue {
 
+// Sets how the C library's allocator keeps memory, where that is the one that is linked. Once,
+// before there are threads.
+void TuneAllocator();
+
 // Gives what is free back to the system. Takes milliseconds where that is much.
 void ReturnFreeMemory();
 

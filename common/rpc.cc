@@ -2,7 +2,6 @@
 
 #include <grpc/grpc.h>
 #include <grpcpp/grpcpp.h>
-#include <malloc.h>
 
 #include <algorithm>
 #include <chrono>
@@ -16,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "common/clock.h"
+#include "common/memory.h"
 #include "common/rpc_poller.h"
 
 namespace bue {
@@ -77,13 +77,7 @@ void SetUpProcess() {
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   // What goes wrong is said by whoever meets it; gRPC's own lines would come on top.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
-  // glibc gives buffers of this size back to the system and faults them in again for each message:
-  // up to three times the cost of moving the data itself.
-  mallopt(M_MMAP_THRESHOLD, 1 << 25);
-  mallopt(M_TRIM_THRESHOLD, 1 << 26);
-  mallopt(M_TOP_PAD, 4 << 20);
-  // Every arena keeps what its busiest moment needed; a role has more threads than busy moments.
-  mallopt(M_ARENA_MAX, 4);
+  TuneAllocator();
 }
 
 grpc::Status ToGrpc(const absl::Status& status) {
