@@ -61,6 +61,9 @@ void History::CheckStops(const std::vector<uint64_t>& ended, absl::Time now) {
   for (const uint64_t number : ended) {
     runs_[number].stop_at = absl::InfiniteFuture();
     ++runs_[number].interruptions;
+    // Nothing of it is ready any more, be it because a task lost too many workers.
+    runs_[number].awake = false;
+    ForgetWaits(number);
   }
   for (const auto& [number, run] : runs_) {
     if (run.stop_at > now) continue;

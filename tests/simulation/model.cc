@@ -227,6 +227,10 @@ void Model::Collect(const Item& item, Expected* expected) const {
     expected->results[{.node = node, .item = item.name}] = item.values.at(node);
   }
   for (const auto& [region, loop] : item.loops) {
+    const uint32_t source = program_.regions[region].source_node;
+    if (loop.state == State::kSkipped && source != kNoNode) {
+      expected->unread_source |= program_.steps[program_.nodes[source].step].refill;
+    }
     for (const Item& inner : loop.items) Collect(inner, expected);
   }
 }

@@ -63,6 +63,9 @@ struct Expected {
   uint64_t tasks = 0;
   uint64_t done = 0, tasks_failed = 0, skipped = 0;  // Meaningful unless something is cancelled.
   std::map<TaskName, Content> results;               // Of nodes whose value nobody takes.
+  // The loop over a `!refill` source never opens: whether the source was over before that was
+  // known is chance.
+  bool unread_source = false;
 };
 
 class Plan {
