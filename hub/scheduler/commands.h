@@ -134,6 +134,10 @@ struct HeldLease {
   // Of GrantGroup::tells_start: it has not started so far; or how long ago it did, zero: not known.
   bool not_started = false;
   absl::Duration started_ago;
+  // Of one that the worker went on to by itself (Outgoing::eager): the lease it follows, 0: none,
+  // and the value it was called with.
+  uint64_t after = 0;
+  uint64_t input = 0;
 };
 
 // A lease that is over while its code goes on: what was revoked and has not ended, or what failed
@@ -241,7 +245,8 @@ struct WorkerReported {
   std::vector<StartedTask> started;
   std::vector<uint64_t> starting;  // Leases of GrantGroup::tells_start.
   std::optional<uint32_t> ghosts;
-  std::vector<uint64_t> over;  // Ghosts whose code has ended.
+  std::vector<uint64_t> over;    // Ghosts whose code has ended.
+  std::vector<HeldLease> eager;  // What it has gone on to by itself.
   std::vector<StepError> errors;
   std::vector<HashReply> hashes;
   uint64_t report = 0;  // 0: nothing to acknowledge.

@@ -37,6 +37,7 @@ void Outgoing::Clear() {
   welcomes.clear();
   run_steps.clear();
   grants.clear();
+  eager.clear();
   hash_requests.clear();
   revocations.clear();
   recalls.clear();

@@ -201,6 +201,7 @@ struct GrantGroup {
   Yielded yielded;           // Sources: by an earlier attempt.
   std::vector<uint64_t> by;  // Hashes that limits go by: as many per task as the node names values.
   bool tells_start = false;  // The worker says when each of them starts.
+  uint64_t after = 0;        // Of Outgoing::eager: the lease whose success makes it a grant.
 };
 
 // A worker is to say hashes of values. Mirrors bue.v1.HashRequest.
@@ -454,6 +455,7 @@ struct Outgoing {
   std::vector<WorkerWelcome> welcomes;
   std::vector<RunSteps> run_steps;  // Runs that appear in `grants` for the first time this turn.
   std::vector<GrantGroup> grants;
+  std::vector<GrantGroup> eager;  // What workers may go on to by themselves, one task to a group.
   std::vector<HashRequest> hash_requests;
   std::vector<Revocation> revocations;
   std::vector<Recall> recalls;

@@ -42,6 +42,7 @@ void Scheduler::Impl::Grant(Line* line, Worker* worker, const TaskRef& task) {
   if (run->graph().vertex(item->instance->region, v).refill) {
     lease->wanted = group->inputs[0].first.back();
   }
+  MayBeFollowed(*lease);
 }
 
 // The worker's last group if the task belongs to it, else a new one.

@@ -2,7 +2,8 @@
 //
 // A lease id is (epoch, use of the slot, slot), so an outcome finds its lease by index, and one of
 // an earlier process, or of a lease that has ended since, does not. Leases that a returning worker
-// still holds, and nobody else has, are taken over under their old ids.
+// still holds, and nobody else has, are taken over under their old ids, and so are those that a
+// worker went on to by itself, under the id it was offered.
 //
 // Not thread-safe.
 #ifndef BUE_HUB_SCHEDULER_LEASE_TABLE_H_
@@ -14,6 +15,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
+#include "common/check.h"
 #include "hub/scheduler/run.h"
 
 namespace bue::hub {
@@ -40,6 +42,7 @@ struct Lease {
   absl::Time started = absl::InfiniteFuture();
   absl::Time overdue_at = absl::InfiniteFuture();  // Its entry among the scheduler's deadlines.
   bool awaits_room = false;                        // A paused one could go on, but for a limit.
+  bool followed = false;      // Its worker may go on from it by itself: see eager.cc.
   bool recalled = false;      // Its worker was asked to give it back unless it has started it.
   uint64_t recalled_for = 0;  // The worker that would get it, while it may still come back.
   uint64_t credit = 0;        // Elements that a streaming source was last allowed.
@@ -55,6 +58,7 @@ class LeaseTable {
     uint32_t slot;
     if (free_.empty()) {
       slot = slots_++;
+      CHECK(slot < kEagerBit);
       if (slot % kPieceLeases == 0) pieces_.push_back(std::make_unique<Lease[]>(kPieceLeases));
       at(slot)->slot = slot;
     } else {
@@ -71,6 +75,7 @@ class LeaseTable {
     lease.paused = false;
     lease.on_its_way = false;
     lease.awaits_room = false;
+    lease.followed = false;
     lease.recalled = false;
     lease.recalled_for = 0;
     lease.id = epoch_ << 48 | uint64_t{lease.use} << 24 | slot;
@@ -79,6 +84,12 @@ class LeaseTable {
       adopted_[adopted] = slot;
     }
     return &lease;
+  }
+
+  // An id for a lease that may be taken over under it, or never be.
+  uint64_t NewEagerId() {
+    const uint64_t number = next_eager_++;
+    return epoch_ << 48 | (number >> 23 & 0xffffff) << 24 | kEagerBit | (number & 0x7fffff);
   }
 
   // Whether the lease is of a hub process before that of `epoch`.
@@ -108,7 +119,9 @@ class LeaseTable {
   size_t held() const { return slots_ - free_.size(); }
 
  private:
+  static constexpr uint64_t kEagerBit = 1 << 23;  // No slot has such a number.
   const uint64_t epoch_;
+  uint64_t next_eager_ = 0;
   // Of so many leases each: a lease stays where it is.
   static constexpr size_t kPieceLeases = 64;
   std::vector<std::unique_ptr<Lease[]>> pieces_;

@@ -324,6 +324,10 @@ void Scheduler::Impl::Handle(SetLimits& command) {
     if (command.queue) change(Gate::Kind::kQueue, *command.queue, {});
     if (command.rate) change(Gate::Kind::kRate, command.rate->count, command.rate->per);
   }
+  // What workers may go on to by themselves was under no limit.
+  if (absl::c_any_of(leases, [](const struct Lease* lease) { return lease->followed; })) {
+    Recall(run);
+  }
   Rearrange(run);
   run->AskSources();
   for (struct Lease* lease : leases) {

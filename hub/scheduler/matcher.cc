@@ -47,6 +47,7 @@ void Scheduler::Impl::Match(absl::Time now, Effects* effects) {
   WakeDelayed();
   BeginLoopsOfLoops();
   GrantAll();
+  OfferNext();
   RecallForIdle();
   ready_.DropIdleLines();
   for (const uint64_t run : std::exchange(ended_, {})) {

@@ -59,8 +59,12 @@ void Scheduler::Impl::Handle(WorkerJoined& command) {
     AddGhost(*worker, ghost);
   };
   WorkerWelcome welcome{.worker = command.worker};
+  absl::flat_hash_set<uint64_t> current;
   for (const HeldLease& held : command.held) {
-    if (Adopt(worker, held)) continue;
+    if (Adopt(worker, held) || IsYetToFollow(held, current)) {
+      current.insert(held.lease);
+      continue;
+    }
     welcome.dropped.push_back(held.lease);
     add_ghost({.lease = held.lease, .run = held.run, .node = held.node, .by = held.by});
   }
@@ -121,6 +125,7 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   // The attempt was granted, so its delay was over, though a restarted hub may not have looked yet.
   if (vertex.state == VertexState::kDelayed) run->Wake(item, v);
   if (vertex.state != VertexState::kReady) return false;
+  if (held.after != 0 && !WasCalledWith(run, *item, v, held.input)) return false;
   struct Lease* lease = leases_.Take(held.lease);
   lease->run = run;
   lease->item = item;
@@ -139,6 +144,10 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   }
   NoteHeld(worker, *lease);
   Renew(lease, held.elapsed);
+  if (held.after != 0) {
+    lease->queued_us = now_us_;
+    MayBeFollowed(*lease);
+  }
   return true;
 }
 
@@ -226,7 +235,11 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
   for (const StepError& error : command.errors) HandleStepError(*worker, error);
   if (command.ghosts.has_value()) worker->ghosts = *command.ghosts;
   for (const SourceProgress& progress : command.progress) HandleProgress(worker, progress);
-  for (Outcome& outcome : command.outcomes) HandleOutcome(worker, outcome);
+  if (command.eager.empty()) {
+    for (Outcome& outcome : command.outcomes) HandleOutcome(worker, outcome);
+  } else {
+    HandleEager(worker, &command);
+  }
   for (const uint64_t lease : command.over) ready_.EndGhost(worker->id, lease);
   for (const HashReply& reply : command.hashes) HandleHashes(*worker, reply);
   if (command.report != 0) {
@@ -278,6 +291,8 @@ void Scheduler::Impl::HandleOutcome(Worker* worker, Outcome& outcome) {
   FreeLease(lease,
             outcome.kind != Outcome::Kind::kGivenBack && outcome.kind != Outcome::Kind::kInputGone);
   attempt_.started_us = started_us;
+  // Its worker may have gone on to it by itself, before the hub knew that it could.
+  if (started_us != 0) attempt_.queued_us = std::min(attempt_.queued_us, started_us);
   switch (outcome.kind) {
     case Outcome::Kind::kSucceeded:
       Succeeded(run, item, v, outcome, worker);

@@ -1,6 +1,6 @@
 // The Scheduler's inside: what scheduler.cc (life, uploads), controls.cc (people's commands),
 // reports.cc (workers' commands), sources.cc, lost_inputs.cc, deadlines.cc, matcher.cc (granting),
-// limits.cc, limits_by.cc, recalls.cc, queries.cc, locate.cc and statistics.cc (answers),
+// eager.cc, limits.cc, limits_by.cc, recalls.cc, queries.cc, locate.cc and statistics.cc (answers),
 // note_history.cc share.
 //
 // Not thread-safe.
@@ -200,6 +200,15 @@ class Scheduler::Impl final : public RunListener {
   static void AddCall(const Run::Call& call, GrantGroup* group);
   void AddElement(Run* run, Item* item, uint32_t region, InputColumn* column);
 
+  // eager.cc
+  void MayBeFollowed(const struct Lease& lease);
+  void OfferNext();
+  static uint32_t NextAlone(const struct Lease& lease);
+  void Offer(struct Lease* lease, uint32_t next);
+  static bool WasCalledWith(Run* run, const Item& item, uint32_t v, uint64_t address);
+  void HandleEager(Worker* worker, WorkerReported* report);
+  static bool IsYetToFollow(const HeldLease& held, const absl::flat_hash_set<uint64_t>& current);
+
   // limits.cc
   Line* MakeLine(Run* run, uint32_t node);
   Line* LineOf(Run* run, uint32_t node) {
@@ -393,6 +402,7 @@ class Scheduler::Impl final : public RunListener {
   Effects* effects_ = nullptr;
   Effects after_load_;  // What followed from loading: joins the first turn's.
   absl::btree_map<uint64_t, size_t> open_group_;  // Worker to its last grant group, this turn.
+  std::vector<uint64_t> followed_;                // Leases made this turn, for OfferNext.
   // This turn's asks: by worker, run, input and store.
   absl::btree_map<std::tuple<uint64_t, uint64_t, Input::Kind, uint32_t, uint64_t>, uint64_t>
       open_asks_;

@@ -64,7 +64,8 @@ int64_t Scheduler::Impl::NoteOutcome(const struct Lease& lease, const Outcome& o
     run->stats.Begin(step, program.steps.size());
   }
   const uint64_t run_us = RunTime_us(lease, outcome, now_us_);
-  const uint64_t total_us = Since(lease.granted_us, now_us_);
+  // One that its worker went on to by itself began before the hub knew.
+  const uint64_t total_us = std::max(run_us, Since(lease.granted_us, now_us_));
   run->stats.steps[step]->Add(run_us, total_us, now_us_);
   return now_us_ - static_cast<int64_t>(std::min(run_us, total_us));
 }

@@ -119,6 +119,26 @@ absl::Status AddOutcome(const v1::Outcome& from, const WorkerLimits& limits,
   return absl::OkStatus();
 }
 
+absl::Status AddHeld(const v1::HeldLease& from, std::vector<HeldLease>* out) {
+  ASSIGN_OR_RETURN(const Pool pool, ToPool(from.pool()));
+  out->push_back({.lease = from.lease(),
+                  .run = from.run(),
+                  .instance = from.instance(),
+                  .item = from.item(),
+                  .node = from.node(),
+                  .pass = from.pass(),
+                  .attempt = std::max(1u, from.attempt()),
+                  .handbacks = from.handbacks(),
+                  .elapsed = Elapsed(from.elapsed_ms()),
+                  .pool = pool,
+                  .by = {from.by().begin(), from.by().end()},
+                  .not_started = from.not_started(),
+                  .started_ago = Elapsed(from.started_ago_ms()),
+                  .after = from.after(),
+                  .input = from.input()});
+  return absl::OkStatus();
+}
+
 template <typename From, typename T>
 void CopyColumn(const std::vector<T>& from, From* to) {
   to->Add(from.begin(), from.end());
@@ -169,22 +189,7 @@ absl::StatusOr<WorkerJoined> ToJoined(const v1::Hello& hello, uint64_t worker,
     joined.scopes.push_back(scope);
   }
   joined.held.reserve(hello.held_size());
-  for (const v1::HeldLease& held : hello.held()) {
-    ASSIGN_OR_RETURN(const Pool pool, ToPool(held.pool()));
-    joined.held.push_back({.lease = held.lease(),
-                           .run = held.run(),
-                           .instance = held.instance(),
-                           .item = held.item(),
-                           .node = held.node(),
-                           .pass = held.pass(),
-                           .attempt = std::max(1u, held.attempt()),
-                           .handbacks = held.handbacks(),
-                           .elapsed = Elapsed(held.elapsed_ms()),
-                           .pool = pool,
-                           .by = {held.by().begin(), held.by().end()},
-                           .not_started = held.not_started(),
-                           .started_ago = Elapsed(held.started_ago_ms())});
-  }
+  for (const v1::HeldLease& held : hello.held()) RETURN_IF_ERROR(AddHeld(held, &joined.held));
   for (const v1::Ghost& ghost : hello.ghosts()) {
     joined.ghosts.push_back({.lease = ghost.lease(),
                              .run = ghost.run(),
@@ -229,6 +234,10 @@ absl::StatusOr<WorkerReported> ToReported(const v1::FromWorker& message, uint64_
   report.starting = {message.starting().begin(), message.starting().end()};
   if (message.has_ghosts()) report.ghosts = message.ghosts();
   report.over = {message.over().begin(), message.over().end()};
+  for (const v1::HeldLease& held : message.eager()) {
+    if (held.after() == 0) return Senseless("it went on by itself after nothing");
+    RETURN_IF_ERROR(AddHeld(held, &report.eager));
+  }
   for (const v1::HashReply& reply : message.hashes()) {
     report.hashes.push_back(
         {.id = reply.id(), .hashes = {reply.hashes().begin(), reply.hashes().end()}});
@@ -240,8 +249,7 @@ absl::StatusOr<WorkerReported> ToReported(const v1::FromWorker& message, uint64_
   return report;
 }
 
-size_t AppendGrant(const GrantGroup& group, v1::ToWorker* out) {
-  v1::GrantGroup* to = out->add_grants();
+size_t CopyGrant(const GrantGroup& group, v1::GrantGroup* to) {
   to->set_run(group.run);
   to->set_node(group.node);
   to->set_step(group.step);
@@ -260,6 +268,7 @@ size_t AppendGrant(const GrantGroup& group, v1::ToWorker* out) {
   to->set_yielded_hash(group.yielded.hash);
   CopyColumn(group.by, to->mutable_by());
   to->set_tells_start(group.tells_start);
+  to->set_after(group.after);
   return 64 + group.item_prefix.size() + group.lease.size() * (16 + 16 * group.inputs.size()) +
          8 * group.by.size();
 }

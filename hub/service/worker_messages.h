@@ -33,8 +33,8 @@ absl::StatusOr<WorkerJoined> ToJoined(const v1::Hello& hello, uint64_t worker,
 absl::StatusOr<WorkerReported> ToReported(const v1::FromWorker& message, uint64_t worker,
                                           const WorkerLimits& limits);
 
-// Adds a group's grants; returns about how many bytes that is.
-size_t AppendGrant(const GrantGroup& group, v1::ToWorker* out);
+// Returns about how many bytes that is.
+size_t CopyGrant(const GrantGroup& group, v1::GrantGroup* to);
 
 // Adds a question; returns about how many bytes that is.
 size_t AppendHashRequest(const HashRequest& request, v1::ToWorker* out);

@@ -150,6 +150,7 @@ void WorkerSessions::FillParcels(Outgoing* outgoing) {
   for (const WorkerWelcome& welcome : outgoing->welcomes)
     parcels_[welcome.worker].welcome = &welcome;
   for (const GrantGroup& group : outgoing->grants) parcels_[group.worker].grants.push_back(&group);
+  for (const GrantGroup& group : outgoing->eager) parcels_[group.worker].eager.push_back(&group);
   for (const HashRequest& request : outgoing->hash_requests) {
     parcels_[request.worker].hash_requests.push_back(&request);
   }
@@ -211,8 +212,10 @@ size_t WorkerSessions::AppendGrants(WorkerSession* session, const Parcel& parcel
       CHECK(program != programs_.end());
       bytes += AppendRun(group->run, *program->second, out);
     }
-    bytes += AppendGrant(*group, out);
+    bytes += CopyGrant(*group, out->add_grants());
   }
+  // Each follows a lease of this stream, before which its run was told.
+  for (const GrantGroup* group : parcel.eager) bytes += CopyGrant(*group, out->add_eager());
   return bytes;
 }
 

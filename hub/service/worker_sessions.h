@@ -111,6 +111,7 @@ class WorkerSessions {
   struct Parcel {
     const WorkerWelcome* welcome = nullptr;
     std::vector<const GrantGroup*> grants;
+    std::vector<const GrantGroup*> eager;
     std::vector<const HashRequest*> hash_requests;
     std::vector<uint64_t> revoked;
     std::vector<uint64_t> recalled_runs;

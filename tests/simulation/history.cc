@@ -144,6 +144,9 @@ void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
     const auto lease = leases_.find(started.lease);
     if (lease != leases_.end()) lease->second.started = now - started.elapsed;
   }
+  // What follows none of these comes first: that it is of one which follows one.
+  std::map<uint64_t, std::vector<TakenOutcome>> of_eager;
+  for (const hub::HeldLease& held : reported.eager) of_eager[held.lease];
   for (const hub::Outcome& outcome : reported.outcomes) {
     // Also if the hub dies before it publishes: what it took may be on disk.
     if (outcome.address != 0) {
@@ -163,16 +166,28 @@ void History::Reported(const hub::WorkerReported& reported, absl::Time now) {
       claimed_.emplace_back(NameOfId(lease->second.task, gives), lease->second.task.item);
     }
     if (lease != leases_.end() && outcome.kind == hub::Outcome::Kind::kFailed &&
-        lease->second.state == State::kLive && !lease->second.failure_counted) {
+        (lease->second.state == State::kLive || lease->second.offered) &&
+        !lease->second.failure_counted) {
       lease->second.failure_counted = true;
       CountFailure(lease->second.task);
     }
-    taken_.push_back(TakenOutcome{.stream = reported.worker,
-                                  .report = reported.report,
-                                  .lease = outcome.lease,
-                                  .address = outcome.address,
-                                  .kind = outcome.kind,
-                                  .gives = gives});
+    const TakenOutcome taken{.stream = reported.worker,
+                             .report = reported.report,
+                             .lease = outcome.lease,
+                             .address = outcome.address,
+                             .kind = outcome.kind,
+                             .gives = gives};
+    const auto eager = of_eager.find(outcome.lease);
+    if (eager == of_eager.end()) {
+      taken_.push_back(taken);
+    } else {
+      eager->second.push_back(taken);
+    }
+  }
+  for (const hub::HeldLease& held : reported.eager) {
+    taken_.push_back(
+        TakenEager{.stream = reported.worker, .lease = held.lease, .input = held.input});
+    for (const TakenOutcome& taken : of_eager[held.lease]) taken_.push_back(taken);
   }
   if (reported.goodbye) taken_.push_back(Goodbye{.stream = reported.worker});
 }
@@ -210,6 +225,10 @@ void History::Published(const hub::Outgoing& outgoing, uint64_t durable_commits,
       Welcomed(*welcome->second, now);
     } else if (const auto* outcome = std::get_if<TakenOutcome>(&taken)) {
       Took(*outcome, now);
+    } else if (const auto* eager = std::get_if<TakenEager>(&taken)) {
+      if (std::find(revoked.begin(), revoked.end(), eager->lease) == revoked.end()) {
+        Took(*eager, now);
+      }
     } else {
       Left(std::get<Goodbye>(taken).stream, now);
     }
@@ -224,6 +243,7 @@ void History::Published(const hub::Outgoing& outgoing, uint64_t durable_commits,
   for (const hub::GrantGroup& group : outgoing.grants) {
     for (size_t row = 0; row < group.lease.size(); ++row) Granted(group, row, now);
   }
+  for (const hub::GrantGroup& group : outgoing.eager) Offered(group);
   CheckQueues(now);
   CheckTurns(now);
   CheckStops(outgoing.ended_runs, now);
@@ -283,6 +303,7 @@ void History::Renewed(uint64_t stream, const hub::HeldLease& held) {
     return Fail(absl::StrCat(LeaseName(held.lease), " was renewed but never granted"));
   }
   Lease& lease = found->second;
+  if (lease.offered) return;  // What it follows, and it itself, is yet to be told.
   if (!IsOfThisUpload(lease.task)) {
     return Fail(absl::StrCat(LeaseName(held.lease), " was renewed as one of r", lease.task.run,
                              ", but is of a run that a power cut took back"));

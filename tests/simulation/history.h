@@ -100,6 +100,8 @@ class History {
     absl::Time started = absl::InfiniteFuture();  // As the worker said.
     uint64_t power_cuts = 0, interruptions = 0;   // When the hub last gave it out.
     State state = State::kLive;
+    bool offered = false;  // Not more than that so far: its worker may go on to it by itself,
+    bool eager = false;    // and has.
     bool failure_counted = false;
     bool goes_on = false;          // Its code, though the hub has taken the lease.
     bool revoked = false;          // For good, unless a power cut took back why.
@@ -167,7 +169,13 @@ class History {
   struct Goodbye {
     uint64_t stream = 0;
   };
-  using Taken = std::variant<Hello, TakenOutcome, Goodbye>;
+  // A worker went on to it by itself.
+  struct TakenEager {
+    uint64_t stream = 0;
+    uint64_t lease = 0;
+    uint64_t input = 0;
+  };
+  using Taken = std::variant<Hello, TakenOutcome, TakenEager, Goodbye>;
   using Place = std::tuple<hub::Pool, std::string, int32_t>;  // Pool, scope, priority.
   // The most that a step's limit has ever been changed to, by run and name.
   using ChangedLimits = std::map<std::pair<uint64_t, std::string>, uint64_t>;
@@ -198,8 +206,10 @@ class History {
   void Renewed(uint64_t stream, const hub::HeldLease& held);
   void Dropped(uint64_t lease, absl::Time now);
   void Took(const TakenOutcome& outcome, absl::Time now);
+  void Took(const TakenEager& eager, absl::Time now);
   bool IsFinalFailure(const Lease& lease) const;
   void Granted(const hub::GrantGroup& group, size_t row, absl::Time now);
+  void Offered(const hub::GrantGroup& group);
   void TookControl(const hub::ControlRun& command, absl::Time now);
   void Answered(const hub::Reply& reply);
   void CheckStops(const std::vector<uint64_t>& ended, absl::Time now);
@@ -248,6 +258,7 @@ class History {
   uint64_t acknowledged_ = 0;
 
   absl::flat_hash_map<uint64_t, Lease> leases_;   // Never iterated.
+  std::map<uint64_t, hub::GrantGroup> offers_;    // What workers may go on to, by lease.
   absl::flat_hash_map<Task, TaskState> tasks_;    // Never iterated.
   absl::flat_hash_map<Task, uint32_t> failures_;  // Taken ones, by AnyPass and by WithoutPass.
   absl::flat_hash_map<uint64_t, bool> reported_;  // Objects that the hub was told of.

@@ -19,10 +19,18 @@ void History::Granted(const hub::GrantGroup& group, size_t row, absl::Time now) 
               .stream = group.worker,
               .pool = group.pool,
               .attempt = group.attempt[row],
-              .handbacks = group.handbacks[row]};
-  if (leases_.contains(id)) return Fail(LeaseName(id) + " was granted twice");
+              .handbacks = group.handbacks[row],
+              .eager = group.after != 0};
+  if (const auto known = leases_.find(id); known != leases_.end()) {
+    if (!lease.eager) return Fail(LeaseName(id) + " was granted twice");
+    lease.started = known->second.started;
+    lease.failure_counted = known->second.failure_counted;
+    lease.was_reported = known->second.was_reported;
+  }
   const auto stream = streams_.find(group.worker);
-  if (stream == streams_.end() || stream->second.gone_at != absl::InfiniteFuture()) {
+  // Of one that went on by itself the hub may have heard that, and that it is gone, in one turn.
+  if (stream == streams_.end() ||
+      (stream->second.gone_at != absl::InfiniteFuture() && !lease.eager)) {
     return Fail(absl::StrCat(NameOf(lease.task), " was granted to a worker that is gone"));
   }
   lease.power_cuts = power_cuts_;
@@ -49,14 +57,53 @@ void History::Granted(const hub::GrantGroup& group, size_t row, absl::Time now) 
   if (runs_[group.run].program != nullptr) lease.by = ByOf(group, row);
   leases_[id] = std::move(lease);
   CheckLimits(id, group.is_source, now, full);
-  CheckRoom(stream->second, group.pool, full);
+  if (group.after == 0) CheckRoom(stream->second, group.pool, full);
+}
+
+// What the task takes is not there yet, nor is anything promised.
+void History::Offered(const hub::GrantGroup& group) {
+  const uint64_t id = group.lease[0];
+  Lease lease{.task = {.run = group.run,
+                       .upload = runs_[group.run].upload,
+                       .instance = group.instance,
+                       .item = group.item[0],
+                       .node = group.node,
+                       .pass = group.pass[0]},
+              .pool = group.pool,
+              .attempt = group.attempt[0],
+              .handbacks = group.handbacks[0],
+              .state = State::kGone,
+              .offered = true};
+  const std::string name = absl::StrCat(NameOf(lease.task), " (", LeaseName(id), ")");
+  if (leases_.contains(id)) return Fail(name + " was offered twice");
+  const auto before = leases_.find(group.after);
+  if (before == leases_.end() || !IsCurrent(before->second) ||
+      before->second.stream != group.worker) {
+    return Fail(name + " was offered to follow a lease that its worker does not hold");
+  }
+  hub::GrantGroup granted = group;
+  granted.after = 0;
+  CheckRun(granted, name);
+  leases_[id] = std::move(lease);
+  offers_[id] = group;
+}
+
+void History::Took(const TakenEager& eager, absl::Time now) {
+  const auto offer = offers_.find(eager.lease);
+  if (offer == offers_.end()) return Fail(LeaseName(eager.lease) + " was never offered");
+  if (!leases_[eager.lease].offered) return;  // Said again, on another stream.
+  hub::GrantGroup group = offer->second;
+  group.worker = eager.stream;
+  for (hub::InputColumn& column : group.inputs) column.address[0] = eager.input;
+  Granted(group, 0, now);
 }
 
 void History::NoteReady(const hub::GrantGroup& group, size_t row, uint64_t id, bool is_first) {
   const Run& run = runs_[group.run];
   if (run.program == nullptr) return;
   const Step& step = run.program->steps[group.step];
-  ++granted_at_[{group.pool, step.scope, step.priority}][group.run];
+  // Nobody waited when it was offered.
+  if (group.after == 0) ++granted_at_[{group.pool, step.scope, step.priority}][group.run];
   if (is_first) run.known->Granted(group.node, {group.instance, group.item[row]});
   if (group.is_source) return;  // One that waits for readers holds no place.
   for (const uint32_t after : run.known->After(group.node)) {
@@ -69,6 +116,7 @@ void History::CheckRun(const hub::GrantGroup& group, const std::string& name) {
   const Run& run = runs_[group.run];
   if (run.cancelled) Fail(name + " was granted after the run's cancel was acknowledged");
   if (run.deleted) Fail(name + " was granted after the run's deletion was acknowledged");
+  if (group.after != 0) return;  // Its worker may have begun it before it heard of that.
   if (run.stops) Fail(name + " was granted after the run was stopped");
   if (run.paused) Fail(name + " was granted although the run's pause was acknowledged");
 }
@@ -178,7 +226,7 @@ void History::CheckRoom(const Stream& stream, hub::Pool pool, const std::string&
   for (const uint64_t id : stream.live) {
     const Lease& lease = leases_[id];
     // Leases of a step whose mode was learned moved to another pool, which they may overfill.
-    held += lease.pool == pool && !learned_runs_.contains(lease.task.run) ? 1 : 0;
+    held += lease.pool == pool && !lease.eager && !learned_runs_.contains(lease.task.run) ? 1 : 0;
   }
   const uint64_t room = stream.room[static_cast<size_t>(pool)].leases;
   if (held > room) {

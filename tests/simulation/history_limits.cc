@@ -40,10 +40,13 @@ bool History::MayRun(const Lease& lease, absl::Time now) const {
 
 // What was cancelled and has not ended counts, as long as its worker could say otherwise at any
 // time.
+// As far as the hub can know: by its worker's stream, whichever that is by now.
 bool History::GoesOn(const Lease& lease) const {
-  const auto stream = streams_.find(lease.stream);
-  return lease.goes_on && stream != streams_.end() &&
-         stream->second.gone_at == absl::InfiniteFuture();
+  return lease.goes_on && std::any_of(streams_.begin(), streams_.end(), [&](const auto& entry) {
+           const Stream& stream = entry.second;
+           return stream.worker == lease.worker && stream.incarnation == lease.incarnation &&
+                  stream.gone_at == absl::InfiniteFuture();
+         });
 }
 
 void History::GoesOn(uint64_t id) {
@@ -95,7 +98,8 @@ void History::CheckLimits(uint64_t id, bool is_source, absl::Time now, const std
   });
   const uint64_t most =
       MostOf(step.max_running.count, changed_limits_, {lease.task.run, step.name});
-  if (others.size() >= most) {
+  // One that its worker went on to was under no limit then.
+  if (others.size() >= most && !lease.eager) {
     Fail(absl::StrCat(name, " was granted although ", others.size(), " run under !max_running ",
                       most, " (", LimitName(lease, step.max_running), ")"));
   }

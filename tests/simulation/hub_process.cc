@@ -19,6 +19,9 @@ std::string Describe(const std::vector<hub::Command>& commands) {
       if (reported->report != 0) {
         absl::StrAppend(&text, " report:#", reported->worker, ".", reported->report);
       }
+      for (const hub::HeldLease& held : reported->eager) {
+        absl::StrAppend(&text, " eager:", absl::Hex(held.lease), "@", held.input);
+      }
       for (const hub::Outcome& outcome : reported->outcomes) {
         absl::StrAppend(&text, " ", absl::Hex(outcome.lease), "=", static_cast<int>(outcome.kind),
                         "@", outcome.address);
@@ -43,6 +46,11 @@ std::string Describe(const hub::Outgoing& outgoing) {
       absl::StrAppend(&text, " ", group.item[i], "=", absl::Hex(group.lease[i]));
     }
     absl::StrAppend(&text, "]");
+  }
+  for (const hub::GrantGroup& group : outgoing.eager) {
+    absl::StrAppend(&text, " offer:#", group.worker, " r", group.run, " node ", group.node, " [",
+                    group.instance, ": ", group.item[0], "=", absl::Hex(group.lease[0]), "] after ",
+                    absl::Hex(group.after));
   }
   for (const hub::Revocation& revoked : outgoing.revocations) {
     absl::StrAppend(&text, " revoke:", absl::Hex(revoked.lease));

@@ -198,6 +198,11 @@ void WorkerProcess::OnRead(Connection* connection, const v1::ToWorker& message) 
     CHECK(group.ok());
     session_.OnGrant(std::make_shared<const worker::GrantGroup>(*std::move(group)));
   }
+  for (const v1::GrantGroup& offer : message.eager()) {
+    absl::StatusOr<worker::GrantGroup> group = worker::OfferFromProto(offer);
+    CHECK(group.ok());
+    session_.OnEager(std::make_shared<worker::GrantGroup>(*std::move(group)));
+  }
   std::vector<uint64_t> running;
   session_.OnRevoked(absl::MakeConstSpan(message.revoked().data(), message.revoked_size()),
                      &running);
@@ -217,7 +222,7 @@ void WorkerProcess::OnRead(Connection* connection, const v1::ToWorker& message) 
   if (message.acked_report() > 0) session_.OnAcked(message.acked_report());
   for (const v1::HashRequest& request : message.hashes()) {
     world_->events.After(world_->Latency(), [this, request, asked = connection_] {
-      Do([this, &request, &asked] {
+      Do([this, request, asked] {  // Later, if it stands still.
         if (asked == connection_) AnswerHashes(request);
       });
     });

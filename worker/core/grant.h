@@ -56,6 +56,9 @@ struct GrantGroup {
   Yielded yielded;           // Sources: by an earlier attempt.
   std::vector<uint64_t> by;  // Hashes that limits go by, equally many for each task.
   bool tells_start = false;  // The hub wants to know when each of them starts.
+  // Of one task that the worker may go on to by itself, or has: the lease that it follows. Its
+  // inputs are the value that came to.
+  uint64_t after = 0;
 
   // Those of one task.
   std::vector<uint64_t> ByOf(uint32_t row) const {
@@ -95,6 +98,9 @@ struct HeldLease {
   // Of a group that tells starts: it has not started so far, or how long ago it did, at least 1.
   bool not_started = false;
   uint64_t started_ago_ms = 0;
+  // Of one that the worker went on to by itself: the lease it follows, and its input.
+  uint64_t after = 0;
+  uint64_t input = 0;
 };
 
 // A lease that is over while its code goes on. Mirrors bue.v1.Ghost.
@@ -189,6 +195,7 @@ struct Report {
   uint64_t number = 0;
   SucceededColumns succeeded;
   std::vector<Outcome> outcomes;
+  std::vector<HeldLease> eager;  // What the worker went on to after some of these, in that order.
   // The session's own records of these leases, in the same order.
   std::vector<uint32_t> succeeded_records;
   std::vector<uint32_t> outcome_records;

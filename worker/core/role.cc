@@ -296,6 +296,15 @@ void Role::OnMessage(const v1::ToWorker& message) {
       log::error("grant ignored status=\"{}\"", group.status());
     }
   }
+  for (const v1::GrantGroup& offer : message.eager()) {
+    absl::StatusOr<GrantGroup> group = OfferFromProto(offer);
+    if (group.ok()) {
+      group->rank = RankOf(*group);
+      session_.OnEager(std::make_shared<GrantGroup>(*std::move(group)));
+    } else {
+      log::error("offer ignored status=\"{}\"", group.status());
+    }
+  }
   if (message.revoked_size() > 0) {
     std::vector<uint64_t> running;
     const auto revoked = absl::MakeConstSpan(message.revoked().data(), message.revoked_size());

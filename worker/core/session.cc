@@ -23,6 +23,7 @@ void Append(Report* to, Report* from) {
   Append(&to->succeeded.run_us, &from->succeeded.run_us);
   Append(&to->succeeded_records, &from->succeeded_records);
   Append(&to->outcomes, &from->outcomes);
+  Append(&to->eager, &from->eager);
   Append(&to->outcome_records, &from->outcome_records);
 }
 
@@ -54,26 +55,38 @@ Session::Session(const SessionOptions& options) : options_(options) {
 
 std::vector<HeldLease> Session::Held(absl::Time now) const {
   std::vector<HeldLease> held;
+  std::vector<HeldLease> eager;
   for (uint32_t i = 0; i < table_.end(); ++i) {
-    const LeaseRecord& record = table_.at(i);
-    if (record.state == LeaseState::kFree || record.state == LeaseState::kRevoked) continue;
-    const GrantGroup& group = *table_.group(i);
-    held.push_back({.lease = record.lease,
-                    .run = group.run,
-                    .instance = group.instance,
-                    .item = group.item[record.row],
-                    .node = group.node,
-                    .pass = group.PassOf(record.row),
-                    .attempt = group.AttemptOf(record.row),
-                    .handbacks = group.HandbacksOf(record.row),
-                    // What has ended waits for its acknowledgement, however long: no timeout runs.
-                    .elapsed_ms = IsRunning(record) ? ElapsedMs(record.began, now) : 0,
-                    .pool = record.pool,
-                    .by = group.ByOf(record.row),
-                    .not_started = group.tells_start && record.started == absl::InfiniteFuture(),
-                    .started_ago_ms = ElapsedMs(record.started, now)});
+    const LeaseState state = table_.at(i).state;
+    if (state == LeaseState::kFree || state == LeaseState::kRevoked) continue;
+    (table_.group(i)->after == 0 ? held : eager).push_back(HeldOf(i, now));
   }
+  // Each after what it follows: the hub numbers them in that order.
+  std::sort(eager.begin(), eager.end(),
+            [](const HeldLease& a, const HeldLease& b) { return a.lease < b.lease; });
+  Append(&held, &eager);
   return held;
+}
+
+HeldLease Session::HeldOf(uint32_t index, absl::Time now) const {
+  const LeaseRecord& record = table_.at(index);
+  const GrantGroup& group = *table_.group(index);
+  return {.lease = record.lease,
+          .run = group.run,
+          .instance = group.instance,
+          .item = group.item[record.row],
+          .node = group.node,
+          .pass = group.PassOf(record.row),
+          .attempt = group.AttemptOf(record.row),
+          .handbacks = group.HandbacksOf(record.row),
+          // What has ended waits for its acknowledgement, however long: no timeout runs.
+          .elapsed_ms = IsRunning(record) ? ElapsedMs(record.began, now) : 0,
+          .pool = record.pool,
+          .by = group.ByOf(record.row),
+          .not_started = group.tells_start && record.started == absl::InfiniteFuture(),
+          .started_ago_ms = ElapsedMs(record.started, now),
+          .after = group.after,
+          .input = group.after == 0 ? 0 : group.inputs[0].address[0]};
 }
 
 void Session::OnWelcome(absl::Span<const uint64_t> dropped, std::vector<uint64_t>* cancel) {
@@ -85,6 +98,7 @@ void Session::OnWelcome(absl::Span<const uint64_t> dropped, std::vector<uint64_t
 void Session::OnDisconnected() {
   connected_ = false;
   goodbye_sent_ = false;
+  offers_.clear();
   for (PoolState& pool : pools_) pool.room_sent = false;
   started_unsent_.clear();  // The next hello says it.
   starting_unsent_.clear();
@@ -124,6 +138,12 @@ void Session::OnGrant(std::shared_ptr<const GrantGroup> group) {
   for (const uint32_t record : added) GiveBackWaiting(record);
 }
 
+void Session::OnEager(std::shared_ptr<GrantGroup> group) {
+  if (!connected_ || stopping_ || table_.Find(group->after) == LeaseTable::kNone) return;
+  const uint64_t after = group->after;
+  offers_[after] = std::move(group);
+}
+
 void Session::OnRevoked(absl::Span<const uint64_t> leases, std::vector<uint64_t>* cancel) {
   for (const uint64_t lease : leases) {
     const uint32_t record = table_.Find(lease);
@@ -133,6 +153,7 @@ void Session::OnRevoked(absl::Span<const uint64_t> leases, std::vector<uint64_t>
 }
 
 void Session::OnRecalled(uint64_t run) {
+  absl::erase_if(offers_, [run](const auto& offer) { return offer.second->run == run; });
   for (PoolState& pool : pools_) {
     GiveBackUnless(&pool, [&](uint32_t record) { return table_.group(record)->run != run; });
   }
@@ -173,7 +194,9 @@ void Session::OnCredit(uint64_t lease, uint64_t elements) {
   if (source.last.elements > 0 && source.last.elements < source.credit) SetPaused(record, false);
 }
 
+// What the worker went on to by itself the hub may not have heard of, and so has not revoked.
 void Session::OnRunEnded(uint64_t run) {
+  OnRecalled(run);
   learned_.erase(learned_.lower_bound({run, 0}), learned_.upper_bound({run, UINT32_MAX}));
 }
 
@@ -202,6 +225,7 @@ std::optional<TaskRef> Session::OnExecuted(uint64_t lease, absl::Duration run_ti
 }
 
 bool Session::OnSucceeded(uint64_t lease, uint64_t address, uint64_t elements, uint32_t run_us) {
+  std::shared_ptr<GrantGroup> offer = TakeOffer(lease);
   uint32_t record;
   if (!Finish(lease, &record)) return false;
   pending_.succeeded.lease.push_back(lease);
@@ -209,18 +233,42 @@ bool Session::OnSucceeded(uint64_t lease, uint64_t address, uint64_t elements, u
   pending_.succeeded.elements.push_back(elements);
   pending_.succeeded.run_us.push_back(run_us);
   pending_.succeeded_records.push_back(record);
+  if (offer != nullptr) GoOn(std::move(offer), address);
   return true;
 }
 
+// Null: it has none.
+std::shared_ptr<GrantGroup> Session::TakeOffer(uint64_t lease) {
+  const auto found = offers_.find(lease);
+  if (found == offers_.end()) return nullptr;
+  std::shared_ptr<GrantGroup> offer = std::move(found->second);
+  offers_.erase(found);
+  return offer;
+}
+
+// The next of a chain, without asking: its input is durable, and the hub will hear of both.
+void Session::GoOn(std::shared_ptr<GrantGroup> offer, uint64_t address) {
+  if (stopping_) return;
+  for (InputColumn& column : offer->inputs) column.address[0] = address;
+  const uint64_t lease = offer->lease[0];
+  OnGrant(std::move(offer));
+  pending_.eager.push_back(HeldOf(table_.Find(lease), absl::InfiniteFuture()));
+}
+
 bool Session::OnOutcome(Outcome outcome) {
+  std::shared_ptr<GrantGroup> offer = TakeOffer(outcome.lease);
   uint32_t record;
   if (!Finish(outcome.lease, &record)) {
     if (!outcome.goes_on) OnOver(outcome.lease);
     return false;
   }
   outcome_bytes_ += outcome.bytes();
+  // Whether another item has the id already the hub has to say first.
+  const bool stands = outcome.kind == Outcome::Kind::kSucceeded && outcome.item_id.empty();
+  const uint64_t address = outcome.address;
   pending_.outcomes.push_back(std::move(outcome));
   pending_.outcome_records.push_back(record);
+  if (offer != nullptr && stands) GoOn(std::move(offer), address);
   return true;
 }
 
@@ -477,6 +525,7 @@ void Session::Leave(uint32_t index) {
       CHECK(false);
   }
   if (!sources_.empty()) sources_.erase(record.lease);
+  if (!offers_.empty()) offers_.erase(record.lease);
   table_.Unlist(index);
 }
 
@@ -519,6 +568,8 @@ bool Session::Finish(uint64_t lease, uint32_t* record) {
 void Session::Drop(uint32_t index, std::vector<uint64_t>* cancel) {
   LeaseRecord& record = table_.at(index);
   const LeaseState state = record.state;
+  const uint64_t lease = record.lease;
+  std::erase_if(pending_.eager, [lease](const HeldLease& held) { return held.lease == lease; });
   Leave(index);
   if (state == LeaseState::kWaiting) {
     record.state = LeaseState::kRevoked;  // The queue still names it.
@@ -536,6 +587,8 @@ void Session::DropFinished(absl::Span<const uint64_t> leases) {
   if (leases.empty() || pending_.size() == 0) return;
   const absl::flat_hash_set<uint64_t> gone(leases.begin(), leases.end());
   Report all = std::exchange(pending_, {});
+  pending_.eager = std::move(all.eager);
+  std::erase_if(pending_.eager, [&](const HeldLease& held) { return gone.contains(held.lease); });
   for (size_t i = 0; i < all.succeeded.lease.size(); ++i) {
     if (gone.contains(all.succeeded.lease[i])) {
       table_.Free(all.succeeded_records[i]);
@@ -585,7 +638,25 @@ Report Session::TakePending() {
   }
   report.outcomes = TakeFirst(&pending_.outcomes, count);
   report.outcome_records = TakeFirst(&pending_.outcome_records, count);
+  TakeEager(&report);
   return report;
+}
+
+// With what each follows; and never later than its own outcome, which the hub would take for that
+// of a lease it has ended.
+void Session::TakeEager(Report* report) {
+  if (pending_.eager.empty()) return;
+  if (pending_.size() == 0) {
+    report->eager = std::exchange(pending_.eager, {});
+    return;
+  }
+  absl::flat_hash_set<uint64_t> told(report->succeeded.lease.begin(),
+                                     report->succeeded.lease.end());
+  for (const Outcome& outcome : report->outcomes) told.insert(outcome.lease);
+  for (HeldLease& held : std::exchange(pending_.eager, {})) {
+    const bool now = told.contains(held.after) || told.contains(held.lease);
+    (now ? report->eager : pending_.eager).push_back(std::move(held));
+  }
 }
 
 }  // namespace bue::worker

@@ -66,9 +66,11 @@ class Session {
   void OnWelcome(absl::Span<const uint64_t> dropped, std::vector<uint64_t>* cancel);
   void OnDisconnected();
   void OnGrant(std::shared_ptr<const GrantGroup> group);
+  // One task that follows `group->after`: it is held as if it were granted once that has succeeded.
+  void OnEager(std::shared_ptr<GrantGroup> group);
   // Appends those that run to `cancel`.
   void OnRevoked(absl::Span<const uint64_t> leases, std::vector<uint64_t>* cancel);
-  // Gives back what has not started of the run.
+  // Gives back what has not started of the run, and goes on to nothing more of it by itself.
   void OnRecalled(uint64_t run);
   // Gives back those of them that have not started.
   void OnRecalled(absl::Span<const uint64_t> leases);
@@ -165,6 +167,9 @@ class Session {
   Pool PoolFor(const GrantGroup& group) const;
   uint32_t Ahead(int pool) const;
   bool RoomIsUrgent(int pool) const;
+  HeldLease HeldOf(uint32_t record, absl::Time now) const;
+  std::shared_ptr<GrantGroup> TakeOffer(uint64_t lease);
+  void GoOn(std::shared_ptr<GrantGroup> offer, uint64_t address);
   void Start(uint32_t record);
   void SetPaused(uint32_t record, bool paused);
   // Takes a record out of its state's counts: before it finishes or goes.
@@ -179,6 +184,7 @@ class Session {
   void DropFinished(absl::Span<const uint64_t> leases);
   void Move(uint32_t record, Pool pool);
   Report TakePending();
+  void TakeEager(Report* report);
   bool GoodbyeIsDue() const;
 
   // Constant after construction.
@@ -193,6 +199,8 @@ class Session {
   };
   absl::btree_map<std::pair<uint64_t, uint32_t>, Learned> learned_;  // By run and step.
 
+  // What may follow a lease without an outcome, by that.
+  absl::btree_map<uint64_t, std::shared_ptr<GrantGroup>> offers_;
   Report pending_;              // Not sent yet.
   std::deque<Report> unacked_;  // Sent, in order of their numbers.
   size_t unacked_outcomes_ = 0;

@@ -159,10 +159,23 @@ absl::StatusOr<GrantGroup> FromProto(const v1::GrantGroup& proto) {
     group.inputs.push_back(std::move(column));
   }
   group.tells_start = proto.tells_start();
+  group.after = proto.after();
   group.by = Column<uint64_t>(proto.by());
   if (tasks == 0 ? !group.by.empty() : group.by.size() % tasks != 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("grant of ", tasks, " tasks: column by has ", group.by.size(), " entries"));
+  }
+  return group;
+}
+
+absl::StatusOr<GrantGroup> OfferFromProto(const v1::GrantGroup& proto) {
+  ASSIGN_OR_RETURN(GrantGroup group, FromProto(proto));
+  if (group.after == 0 || group.lease.size() != 1 || group.inputs.empty()) {
+    return absl::InvalidArgumentError("offer: not of one task that takes another's value");
+  }
+  for (const InputColumn& input : group.inputs) {
+    if (input.kind == InputColumn::Kind::kValues) continue;
+    return absl::InvalidArgumentError("offer: of a task that takes more than a value");
   }
   return group;
 }
@@ -205,6 +218,8 @@ void ToProto(const HeldLease& held, v1::HeldLease* out) {
   out->mutable_by()->Add(held.by.begin(), held.by.end());
   out->set_not_started(held.not_started);
   out->set_started_ago_ms(held.started_ago_ms);
+  out->set_after(held.after);
+  out->set_input(held.input);
 }
 
 void ToProto(const Ghost& ghost, v1::Ghost* out) {
@@ -249,6 +264,7 @@ void ToProto(const Session::Message& message, v1::FromWorker* out) {
       ToProto(message.report->succeeded, out->mutable_succeeded());
     }
     for (const Outcome& outcome : message.report->outcomes) ToProto(outcome, out->add_outcomes());
+    for (const HeldLease& held : message.report->eager) ToProto(held, out->add_eager());
   }
   for (const Progress& progress : message.progress) {
     v1::Progress* proto = out->add_progress();

@@ -12,6 +12,9 @@ namespace bue::worker {
 // InvalidArgument if columns differ in length or an enum is unknown.
 absl::StatusOr<GrantGroup> FromProto(const v1::GrantGroup& proto);
 
+// Of ToWorker.eager; InvalidArgument also if it is not what Session::OnEager takes.
+absl::StatusOr<GrantGroup> OfferFromProto(const v1::GrantGroup& proto);
+
 absl::StatusOr<HashRequest> FromProto(const v1::HashRequest& proto);
 void ToProto(const HashReply& reply, v1::HashReply* out);
 

@@ -77,7 +77,7 @@ TEST(WorkerMessagesTest, GrantsTravelAsColumns) {
   group.item = {5, 6};
   group.inputs = {{.kind = InputColumn::Kind::kElements, .address = {7}, .first = {5, 6}}};
   v1::ToWorker message;
-  EXPECT_GT(AppendGrant(group, &message), 0u);
+  EXPECT_GT(CopyGrant(group, message.add_grants()), 0u);
   ASSERT_EQ(message.grants_size(), 1);
   const v1::GrantGroup& grants = message.grants(0);
   EXPECT_EQ(grants.pool(), v1::POOL_SQL);
@@ -94,13 +94,13 @@ TEST(WorkerMessagesTest, WhatAllTasksOfAGrantHaveUsuallyIsNotSaid) {
   group.pass = {0, 0};
   group.handbacks = {0, 2};
   v1::ToWorker message;
-  AppendGrant(group, &message);
+  CopyGrant(group, message.add_grants());
   EXPECT_THAT(message.grants(0).attempt(), ElementsAre());
   EXPECT_THAT(message.grants(0).pass(), ElementsAre());
   EXPECT_THAT(message.grants(0).handbacks(), ElementsAre(0, 2));
   group.attempt = {1, 3};
   group.pass = {1, 0};
-  AppendGrant(group, &message);
+  CopyGrant(group, message.add_grants());
   EXPECT_THAT(message.grants(1).attempt(), ElementsAre(1, 3));
   EXPECT_THAT(message.grants(1).pass(), ElementsAre(1, 0));
 }

@@ -1,0 +1,199 @@
+// Tasks that the worker goes on to by itself.
+#include <memory>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/unit/worker/session_testing.h"
+#include "worker/core/session.h"
+
+namespace bue::worker {
+namespace {
+
+std::shared_ptr<GrantGroup> Offer(uint64_t after, uint64_t lease) {
+  std::shared_ptr<GrantGroup> group = Group({lease});
+  group->after = after;
+  group->inputs.push_back({.address = {0}});
+  return group;
+}
+
+Leases LeasesOf(const std::vector<HeldLease>& list) {
+  Leases leases;
+  for (const HeldLease& held : list) leases.push_back(held.lease);
+  return leases;
+}
+
+TEST_F(SessionTest, TheNextOfAChainStartsOnceTheValueIsStored) {
+  session_.OnGrant(Group({1}));
+  session_.OnEager(Offer(1, 2));
+  EXPECT_EQ(Starts(), Leases{1});
+  ASSERT_TRUE(session_.OnExecuted(1, absl::Milliseconds(1)).has_value());
+  EXPECT_EQ(Starts(), Leases{});
+  ASSERT_TRUE(session_.OnSucceeded(1, 1001, 0, 5));
+  EXPECT_EQ(Starts(), Leases{2});
+  const Session::Message message = session_.TakeMessage();
+  ASSERT_EQ(LeasesOf(message.report->eager), Leases{2});
+  EXPECT_EQ(message.report->eager[0].after, 1u);
+  EXPECT_EQ(message.report->eager[0].input, 1001u);
+  Succeed(2);
+  EXPECT_TRUE(session_.TakeMessage().report->eager.empty());
+}
+
+TEST_F(SessionTest, ASuccessWithMoreToSayIsFollowed) {
+  session_.OnGrant(Group({1}));
+  session_.OnEager(Offer(1, 2));
+  Starts();
+  ASSERT_TRUE(session_.OnExecuted(1, absl::Milliseconds(1)).has_value());
+  ASSERT_TRUE(session_.OnOutcome(
+      {.lease = 1, .kind = Outcome::Kind::kSucceeded, .output = 7, .address = 1001}));
+  EXPECT_EQ(Starts(), Leases{2});
+  EXPECT_EQ(session_.TakeMessage().report->eager.at(0).input, 1001u);
+}
+
+// The hub may find that another item has it, and refuses the success.
+TEST_F(SessionTest, NothingFollowsASuccessThatGivesItsItemAnId) {
+  session_.OnGrant(Group({1}));
+  session_.OnEager(Offer(1, 2));
+  Starts();
+  ASSERT_TRUE(session_.OnExecuted(1, absl::Milliseconds(1)).has_value());
+  ASSERT_TRUE(session_.OnOutcome(
+      {.lease = 1, .kind = Outcome::Kind::kSucceeded, .address = 1001, .item_id = "me"}));
+  EXPECT_EQ(Starts(), Leases{});
+}
+
+TEST_F(SessionTest, NothingFollowsAnyOtherOutcome) {
+  session_.OnGrant(Group({1, 2}));
+  session_.OnEager(Offer(1, 11));
+  session_.OnEager(Offer(2, 12));
+  session_.OnEager(Offer(3, 13));  // Not held.
+  Starts();
+  ASSERT_TRUE(session_.OnExecuted(1, absl::Milliseconds(1)).has_value());
+  ASSERT_TRUE(session_.OnOutcome({.lease = 1, .kind = Outcome::Kind::kPending}));
+  EXPECT_EQ(Revoke({2}), Leases{2});
+  EXPECT_EQ(Starts(), Leases{});
+  EXPECT_TRUE(session_.TakeMessage().report->eager.empty());
+  EXPECT_TRUE(session_.quiet());
+}
+
+TEST_F(SessionTest, ARecallABrokenStreamAndAStopTakeOffersBack) {
+  session_.OnGrant(Group({1, 2}));
+  Starts();
+  session_.OnEager(Offer(1, 11));
+  session_.OnRecalled(8);  // Another run.
+  session_.OnRecalled(7);
+  Succeed(1);
+  EXPECT_EQ(Starts(), Leases{});
+  session_.OnEager(Offer(2, 12));
+  session_.OnDisconnected();
+  Welcome({});
+  Succeed(2);
+  EXPECT_EQ(Starts(), Leases{});
+  session_.OnGrant(Group({3}));
+  Starts();
+  session_.OnEager(Offer(3, 13));
+  session_.Stop();
+  Succeed(3);
+  EXPECT_TRUE(session_.quiet());
+}
+
+TEST_F(SessionTest, WhatTheHubHasNotHeardOfEndsWithItsRun) {
+  session_.OnGrant(Group({1, 2, 3}));
+  session_.OnEager(Offer(1, 11));
+  session_.OnEager(Offer(2, 12));
+  Starts();
+  Succeed(1);  // 11 waits behind 3.
+  EXPECT_EQ(Starts(), Leases{3});
+  EXPECT_EQ(Revoke({1, 2, 3}), (Leases{2, 3}));
+  session_.OnRunEnded(7);
+  EXPECT_EQ(Starts(), Leases{});
+  EXPECT_TRUE(session_.quiet());
+}
+
+TEST_F(SessionTest, AHelloNamesThemAfterWhatTheyFollowAndTheReportSaysThemAgain) {
+  session_.OnEager(Offer(90, 9));
+  session_.OnGrant(Group({8, 1}));
+  session_.OnEager(Offer(8, 9));
+  Starts();
+  Succeed(8);
+  EXPECT_EQ(Starts(), Leases{9});
+  session_.OnEager(Offer(9, 10));
+  session_.TakeMessage();
+  Succeed(9);
+  session_.OnDisconnected();
+  const std::vector<HeldLease> held = session_.Held(kStart);
+  EXPECT_EQ(LeasesOf(held), (Leases{8, 1, 9, 10}));
+  EXPECT_EQ(held[3].after, 9u);
+  EXPECT_EQ(held[3].input, 1009u);
+  Welcome({});
+  const Session::Message again = session_.TakeMessage();
+  EXPECT_EQ(again.report->succeeded.lease, (Leases{8, 9}));
+  EXPECT_EQ(LeasesOf(again.report->eager), (Leases{9, 10}));
+}
+
+TEST_F(SessionTest, WhatAWelcomeDroppedIsNotSaidToHaveBegun) {
+  session_.OnGrant(Group({1}));
+  session_.OnEager(Offer(1, 2));
+  Starts();
+  Succeed(1);
+  Starts();
+  session_.OnEager(Offer(2, 3));
+  Succeed(2);
+  session_.OnDisconnected();
+  EXPECT_EQ(Welcome({1, 2, 3}), Leases{});
+  EXPECT_EQ(session_.TakeMessage().report, nullptr);
+  EXPECT_TRUE(session_.quiet());
+}
+
+class SmallMessagesTest : public testing::Test {
+ protected:
+  static SessionOptions Options() {
+    SessionOptions options = SmallOptions();
+    options.message_outcomes_max = 1;
+    return options;
+  }
+  void Succeed(uint64_t lease) {
+    ASSERT_TRUE(session_.OnExecuted(lease, absl::Milliseconds(1)).has_value());
+    ASSERT_TRUE(session_.OnSucceeded(lease, lease + 1000, 0, 5));
+  }
+  void Start() {
+    std::vector<StartBatch> batches;
+    session_.TakeStarts(&batches);
+  }
+
+  Session session_{Options()};
+};
+
+TEST_F(SmallMessagesTest, WhatBeganIsSaidWithWhatItFollows) {
+  std::vector<uint64_t> none;
+  session_.OnWelcome({}, &none);
+  session_.OnGrant(Group({1, 2}));
+  session_.OnEager(Offer(2, 3));
+  Start();
+  Succeed(1);
+  Succeed(2);
+  Start();
+  EXPECT_TRUE(session_.TakeMessage().report->eager.empty());
+  const Session::Message message = session_.TakeMessage();
+  EXPECT_EQ(message.report->succeeded.lease, Leases{2});
+  EXPECT_EQ(LeasesOf(message.report->eager), Leases{3});
+}
+
+// The hub then takes neither: better run again than lost.
+TEST_F(SmallMessagesTest, WhatBeganIsSaidNoLaterThanItsOwnOutcome) {
+  std::vector<uint64_t> none;
+  session_.OnWelcome({}, &none);
+  session_.OnGrant(Group({1, 2}));
+  session_.OnEager(Offer(2, 3));
+  Start();
+  Succeed(1);
+  Succeed(2);
+  Start();
+  ASSERT_TRUE(session_.OnExecuted(3, absl::Milliseconds(1)).has_value());
+  ASSERT_TRUE(session_.OnOutcome({.lease = 3, .kind = Outcome::Kind::kPending}));
+  const Session::Message message = session_.TakeMessage();
+  EXPECT_EQ(message.report->succeeded.lease, Leases{1});
+  EXPECT_EQ(message.report->outcomes.at(0).lease, 3u);
+  EXPECT_EQ(LeasesOf(message.report->eager), Leases{3});
+}
+
+}  // namespace
+}  // namespace bue::worker
