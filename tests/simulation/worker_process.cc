@@ -134,19 +134,23 @@ void WorkerProcess::Send(const v1::FromWorker& message) {
 }
 
 void WorkerProcess::Advance() {
+  if (session_.MayGoOn()) SendNews();
   std::vector<worker::StartBatch> batches;
   session_.TakeStarts(&batches);
   for (const worker::StartBatch& batch : batches) Begin(batch);
-  if (writable() && !finishing_ && (session_.HasNews() || !hash_replies_.empty())) {
-    v1::FromWorker message;
-    worker::ToProto(session_.TakeMessage(), &message);
-    for (v1::HashReply& reply : std::exchange(hash_replies_, {})) {
-      *message.add_hashes() = std::move(reply);
-    }
-    if (world_->tracing()) world_->Trace(name_, " -> ", message.ShortDebugString());
-    Send(message);
-  }
+  SendNews();
   if (leaving_) AdvanceLeaving();
+}
+
+void WorkerProcess::SendNews() {
+  if (!writable() || finishing_ || (!session_.HasNews() && hash_replies_.empty())) return;
+  v1::FromWorker message;
+  worker::ToProto(session_.TakeMessage(), &message);
+  for (v1::HashReply& reply : std::exchange(hash_replies_, {})) {
+    *message.add_hashes() = std::move(reply);
+  }
+  if (world_->tracing()) world_->Trace(name_, " -> ", message.ShortDebugString());
+  Send(message);
 }
 
 void WorkerProcess::AdvanceLeaving() {

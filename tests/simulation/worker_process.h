@@ -71,6 +71,7 @@ class WorkerProcess {
   void Tick();
   void Open();
   void Advance();
+  void SendNews();
   bool writable() const { return connection_ != nullptr && welcomed_ && !writing_; }
   void Send(const v1::FromWorker& message);
   void OnWelcome(const v1::Welcome& welcome);

@@ -180,6 +180,7 @@ absl::Duration Role::NextWait(absl::Time now) const {
 void Role::Advance(absl::Time now) {
   if (results_ != nullptr) {
     results_->Flush();
+    if (session_.MayGoOn()) SendNews(now);
     if (results_->bytes_under_way() < kStoringBytesMax) {
       session_.TakeStarts(&batches_);
       for (StartBatch& batch : batches_) runs_.Load(std::move(batch));

@@ -99,6 +99,7 @@ void Session::OnDisconnected() {
   connected_ = false;
   goodbye_sent_ = false;
   offers_.clear();
+  next_.clear();
   for (PoolState& pool : pools_) pool.room_sent = false;
   started_unsent_.clear();  // The next hello says it.
   starting_unsent_.clear();
@@ -154,6 +155,7 @@ void Session::OnRevoked(absl::Span<const uint64_t> leases, std::vector<uint64_t>
 
 void Session::OnRecalled(uint64_t run) {
   absl::erase_if(offers_, [run](const auto& offer) { return offer.second->run == run; });
+  std::erase_if(next_, [run](const auto& offer) { return offer->run == run; });
   for (PoolState& pool : pools_) {
     GiveBackUnless(&pool, [&](uint32_t record) { return table_.group(record)->run != run; });
   }
@@ -246,13 +248,10 @@ std::shared_ptr<GrantGroup> Session::TakeOffer(uint64_t lease) {
   return offer;
 }
 
-// The next of a chain, without asking: its input is durable, and the hub will hear of both.
+// The next of a chain: its input is durable, and it starts once the hub is told of both.
 void Session::GoOn(std::shared_ptr<GrantGroup> offer, uint64_t address) {
-  if (stopping_) return;
   for (InputColumn& column : offer->inputs) column.address[0] = address;
-  const uint64_t lease = offer->lease[0];
-  OnGrant(std::move(offer));
-  pending_.eager.push_back(HeldOf(table_.Find(lease), absl::InfiniteFuture()));
+  next_.push_back(std::move(offer));
 }
 
 bool Session::OnOutcome(Outcome outcome) {
@@ -440,6 +439,8 @@ Session::Message Session::TakeMessage() {
 
 void Session::Stop() {
   stopping_ = true;
+  offers_.clear();
+  next_.clear();
   for (PoolState& pool : pools_) {
     GiveBackUnless(&pool, [](uint32_t) { return false; });
   }
@@ -638,24 +639,30 @@ Report Session::TakePending() {
   }
   report.outcomes = TakeFirst(&pending_.outcomes, count);
   report.outcome_records = TakeFirst(&pending_.outcome_records, count);
-  TakeEager(&report);
+  BeginNext(&report);
   return report;
 }
 
-// With what each follows; and never later than its own outcome, which the hub would take for that
-// of a lease it has ended.
-void Session::TakeEager(Report* report) {
-  if (pending_.eager.empty()) return;
-  if (pending_.size() == 0) {
-    report->eager = std::exchange(pending_.eager, {});
-    return;
-  }
+// Each is told of with what it follows. What was told of on a stream that broke is told of again,
+// with the same.
+void Session::BeginNext(Report* report) {
+  if (next_.empty() && pending_.eager.empty()) return;
   absl::flat_hash_set<uint64_t> told(report->succeeded.lease.begin(),
                                      report->succeeded.lease.end());
   for (const Outcome& outcome : report->outcomes) told.insert(outcome.lease);
   for (HeldLease& held : std::exchange(pending_.eager, {})) {
+    // Never later than its own outcome, which the hub would take for that of a lease it has ended.
     const bool now = told.contains(held.after) || told.contains(held.lease);
     (now ? report->eager : pending_.eager).push_back(std::move(held));
+  }
+  for (std::shared_ptr<GrantGroup>& offer : std::exchange(next_, {})) {
+    if (!told.contains(offer->after)) {
+      next_.push_back(std::move(offer));
+      continue;
+    }
+    const uint64_t lease = offer->lease[0];
+    OnGrant(std::move(offer));
+    report->eager.push_back(HeldOf(table_.Find(lease), absl::InfiniteFuture()));
   }
 }
 

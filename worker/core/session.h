@@ -66,7 +66,8 @@ class Session {
   void OnWelcome(absl::Span<const uint64_t> dropped, std::vector<uint64_t>* cancel);
   void OnDisconnected();
   void OnGrant(std::shared_ptr<const GrantGroup> group);
-  // One task that follows `group->after`: it is held as if it were granted once that has succeeded.
+  // One task that follows `group->after`: it is held as if it were granted once that has succeeded
+  // and the message which says so was taken. So whoever dies then, the hub has mostly heard.
   void OnEager(std::shared_ptr<GrantGroup> group);
   // Appends those that run to `cancel`.
   void OnRevoked(absl::Span<const uint64_t> leases, std::vector<uint64_t>* cancel);
@@ -110,6 +111,9 @@ class Session {
   // The task is about to be given to its executor: false if it is not held any more. Until then no
   // code of its runs.
   bool HandOver(uint64_t lease);
+
+  // Whether something may start once the next message is taken: then that goes first.
+  bool MayGoOn() const { return !next_.empty(); }
 
   // Whether a message is worth sending now. Never before OnWelcome.
   bool HasNews() const;
@@ -184,7 +188,7 @@ class Session {
   void DropFinished(absl::Span<const uint64_t> leases);
   void Move(uint32_t record, Pool pool);
   Report TakePending();
-  void TakeEager(Report* report);
+  void BeginNext(Report* report);
   bool GoodbyeIsDue() const;
 
   // Constant after construction.
@@ -201,8 +205,9 @@ class Session {
 
   // What may follow a lease without an outcome, by that.
   absl::btree_map<uint64_t, std::shared_ptr<GrantGroup>> offers_;
-  Report pending_;              // Not sent yet.
-  std::deque<Report> unacked_;  // Sent, in order of their numbers.
+  std::vector<std::shared_ptr<GrantGroup>> next_;  // Those whose turn it is.
+  Report pending_;                                 // Not sent yet.
+  std::deque<Report> unacked_;                     // Sent, in order of their numbers.
   size_t unacked_outcomes_ = 0;
   size_t outcome_bytes_ = 0;  // Of pending_ and unacked_.
   uint64_t last_report_ = 0;

@@ -22,15 +22,18 @@ Leases LeasesOf(const std::vector<HeldLease>& list) {
   return leases;
 }
 
-TEST_F(SessionTest, TheNextOfAChainStartsOnceTheValueIsStored) {
+TEST_F(SessionTest, TheNextOfAChainStartsOnceTheValueIsStoredAndTheHubIsTold) {
   session_.OnGrant(Group({1}));
   session_.OnEager(Offer(1, 2));
   EXPECT_EQ(Starts(), Leases{1});
   ASSERT_TRUE(session_.OnExecuted(1, absl::Milliseconds(1)).has_value());
   EXPECT_EQ(Starts(), Leases{});
   ASSERT_TRUE(session_.OnSucceeded(1, 1001, 0, 5));
-  EXPECT_EQ(Starts(), Leases{2});
+  EXPECT_EQ(Starts(), Leases{});  // The hub is told first.
+  EXPECT_TRUE(session_.MayGoOn());
   const Session::Message message = session_.TakeMessage();
+  EXPECT_FALSE(session_.MayGoOn());
+  EXPECT_EQ(Starts(), Leases{2});
   ASSERT_EQ(LeasesOf(message.report->eager), Leases{2});
   EXPECT_EQ(message.report->eager[0].after, 1u);
   EXPECT_EQ(message.report->eager[0].input, 1001u);
@@ -45,8 +48,8 @@ TEST_F(SessionTest, ASuccessWithMoreToSayIsFollowed) {
   ASSERT_TRUE(session_.OnExecuted(1, absl::Milliseconds(1)).has_value());
   ASSERT_TRUE(session_.OnOutcome(
       {.lease = 1, .kind = Outcome::Kind::kSucceeded, .output = 7, .address = 1001}));
-  EXPECT_EQ(Starts(), Leases{2});
   EXPECT_EQ(session_.TakeMessage().report->eager.at(0).input, 1001u);
+  EXPECT_EQ(Starts(), Leases{2});
 }
 
 // The hub may find that another item has it, and refuses the success.
@@ -57,6 +60,7 @@ TEST_F(SessionTest, NothingFollowsASuccessThatGivesItsItemAnId) {
   ASSERT_TRUE(session_.OnExecuted(1, absl::Milliseconds(1)).has_value());
   ASSERT_TRUE(session_.OnOutcome(
       {.lease = 1, .kind = Outcome::Kind::kSucceeded, .address = 1001, .item_id = "me"}));
+  EXPECT_TRUE(session_.TakeMessage().report->eager.empty());
   EXPECT_EQ(Starts(), Leases{});
 }
 
@@ -69,29 +73,48 @@ TEST_F(SessionTest, NothingFollowsAnyOtherOutcome) {
   ASSERT_TRUE(session_.OnExecuted(1, absl::Milliseconds(1)).has_value());
   ASSERT_TRUE(session_.OnOutcome({.lease = 1, .kind = Outcome::Kind::kPending}));
   EXPECT_EQ(Revoke({2}), Leases{2});
-  EXPECT_EQ(Starts(), Leases{});
   EXPECT_TRUE(session_.TakeMessage().report->eager.empty());
+  EXPECT_EQ(Starts(), Leases{});
   EXPECT_TRUE(session_.quiet());
 }
 
 TEST_F(SessionTest, ARecallABrokenStreamAndAStopTakeOffersBack) {
+  const auto begins = [this] {
+    const Session::Message message = session_.TakeMessage();
+    return message.report != nullptr && !message.report->eager.empty();
+  };
   session_.OnGrant(Group({1, 2}));
   Starts();
   session_.OnEager(Offer(1, 11));
   session_.OnRecalled(8);  // Another run.
   session_.OnRecalled(7);
   Succeed(1);
-  EXPECT_EQ(Starts(), Leases{});
+  EXPECT_FALSE(begins());
   session_.OnEager(Offer(2, 12));
   session_.OnDisconnected();
   Welcome({});
   Succeed(2);
-  EXPECT_EQ(Starts(), Leases{});
-  session_.OnGrant(Group({3}));
+  EXPECT_FALSE(begins());
+  // The same once its turn had come.
+  session_.OnGrant(Group({3, 4}));
   Starts();
   session_.OnEager(Offer(3, 13));
-  session_.Stop();
   Succeed(3);
+  session_.OnRecalled(7);
+  EXPECT_FALSE(begins());
+  session_.OnEager(Offer(4, 14));
+  Succeed(4);
+  session_.OnDisconnected();
+  Welcome({});
+  EXPECT_FALSE(begins());
+  session_.OnGrant(Group({5, 6}));
+  Starts();
+  session_.OnEager(Offer(5, 15));
+  session_.OnEager(Offer(6, 16));
+  Succeed(5);
+  session_.Stop();
+  Succeed(6);
+  EXPECT_FALSE(begins());
   EXPECT_TRUE(session_.quiet());
 }
 
@@ -100,8 +123,9 @@ TEST_F(SessionTest, WhatTheHubHasNotHeardOfEndsWithItsRun) {
   session_.OnEager(Offer(1, 11));
   session_.OnEager(Offer(2, 12));
   Starts();
-  Succeed(1);  // 11 waits behind 3.
-  EXPECT_EQ(Starts(), Leases{3});
+  Succeed(1);
+  session_.TakeMessage();
+  EXPECT_EQ(Starts(), Leases{3});  // 11 waits behind it.
   EXPECT_EQ(Revoke({1, 2, 3}), (Leases{2, 3}));
   session_.OnRunEnded(7);
   EXPECT_EQ(Starts(), Leases{});
@@ -114,10 +138,11 @@ TEST_F(SessionTest, AHelloNamesThemAfterWhatTheyFollowAndTheReportSaysThemAgain)
   session_.OnEager(Offer(8, 9));
   Starts();
   Succeed(8);
+  session_.TakeMessage();
   EXPECT_EQ(Starts(), Leases{9});
   session_.OnEager(Offer(9, 10));
-  session_.TakeMessage();
   Succeed(9);
+  session_.TakeMessage();
   session_.OnDisconnected();
   const std::vector<HeldLease> held = session_.Held(kStart);
   EXPECT_EQ(LeasesOf(held), (Leases{8, 1, 9, 10}));
@@ -134,9 +159,11 @@ TEST_F(SessionTest, WhatAWelcomeDroppedIsNotSaidToHaveBegun) {
   session_.OnEager(Offer(1, 2));
   Starts();
   Succeed(1);
+  session_.TakeMessage();
   Starts();
   session_.OnEager(Offer(2, 3));
   Succeed(2);
+  session_.TakeMessage();
   session_.OnDisconnected();
   EXPECT_EQ(Welcome({1, 2, 3}), Leases{});
   EXPECT_EQ(session_.TakeMessage().report, nullptr);
@@ -162,7 +189,7 @@ class SmallMessagesTest : public testing::Test {
   Session session_{Options()};
 };
 
-TEST_F(SmallMessagesTest, WhatBeganIsSaidWithWhatItFollows) {
+TEST_F(SmallMessagesTest, WhatBeginsIsSaidWithWhatItFollows) {
   std::vector<uint64_t> none;
   session_.OnWelcome({}, &none);
   session_.OnGrant(Group({1, 2}));
@@ -170,15 +197,15 @@ TEST_F(SmallMessagesTest, WhatBeganIsSaidWithWhatItFollows) {
   Start();
   Succeed(1);
   Succeed(2);
-  Start();
   EXPECT_TRUE(session_.TakeMessage().report->eager.empty());
+  EXPECT_FALSE(session_.Holds(3));
   const Session::Message message = session_.TakeMessage();
   EXPECT_EQ(message.report->succeeded.lease, Leases{2});
   EXPECT_EQ(LeasesOf(message.report->eager), Leases{3});
 }
 
 // The hub then takes neither: better run again than lost.
-TEST_F(SmallMessagesTest, WhatBeganIsSaidNoLaterThanItsOwnOutcome) {
+TEST_F(SmallMessagesTest, WhatBeganIsSaidAgainNoLaterThanItsOwnOutcome) {
   std::vector<uint64_t> none;
   session_.OnWelcome({}, &none);
   session_.OnGrant(Group({1, 2}));
@@ -186,9 +213,13 @@ TEST_F(SmallMessagesTest, WhatBeganIsSaidNoLaterThanItsOwnOutcome) {
   Start();
   Succeed(1);
   Succeed(2);
+  session_.TakeMessage();
+  session_.TakeMessage();
   Start();
   ASSERT_TRUE(session_.OnExecuted(3, absl::Milliseconds(1)).has_value());
   ASSERT_TRUE(session_.OnOutcome({.lease = 3, .kind = Outcome::Kind::kPending}));
+  session_.OnDisconnected();
+  session_.OnWelcome({}, &none);
   const Session::Message message = session_.TakeMessage();
   EXPECT_EQ(message.report->succeeded.lease, Leases{1});
   EXPECT_EQ(message.report->outcomes.at(0).lease, 3u);
