@@ -35,7 +35,8 @@ size_t Units(const Command& command) {
           [](const QueryOwnership& query) { return 1 + query.objects.size(); },
           [](const WorkerJoined& joined) { return 1 + joined.held.size(); },
           [](const WorkerReported& report) {
-            return 1 + report.outcomes.size() + report.progress.size() + report.learned.size();
+            return 1 + report.outcomes.size() + report.eager.size() + report.progress.size() +
+                   report.learned.size();
           },
           [](const auto&) { return size_t{1}; },
       },

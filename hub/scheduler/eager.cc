@@ -59,7 +59,8 @@ void Scheduler::Impl::Offer(struct Lease* lease, uint32_t next) {
   Worker* worker = lease->worker;
   const Item& item = *lease->item;
   if (run->state() != RunState::kRunning || run->LimitsQueues() || lease->recalled ||
-      !worker->connected || item.vertices[next].state != VertexState::kWaiting) {
+      !worker->connected || worker->recorded > synced_ ||
+      item.vertices[next].state != VertexState::kWaiting) {
     return;
   }
   const uint32_t node = run->NodeOf(item, next);
@@ -120,7 +121,8 @@ void Scheduler::Impl::HandleEager(Worker* worker, WorkerReported* report) {
   }
   for (const HeldLease& held : report->eager) {
     Outcome* outcome = std::exchange(of_eager[held.lease], nullptr);
-    const bool current = Adopt(worker, held);
+    const struct Lease* known = leases_.Find(held.lease);  // Said before, on another stream.
+    const bool current = (known != nullptr && known->worker == worker) || Adopt(worker, held);
     if (outcome != nullptr) HandleOutcome(worker, *outcome);
     if (current) continue;
     effects_->outgoing.revocations.push_back({.worker = worker->id, .lease = held.lease});

@@ -142,7 +142,8 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   if (held.started_ago > absl::ZeroDuration() && LeaseTable::IsBefore(held.lease, options_.epoch)) {
     ReadyQueue::NoteStart(*lease->line, now_ - held.started_ago);
   }
-  NoteHeld(worker, *lease);
+  const size_t p = static_cast<size_t>(lease->pool);
+  if (held.after == 0 || worker->held[p] > worker->room[p].slots) NoteHeld(worker, *lease);
   Renew(lease, held.elapsed);
   if (held.after != 0) {
     lease->queued_us = now_us_;
@@ -224,10 +225,6 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
     recalls_.NoteShort(worker, change.pool);
   }
   for (const LearnedMode& learned : command.learned) HandleLearned(learned);
-  for (const StartedTask& started : command.started) {
-    struct Lease* lease = leases_.Find(started.lease);
-    if (lease != nullptr && lease->worker == worker) Started(lease, started.elapsed);
-  }
   for (const uint64_t id : command.starting) {
     struct Lease* lease = leases_.Find(id);
     if (lease != nullptr && lease->worker == worker) Start(lease);
@@ -239,6 +236,10 @@ void Scheduler::Impl::Handle(WorkerReported& command) {
     for (Outcome& outcome : command.outcomes) HandleOutcome(worker, outcome);
   } else {
     HandleEager(worker, &command);
+  }
+  for (const StartedTask& started : command.started) {
+    struct Lease* lease = leases_.Find(started.lease);
+    if (lease != nullptr && lease->worker == worker) Started(lease, started.elapsed);
   }
   for (const uint64_t lease : command.over) ready_.EndGhost(worker->id, lease);
   for (const HashReply& reply : command.hashes) HandleHashes(*worker, reply);

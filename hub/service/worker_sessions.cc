@@ -214,8 +214,11 @@ size_t WorkerSessions::AppendGrants(WorkerSession* session, const Parcel& parcel
     }
     bytes += CopyGrant(*group, out->add_grants());
   }
-  // Each follows a lease of this stream, before which its run was told.
-  for (const GrantGroup* group : parcel.eager) bytes += CopyGrant(*group, out->add_eager());
+  // Each follows a lease whose run the worker was told of, though maybe on an earlier stream.
+  for (const GrantGroup* group : parcel.eager) {
+    session->eager_runs.insert(group->run);
+    bytes += CopyGrant(*group, out->add_eager());
+  }
   return bytes;
 }
 
@@ -234,7 +237,8 @@ void WorkerSessions::SendEndedRuns(const std::vector<uint64_t>& runs, absl::Time
   for (const SessionPointer& session : AllSessions()) {
     std::vector<uint64_t> told;
     for (const uint64_t run : runs) {
-      if (session->told_runs.erase(run) > 0) told.push_back(run);
+      const bool was_eager = session->eager_runs.erase(run) > 0;
+      if (session->told_runs.erase(run) > 0 || was_eager) told.push_back(run);
     }
     if (told.empty()) continue;
     session->stream.Leave(now, [&](v1::ToWorker* out) {

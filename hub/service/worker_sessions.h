@@ -69,6 +69,7 @@ class WorkerSession {
 
   // Used by the turn thread only.
   absl::flat_hash_set<uint64_t> told_runs;
+  absl::flat_hash_set<uint64_t> eager_runs;  // Of which the worker may have gone on by itself.
 
  private:
   const std::shared_ptr<StreamWire> wire_;

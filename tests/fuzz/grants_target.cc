@@ -74,6 +74,12 @@ class World {
       CheckColumns(*group);
       session_.OnGrant(std::make_shared<const worker::GrantGroup>(*std::move(group)));
     }
+    for (const v1::GrantGroup& offer : message.eager()) {
+      absl::StatusOr<worker::GrantGroup> group = worker::OfferFromProto(offer);
+      if (!group.ok()) continue;
+      CheckColumns(*group);
+      session_.OnEager(std::make_shared<worker::GrantGroup>(*std::move(group)));
+    }
     session_.OnRevoked({message.revoked().data(), static_cast<size_t>(message.revoked_size())},
                        &cancelled);
     for (const v1::SourceCredit& credit : message.credit()) {
@@ -123,7 +129,7 @@ class World {
 
   void Say() {
     if (!session_.HasNews()) return;
-    const Session::Message message = session_.TakeMessage();
+    const Session::Message message = session_.TakeMessage(absl::UnixEpoch());
     v1::FromWorker proto;
     worker::ToProto(message, &proto);
   }

@@ -145,7 +145,7 @@ void WorkerProcess::Advance() {
 void WorkerProcess::SendNews() {
   if (!writable() || finishing_ || (!session_.HasNews() && hash_replies_.empty())) return;
   v1::FromWorker message;
-  worker::ToProto(session_.TakeMessage(), &message);
+  worker::ToProto(session_.TakeMessage(world_->events.now()), &message);
   for (v1::HashReply& reply : std::exchange(hash_replies_, {})) {
     *message.add_hashes() = std::move(reply);
   }

@@ -219,7 +219,7 @@ void Role::SendNews(absl::Time now) {
       !log_replies_.empty() || !failed_hooks_.empty() || hash_reader_->has_replies();
   if ((!session_.HasNews() && !asides) || !stream_->writable()) return;
   v1::FromWorker* message = stream_->NewMessage();
-  ToProto(session_.TakeMessage(), message);
+  ToProto(session_.TakeMessage(now), message);
   AddLogs(message);
   for (v1::StepError& hook : failed_hooks_) *message->add_errors() = std::move(hook);
   failed_hooks_.clear();

@@ -43,6 +43,8 @@ uint64_t ElapsedMs(absl::Time began, absl::Time now) {
   return static_cast<uint64_t>(std::max<int64_t>(1, absl::ToInt64Milliseconds(now - began)));
 }
 
+bool LeaseIsLower(const HeldLease& a, const HeldLease& b) { return a.lease < b.lease; }
+
 bool IsRunning(const LeaseRecord& record) { return record.state == LeaseState::kRunning; }
 
 }  // namespace
@@ -62,8 +64,7 @@ std::vector<HeldLease> Session::Held(absl::Time now) const {
     (table_.group(i)->after == 0 ? held : eager).push_back(HeldOf(i, now));
   }
   // Each after what it follows: the hub numbers them in that order.
-  std::sort(eager.begin(), eager.end(),
-            [](const HeldLease& a, const HeldLease& b) { return a.lease < b.lease; });
+  std::sort(eager.begin(), eager.end(), LeaseIsLower);
   Append(&held, &eager);
   return held;
 }
@@ -391,10 +392,10 @@ bool Session::HasNews() const {
   return false;
 }
 
-Session::Message Session::TakeMessage() {
+Session::Message Session::TakeMessage(absl::Time now) {
   Message message;
   if (pending_.size() > 0) {
-    unacked_.push_back(TakePending());
+    unacked_.push_back(TakePending(now));
     // What has ended since was a ghost to nobody.
     for (Outcome& outcome : unacked_.back().outcomes) {
       outcome.goes_on = outcome.goes_on && going_on_.contains(outcome.lease);
@@ -569,8 +570,6 @@ bool Session::Finish(uint64_t lease, uint32_t* record) {
 void Session::Drop(uint32_t index, std::vector<uint64_t>* cancel) {
   LeaseRecord& record = table_.at(index);
   const LeaseState state = record.state;
-  const uint64_t lease = record.lease;
-  std::erase_if(pending_.eager, [lease](const HeldLease& held) { return held.lease == lease; });
   Leave(index);
   if (state == LeaseState::kWaiting) {
     record.state = LeaseState::kRevoked;  // The queue still names it.
@@ -589,7 +588,6 @@ void Session::DropFinished(absl::Span<const uint64_t> leases) {
   const absl::flat_hash_set<uint64_t> gone(leases.begin(), leases.end());
   Report all = std::exchange(pending_, {});
   pending_.eager = std::move(all.eager);
-  std::erase_if(pending_.eager, [&](const HeldLease& held) { return gone.contains(held.lease); });
   for (size_t i = 0; i < all.succeeded.lease.size(); ++i) {
     if (gone.contains(all.succeeded.lease[i])) {
       table_.Free(all.succeeded_records[i]);
@@ -623,7 +621,7 @@ void Session::Move(uint32_t index, Pool pool) {
   record.pool = pool;
 }
 
-Report Session::TakePending() {
+Report Session::TakePending(absl::Time now) {
   Report report;
   const size_t successes = options_.message_outcomes_max;
   report.succeeded.lease = TakeFirst(&pending_.succeeded.lease, successes);
@@ -639,21 +637,31 @@ Report Session::TakePending() {
   }
   report.outcomes = TakeFirst(&pending_.outcomes, count);
   report.outcome_records = TakeFirst(&pending_.outcome_records, count);
-  BeginNext(&report);
+  BeginNext(now, &report);
   return report;
 }
 
 // Each is told of with what it follows. What was told of on a stream that broke is told of again,
-// with the same.
-void Session::BeginNext(Report* report) {
+// with the same, unless it is not held any more.
+void Session::BeginNext(absl::Time now, Report* report) {
   if (next_.empty() && pending_.eager.empty()) return;
-  absl::flat_hash_set<uint64_t> told(report->succeeded.lease.begin(),
-                                     report->succeeded.lease.end());
-  for (const Outcome& outcome : report->outcomes) told.insert(outcome.lease);
-  for (HeldLease& held : std::exchange(pending_.eager, {})) {
+  const auto leases_of = [](const Report& of) {
+    absl::flat_hash_set<uint64_t> leases(of.succeeded.lease.begin(), of.succeeded.lease.end());
+    for (const Outcome& outcome : of.outcomes) leases.insert(outcome.lease);
+    return leases;
+  };
+  const absl::flat_hash_set<uint64_t> told = leases_of(*report);
+  const absl::flat_hash_set<uint64_t> later = leases_of(pending_);
+  std::vector<HeldLease> again = std::exchange(pending_.eager, {});
+  std::sort(again.begin(), again.end(), LeaseIsLower);
+  for (HeldLease& held : again) {
+    const uint32_t record = table_.Find(held.lease);
+    const bool ended = told.contains(held.lease) || later.contains(held.lease);
+    if (record == LeaseTable::kNone && !ended) continue;
+    if (record != LeaseTable::kNone) held = HeldOf(record, now);
     // Never later than its own outcome, which the hub would take for that of a lease it has ended.
-    const bool now = told.contains(held.after) || told.contains(held.lease);
-    (now ? report->eager : pending_.eager).push_back(std::move(held));
+    const bool is_due = told.contains(held.after) || told.contains(held.lease);
+    (is_due ? report->eager : pending_.eager).push_back(std::move(held));
   }
   for (std::shared_ptr<GrantGroup>& offer : std::exchange(next_, {})) {
     if (!told.contains(offer->after)) {
@@ -662,7 +670,7 @@ void Session::BeginNext(Report* report) {
     }
     const uint64_t lease = offer->lease[0];
     OnGrant(std::move(offer));
-    report->eager.push_back(HeldOf(table_.Find(lease), absl::InfiniteFuture()));
+    report->eager.push_back(HeldOf(table_.Find(lease), now));
   }
 }
 

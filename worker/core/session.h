@@ -7,7 +7,7 @@
 //   session.TakeStarts(&batches);             // hand these to the executors
 //   session.OnExecuted(lease, run_time);      // frees the slot
 //   session.OnSucceeded(lease, address, …);   // once the value is stored
-//   if (session.HasNews()) Send(session.TakeMessage());
+//   if (session.HasNews()) Send(session.TakeMessage(now));
 //
 // A lease is waiting, running, storing, finished; it is gone when its outcome is acknowledged, or
 // when the hub revokes it. An outcome of a lease that is not held any more is dropped.
@@ -129,7 +129,7 @@ class Session {
     std::vector<StepError> errors;
     bool goodbye = false;
   };
-  Message TakeMessage();
+  Message TakeMessage(absl::Time now);
 
   // ---------------------------------------------------------------------------------- the end
   // Gives back what has not started and asks for nothing more; what runs may end.
@@ -187,8 +187,8 @@ class Session {
   void NoteGoingOn(uint32_t record);
   void DropFinished(absl::Span<const uint64_t> leases);
   void Move(uint32_t record, Pool pool);
-  Report TakePending();
-  void BeginNext(Report* report);
+  Report TakePending(absl::Time now);
+  void BeginNext(absl::Time now, Report* report);
   bool GoodbyeIsDue() const;
 
   // Constant after construction.

@@ -159,7 +159,6 @@ absl::StatusOr<GrantGroup> FromProto(const v1::GrantGroup& proto) {
     group.inputs.push_back(std::move(column));
   }
   group.tells_start = proto.tells_start();
-  group.after = proto.after();
   group.by = Column<uint64_t>(proto.by());
   if (tasks == 0 ? !group.by.empty() : group.by.size() % tasks != 0) {
     return absl::InvalidArgumentError(
@@ -170,6 +169,7 @@ absl::StatusOr<GrantGroup> FromProto(const v1::GrantGroup& proto) {
 
 absl::StatusOr<GrantGroup> OfferFromProto(const v1::GrantGroup& proto) {
   ASSIGN_OR_RETURN(GrantGroup group, FromProto(proto));
+  group.after = proto.after();
   if (group.after == 0 || group.lease.size() != 1 || group.inputs.empty()) {
     return absl::InvalidArgumentError("offer: not of one task that takes another's value");
   }

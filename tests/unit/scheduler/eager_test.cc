@@ -224,6 +224,20 @@ TEST_F(EagerTest, AReturningWorkersNextTaskIsItsOwnIfTheHubHasHeard) {
   EXPECT_TRUE(told.outgoing.grants.empty());
 }
 
+TEST_F(EagerTest, WhatIsSaidAgainDoesNotStartAnew) {
+  Join(1);
+  const Effects first = Upload("step s timeout=10\nnode a\nnode s a\n");
+  const GrantGroup& b = first.outgoing.eager.at(0);
+  HeldLease held = Begun(b, 100);
+  Turn(Report({{b.after, 100}}, {held}));
+  held.elapsed = absl::Seconds(9);
+  Turn(Hello(2, {held}));
+  EXPECT_LT(scheduler_.NextDeadline(), absl::InfiniteFuture());  // The end of its time.
+  held.elapsed = absl::ZeroDuration();
+  Turn(Report({}, {held}, /*worker=*/2));
+  EXPECT_LT(scheduler_.NextDeadline(), absl::InfiniteFuture());
+}
+
 TEST_F(EagerTest, AReturningWorkersNextTaskIsNotWhatSomebodyElseWasGivenInBetween) {
   Join(1);
   const Effects first = Upload(kChain);

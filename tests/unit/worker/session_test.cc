@@ -73,7 +73,7 @@ TEST_F(SessionTest, RoomAloneIsWorthNoMessageWhileTheHubMayGrantMore) {
   session_.OnGrant(Group({1, 2}));
   Starts();
   Succeed(1);
-  session_.TakeMessage();  // 2 + 20 ahead.
+  session_.TakeMessage(kStart);  // 2 + 20 ahead.
   ASSERT_TRUE(session_.OnExecuted(2, absl::Milliseconds(1)).has_value());
   EXPECT_FALSE(session_.HasNews());
   // Not half of what it asks ahead can still come.
@@ -89,7 +89,7 @@ TEST_F(SessionTest, RoomAloneIsWorthNoMessageWhileTheHubMayGrantMore) {
 
 TEST_F(SessionTest, FirstMessageStatesAllRoom) {
   ASSERT_TRUE(session_.HasNews());
-  const Session::Message message = session_.TakeMessage();
+  const Session::Message message = session_.TakeMessage(kStart);
   EXPECT_EQ(message.rooms.size(), 4u);
   EXPECT_EQ(RoomOf(message, Pool::kThread), 3u);  // Two slots and one ahead.
   EXPECT_EQ(message.report, nullptr);
@@ -97,11 +97,11 @@ TEST_F(SessionTest, FirstMessageStatesAllRoom) {
 }
 
 TEST_F(SessionTest, AsksAheadForTenMillisecondsOfWork) {
-  session_.TakeMessage();
+  session_.TakeMessage(kStart);
   session_.OnGrant(Group({1}));
   Starts();
   Succeed(1, absl::Milliseconds(1));
-  EXPECT_EQ(RoomOf(session_.TakeMessage(), Pool::kThread), 2u + 20u);
+  EXPECT_EQ(RoomOf(session_.TakeMessage(kStart), Pool::kThread), 2u + 20u);
 }
 
 TEST_F(SessionTest, DoesNotAskAheadForLongTasks) {
@@ -129,7 +129,7 @@ TEST_F(SessionTest, ReportsSuccessesAsColumnsAndTheRestAsOutcomes) {
   Starts();
   Succeed(1);
   ASSERT_TRUE(session_.OnOutcome({.lease = 2, .kind = Outcome::Kind::kPending}));
-  const Session::Message message = session_.TakeMessage();
+  const Session::Message message = session_.TakeMessage(kStart);
   ASSERT_NE(message.report, nullptr);
   EXPECT_EQ(message.report->number, 1u);
   EXPECT_EQ(message.report->succeeded.lease, Leases{1});
@@ -142,7 +142,7 @@ TEST_F(SessionTest, OutcomesAreKeptUntilAcknowledged) {
   session_.OnGrant(Group({1}));
   Starts();
   Succeed(1);
-  session_.TakeMessage();
+  session_.TakeMessage(kStart);
   EXPECT_EQ(HeldLeases(), Leases{1});
   session_.OnAcked(1);
   EXPECT_EQ(HeldLeases(), Leases{});
@@ -153,15 +153,15 @@ TEST_F(SessionTest, UnacknowledgedOutcomesAreSentAgainUnderNewNumbers) {
   session_.OnGrant(Group({1, 2}));
   Starts();
   Succeed(1);
-  session_.TakeMessage();
+  session_.TakeMessage(kStart);
   Succeed(2);
-  session_.TakeMessage();
+  session_.TakeMessage(kStart);
   session_.OnAcked(1);
   session_.OnDisconnected();
   EXPECT_FALSE(session_.HasNews());
   EXPECT_EQ(HeldLeases(), Leases{2});
   Welcome({});
-  const Session::Message message = session_.TakeMessage();
+  const Session::Message message = session_.TakeMessage(kStart);
   ASSERT_NE(message.report, nullptr);
   EXPECT_EQ(message.report->number, 3u);
   EXPECT_EQ(message.report->succeeded.lease, Leases{2});
@@ -174,14 +174,14 @@ TEST_F(SessionTest, AStartIsToldOnceIfTheGrantAsksForIt) {
   session_.OnGrant(paced);
   session_.OnGrant(Group({4}));
   Starts();
-  session_.TakeMessage();
+  session_.TakeMessage(kStart);
   session_.OnStarting(1, kStart);
   EXPECT_TRUE(session_.HasNews());
   session_.OnStarting(1, kStart + absl::Seconds(1));
   session_.OnStarting(3, kStart);   // It waits.
   session_.OnStarting(99, kStart);  // It is not held.
-  EXPECT_EQ(session_.TakeMessage().starting, Leases{1});
-  EXPECT_EQ(session_.TakeMessage().starting, Leases{});
+  EXPECT_EQ(session_.TakeMessage(kStart).starting, Leases{1});
+  EXPECT_EQ(session_.TakeMessage(kStart).starting, Leases{});
   // Whoever did not hear it is told with the next hello, also of what has ended.
   session_.OnStarting(2, kStart);
   Succeed(1);
@@ -196,7 +196,7 @@ TEST_F(SessionTest, AStartIsToldOnceIfTheGrantAsksForIt) {
   EXPECT_FALSE(held[3].not_started) << "nobody asked";
   EXPECT_EQ(held[3].started_ago_ms, 0u);
   Welcome({});
-  EXPECT_EQ(session_.TakeMessage().starting, Leases{});
+  EXPECT_EQ(session_.TakeMessage(kStart).starting, Leases{});
 }
 
 TEST_F(SessionTest, WhatHasFinishedIsNotSaidToRun) {
@@ -215,7 +215,7 @@ TEST_F(SessionTest, AReconnectListsWhatWaitsRunsAndFinished) {
   Starts();
   Succeed(1);
   session_.OnStarted(2, kStart, kStart + absl::Seconds(1));
-  const Session::Message message = session_.TakeMessage();
+  const Session::Message message = session_.TakeMessage(kStart);
   ASSERT_EQ(message.started.size(), 1u);
   EXPECT_EQ(message.started[0].lease, 2u);
   EXPECT_EQ(message.started[0].elapsed_ms, 1000u);
@@ -234,11 +234,11 @@ TEST_F(SessionTest, DroppedLeasesAreCancelledAndTheirOutcomesForgotten) {
   session_.OnGrant(Group({1, 2, 3}));
   Starts();
   Succeed(1);
-  session_.TakeMessage();
+  session_.TakeMessage(kStart);
   session_.OnDisconnected();
   EXPECT_EQ(Welcome({1, 2, 3}), Leases{2});
   EXPECT_EQ(HeldLeases(), Leases{});
-  EXPECT_EQ(session_.TakeMessage().report, nullptr);
+  EXPECT_EQ(session_.TakeMessage(kStart).report, nullptr);
   EXPECT_FALSE(session_.OnExecuted(2, absl::Seconds(1)).has_value());
   EXPECT_FALSE(session_.OnSucceeded(2, 5, 0, 0));
 }
@@ -250,7 +250,7 @@ TEST_F(SessionTest, LeasesSurviveAHubRestartUnlessDropped) {
   EXPECT_EQ(Welcome({2}), Leases{2});
   EXPECT_EQ(Starts(), Leases{3});
   Succeed(1);
-  EXPECT_EQ(session_.TakeMessage().report->succeeded.lease, Leases{1});
+  EXPECT_EQ(session_.TakeMessage(kStart).report->succeeded.lease, Leases{1});
 }
 
 TEST_F(SessionTest, RevokedWaitingLeasesNeverStart) {
@@ -277,7 +277,7 @@ TEST_F(SessionTest, WhatWaitsOfARecalledRunIsGivenBack) {
   session_.OnGrant(other);
   EXPECT_EQ(Starts(), (Leases{1, 2}));
   session_.OnRecalled(7);
-  const Session::Message message = session_.TakeMessage();
+  const Session::Message message = session_.TakeMessage(kStart);
   ASSERT_NE(message.report, nullptr);
   ASSERT_EQ(message.report->outcomes.size(), 1);
   EXPECT_EQ(message.report->outcomes[0].lease, 3);
@@ -294,7 +294,7 @@ TEST_F(SessionTest, RecalledLeasesAreGivenBackUnlessTheyHaveStarted) {
   EXPECT_EQ(Starts(), (Leases{1, 2}));
   EXPECT_EQ(Revoke({4}), Leases{});
   session_.OnRecalled(Leases{2, 4, 5, 6, 99});
-  const Session::Message message = session_.TakeMessage();
+  const Session::Message message = session_.TakeMessage(kStart);
   ASSERT_NE(message.report, nullptr);
   Leases back;
   for (const Outcome& outcome : message.report->outcomes) {
@@ -320,21 +320,21 @@ TEST_F(SessionTest, ALearnedModeMovesWaitingCalls) {
   EXPECT_EQ(session_.running(Pool::kAsync), 4u);
   session_.OnGrant(Group({5}));  // Sent before the hub knew.
   EXPECT_EQ(session_.waiting(Pool::kAsync), 1u);
-  const Session::Message message = session_.TakeMessage();
+  const Session::Message message = session_.TakeMessage(kStart);
   ASSERT_EQ(message.learned.size(), 1u);
   EXPECT_EQ(message.learned[0].pool, Pool::kAsync);
 }
 
 TEST_F(SessionTest, ALearnedModeIsToldToEveryNewStream) {
   session_.OnLearnedMode({.run = 7, .step = 1, .pool = Pool::kAsync});
-  session_.TakeMessage();
+  session_.TakeMessage(kStart);
   session_.OnDisconnected();
   Welcome({});
-  EXPECT_EQ(session_.TakeMessage().learned.size(), 1u);
+  EXPECT_EQ(session_.TakeMessage(kStart).learned.size(), 1u);
   session_.OnRunEnded(7);
   session_.OnDisconnected();
   Welcome({});
-  EXPECT_EQ(session_.TakeMessage().learned.size(), 0u);
+  EXPECT_EQ(session_.TakeMessage(kStart).learned.size(), 0u);
 }
 
 TEST_F(SessionTest, APausedSourceHoldsNoSlot) {
@@ -375,13 +375,13 @@ TEST_F(SessionTest, OnlyTheLatestProgressIsSentAndAgainAfterAReconnect) {
   Starts();
   session_.OnProgress({.lease = 1, .address = 50, .elements = 10});
   session_.OnProgress({.lease = 1, .address = 50, .elements = 20});
-  Session::Message message = session_.TakeMessage();
+  Session::Message message = session_.TakeMessage(kStart);
   ASSERT_EQ(message.progress.size(), 1u);
   EXPECT_EQ(message.progress[0].elements, 20u);
   EXPECT_FALSE(session_.HasNews());
   session_.OnDisconnected();
   Welcome({});
-  message = session_.TakeMessage();
+  message = session_.TakeMessage(kStart);
   ASSERT_EQ(message.progress.size(), 1u);
   EXPECT_EQ(message.progress[0].elements, 20u);
 }
@@ -389,9 +389,9 @@ TEST_F(SessionTest, OnlyTheLatestProgressIsSentAndAgainAfterAReconnect) {
 TEST_F(SessionTest, AStopGivesBackWhatHasNotStartedAndAsksForNothing) {
   session_.OnGrant(Group({1, 2, 3}));
   Starts();
-  session_.TakeMessage();
+  session_.TakeMessage(kStart);
   session_.Stop();
-  Session::Message message = session_.TakeMessage();
+  Session::Message message = session_.TakeMessage(kStart);
   EXPECT_EQ(RoomOf(message, Pool::kThread), 0u);
   ASSERT_EQ(message.report->outcomes.size(), 1u);
   EXPECT_EQ(message.report->outcomes[0].lease, 3u);
@@ -404,7 +404,7 @@ TEST_F(SessionTest, GrantsThatArriveDuringAStopAreGivenBack) {
   session_.Stop();
   session_.OnGrant(Group({1}));
   EXPECT_EQ(Starts(), Leases{});
-  const Session::Message message = session_.TakeMessage();
+  const Session::Message message = session_.TakeMessage(kStart);
   ASSERT_EQ(message.report->outcomes.size(), 1u);
   EXPECT_EQ(message.report->outcomes[0].kind, Outcome::Kind::kGivenBack);
 }
@@ -413,13 +413,13 @@ TEST_F(SessionTest, GoodbyeGoesWithTheLastOutcomes) {
   session_.OnGrant(Group({1, 2}));
   Starts();
   session_.Stop();
-  session_.TakeMessage();
+  session_.TakeMessage(kStart);
   Succeed(1);
-  EXPECT_FALSE(session_.TakeMessage().goodbye);
+  EXPECT_FALSE(session_.TakeMessage(kStart).goodbye);
   Leases cancelled;
   session_.GiveBackRest(&cancelled);
   EXPECT_EQ(cancelled, Leases{2});
-  const Session::Message message = session_.TakeMessage();
+  const Session::Message message = session_.TakeMessage(kStart);
   EXPECT_TRUE(message.goodbye);
   EXPECT_EQ(message.report->outcomes[0].lease, 2u);
   EXPECT_FALSE(session_.finished());
@@ -437,7 +437,7 @@ TEST_F(SessionTest, WhatCannotBeStoredIsGivenBackAtTheEnd) {
   Leases cancelled;
   session_.GiveBackRest(&cancelled);
   EXPECT_EQ(cancelled, Leases{});
-  EXPECT_TRUE(session_.TakeMessage().goodbye);
+  EXPECT_TRUE(session_.TakeMessage(kStart).goodbye);
   EXPECT_FALSE(session_.OnSucceeded(1, 5, 0, 0));
 }
 
@@ -455,7 +455,7 @@ TEST_F(SessionTest, TooManyUnacknowledgedOutcomesCloseTheRoom) {
     ASSERT_TRUE(session.OnSucceeded(lease, 1, 0, 1));
   }
   EXPECT_EQ(session.WantedRoom(Pool::kThread).leases, 0u);
-  session.TakeMessage();
+  session.TakeMessage(kStart);
   session.OnAcked(1);
   EXPECT_GT(session.WantedRoom(Pool::kThread).leases, 2u);
 }
@@ -473,9 +473,9 @@ TEST_F(SessionTest, LongReportsAreCutIntoMessages) {
     ASSERT_TRUE(session.OnExecuted(lease, absl::Milliseconds(1)).has_value());
     ASSERT_TRUE(session.OnSucceeded(lease, 1, 0, 1));
   }
-  EXPECT_EQ(session.TakeMessage().report->succeeded.lease, (Leases{1, 2}));
+  EXPECT_EQ(session.TakeMessage(kStart).report->succeeded.lease, (Leases{1, 2}));
   EXPECT_TRUE(session.HasNews());
-  EXPECT_EQ(session.TakeMessage().report->succeeded.lease, Leases{3});
+  EXPECT_EQ(session.TakeMessage(kStart).report->succeeded.lease, Leases{3});
   session.OnAcked(2);
   EXPECT_EQ(session.Held(kStart).size(), 0u);
 }
@@ -492,7 +492,7 @@ TEST_F(SessionTest, RecordsAreUsedAgain) {
     session_.OnGrant(Group({lease}));
     ASSERT_EQ(Starts(), Leases{lease});
     Succeed(lease);
-    session_.OnAcked(session_.TakeMessage().report->number);
+    session_.OnAcked(session_.TakeMessage(kStart).report->number);
   }
   EXPECT_EQ(HeldLeases(), Leases{});
 }
