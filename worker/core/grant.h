@@ -103,6 +103,9 @@ struct HeldLease {
   uint64_t input = 0;
 };
 
+// Of those that the worker went on to by itself: each comes after what it follows.
+inline bool IsNumberedBefore(const HeldLease& a, const HeldLease& b) { return a.lease < b.lease; }
+
 // A lease that is over while its code goes on. Mirrors bue.v1.Ghost.
 struct Ghost {
   uint64_t lease = 0;

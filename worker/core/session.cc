@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
+#include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "common/append.h"
@@ -27,23 +27,11 @@ void Append(Report* to, Report* from) {
   Append(&to->outcome_records, &from->outcome_records);
 }
 
-// Moves the first `count` of `from` into a vector of their own.
-template <typename T>
-std::vector<T> TakeFirst(std::vector<T>* from, size_t count) {
-  if (count >= from->size()) return std::exchange(*from, {});
-  std::vector<T> taken(std::make_move_iterator(from->begin()),
-                       std::make_move_iterator(from->begin() + count));
-  from->erase(from->begin(), from->begin() + count);
-  return taken;
-}
-
 // At least 1 for what has begun.
 uint64_t ElapsedMs(absl::Time began, absl::Time now) {
   if (began == absl::InfiniteFuture()) return 0;
   return static_cast<uint64_t>(std::max<int64_t>(1, absl::ToInt64Milliseconds(now - began)));
 }
-
-bool LeaseIsLower(const HeldLease& a, const HeldLease& b) { return a.lease < b.lease; }
 
 bool IsRunning(const LeaseRecord& record) { return record.state == LeaseState::kRunning; }
 
@@ -64,7 +52,7 @@ std::vector<HeldLease> Session::Held(absl::Time now) const {
     (table_.group(i)->after == 0 ? held : eager).push_back(HeldOf(i, now));
   }
   // Each after what it follows: the hub numbers them in that order.
-  std::sort(eager.begin(), eager.end(), LeaseIsLower);
+  std::sort(eager.begin(), eager.end(), IsNumberedBefore);
   Append(&held, &eager);
   return held;
 }
@@ -140,12 +128,6 @@ void Session::OnGrant(std::shared_ptr<const GrantGroup> group) {
   for (const uint32_t record : added) GiveBackWaiting(record);
 }
 
-void Session::OnEager(std::shared_ptr<GrantGroup> group) {
-  if (!connected_ || stopping_ || table_.Find(group->after) == LeaseTable::kNone) return;
-  const uint64_t after = group->after;
-  offers_[after] = std::move(group);
-}
-
 void Session::OnRevoked(absl::Span<const uint64_t> leases, std::vector<uint64_t>* cancel) {
   for (const uint64_t lease : leases) {
     const uint32_t record = table_.Find(lease);
@@ -174,17 +156,6 @@ void Session::OnRecalled(absl::Span<const uint64_t> leases) {
     if (recalled[pool].empty()) continue;
     GiveBackUnless(&pools_[pool],
                    [&](uint32_t record) { return !recalled[pool].contains(record); });
-  }
-}
-
-void Session::OnAcked(uint64_t report) {
-  while (!unacked_.empty() && unacked_.front().number <= report) {
-    const Report& done = unacked_.front();
-    for (const uint32_t record : done.succeeded_records) table_.Free(record);
-    for (const uint32_t record : done.outcome_records) table_.Free(record);
-    for (const Outcome& outcome : done.outcomes) outcome_bytes_ -= outcome.bytes();
-    unacked_outcomes_ -= done.size();
-    unacked_.pop_front();
   }
 }
 
@@ -238,21 +209,6 @@ bool Session::OnSucceeded(uint64_t lease, uint64_t address, uint64_t elements, u
   pending_.succeeded_records.push_back(record);
   if (offer != nullptr) GoOn(std::move(offer), address);
   return true;
-}
-
-// Null: it has none.
-std::shared_ptr<GrantGroup> Session::TakeOffer(uint64_t lease) {
-  const auto found = offers_.find(lease);
-  if (found == offers_.end()) return nullptr;
-  std::shared_ptr<GrantGroup> offer = std::move(found->second);
-  offers_.erase(found);
-  return offer;
-}
-
-// The next of a chain: its input is durable, and it starts once the hub is told of both.
-void Session::GoOn(std::shared_ptr<GrantGroup> offer, uint64_t address) {
-  for (InputColumn& column : offer->inputs) column.address[0] = address;
-  next_.push_back(std::move(offer));
 }
 
 bool Session::OnOutcome(Outcome outcome) {
@@ -582,34 +538,6 @@ void Session::Drop(uint32_t index, std::vector<uint64_t>* cancel) {
   table_.Free(index);
 }
 
-// After OnDisconnected, everything finished is in pending_.
-void Session::DropFinished(absl::Span<const uint64_t> leases) {
-  if (leases.empty() || pending_.size() == 0) return;
-  const absl::flat_hash_set<uint64_t> gone(leases.begin(), leases.end());
-  Report all = std::exchange(pending_, {});
-  pending_.eager = std::move(all.eager);
-  for (size_t i = 0; i < all.succeeded.lease.size(); ++i) {
-    if (gone.contains(all.succeeded.lease[i])) {
-      table_.Free(all.succeeded_records[i]);
-      continue;
-    }
-    pending_.succeeded.lease.push_back(all.succeeded.lease[i]);
-    pending_.succeeded.address.push_back(all.succeeded.address[i]);
-    pending_.succeeded.elements.push_back(all.succeeded.elements[i]);
-    pending_.succeeded.run_us.push_back(all.succeeded.run_us[i]);
-    pending_.succeeded_records.push_back(all.succeeded_records[i]);
-  }
-  for (size_t i = 0; i < all.outcomes.size(); ++i) {
-    if (gone.contains(all.outcomes[i].lease)) {
-      outcome_bytes_ -= all.outcomes[i].bytes();
-      table_.Free(all.outcome_records[i]);
-      continue;
-    }
-    pending_.outcomes.push_back(std::move(all.outcomes[i]));
-    pending_.outcome_records.push_back(all.outcome_records[i]);
-  }
-}
-
 // To another pool's counts; not for waiting records.
 void Session::Move(uint32_t index, Pool pool) {
   LeaseRecord& record = table_.at(index);
@@ -619,59 +547,6 @@ void Session::Move(uint32_t index, Pool pool) {
   --(takes_slot ? from.running : from.held_beside);
   ++(takes_slot ? to.running : to.held_beside);
   record.pool = pool;
-}
-
-Report Session::TakePending(absl::Time now) {
-  Report report;
-  const size_t successes = options_.message_outcomes_max;
-  report.succeeded.lease = TakeFirst(&pending_.succeeded.lease, successes);
-  report.succeeded.address = TakeFirst(&pending_.succeeded.address, successes);
-  report.succeeded.elements = TakeFirst(&pending_.succeeded.elements, successes);
-  report.succeeded.run_us = TakeFirst(&pending_.succeeded.run_us, successes);
-  report.succeeded_records = TakeFirst(&pending_.succeeded_records, successes);
-  size_t count = 0;
-  size_t bytes = 0;
-  while (count < pending_.outcomes.size() && count < options_.message_outcomes_max &&
-         bytes < options_.message_bytes_max) {
-    bytes += pending_.outcomes[count++].bytes();
-  }
-  report.outcomes = TakeFirst(&pending_.outcomes, count);
-  report.outcome_records = TakeFirst(&pending_.outcome_records, count);
-  BeginNext(now, &report);
-  return report;
-}
-
-// Each is told of with what it follows. What was told of on a stream that broke is told of again,
-// with the same, unless it is not held any more.
-void Session::BeginNext(absl::Time now, Report* report) {
-  if (next_.empty() && pending_.eager.empty()) return;
-  const auto leases_of = [](const Report& of) {
-    absl::flat_hash_set<uint64_t> leases(of.succeeded.lease.begin(), of.succeeded.lease.end());
-    for (const Outcome& outcome : of.outcomes) leases.insert(outcome.lease);
-    return leases;
-  };
-  const absl::flat_hash_set<uint64_t> told = leases_of(*report);
-  const absl::flat_hash_set<uint64_t> later = leases_of(pending_);
-  std::vector<HeldLease> again = std::exchange(pending_.eager, {});
-  std::sort(again.begin(), again.end(), LeaseIsLower);
-  for (HeldLease& held : again) {
-    const uint32_t record = table_.Find(held.lease);
-    const bool ended = told.contains(held.lease) || later.contains(held.lease);
-    if (record == LeaseTable::kNone && !ended) continue;
-    if (record != LeaseTable::kNone) held = HeldOf(record, now);
-    // Never later than its own outcome, which the hub would take for that of a lease it has ended.
-    const bool is_due = told.contains(held.after) || told.contains(held.lease);
-    (is_due ? report->eager : pending_.eager).push_back(std::move(held));
-  }
-  for (std::shared_ptr<GrantGroup>& offer : std::exchange(next_, {})) {
-    if (!told.contains(offer->after)) {
-      next_.push_back(std::move(offer));
-      continue;
-    }
-    const uint64_t lease = offer->lease[0];
-    OnGrant(std::move(offer));
-    report->eager.push_back(HeldOf(table_.Find(lease), now));
-  }
 }
 
 }  // namespace bue::worker
