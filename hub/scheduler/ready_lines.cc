@@ -188,6 +188,20 @@ void ReadyQueue::ChangeWish(Gate* gate, Gate::Wish before, Gate::Wish wish) {
   WishesChanged(gate);
 }
 
+void ReadyQueue::ForgetStarts(absl::Time now) {
+  known_since_ = now;
+  const auto forget = [now](Gate* gate) {
+    if (gate->kind == Gate::Kind::kRate && gate->wish.count > 0) gate->pace.Forget(now);
+  };
+  for (const auto& [run, queues] : queues_) {
+    for (const auto& [place, gates] : queues.gates) {
+      if (gates.for_all != nullptr) forget(gates.for_all.get());
+      for (const auto& [hash, gate] : gates.of_values) forget(gate.get());
+    }
+  }
+  for (const auto& [key, gate] : shared_) forget(gate.get());
+}
+
 void ReadyQueue::WishesChanged(Gate* gate) {
   if (gate->kind == Gate::Kind::kRate && gate->wish.count > 0) {
     gate->pace.Set(gate->wish.count, gate->wish.per, now_);

@@ -205,7 +205,7 @@ class ReadyQueue {
   // The time from now on; gates look at it.
   void SetNow(absl::Time now) { now_ = now; }
   // Nobody knows what started before `now`.
-  void ForgetStarts(absl::Time now) { known_since_ = now; }
+  void ForgetStarts(absl::Time now);
   // While it is not known who runs what, gates that count leases are shut.
   void SetBlind(bool blind);
 

@@ -108,6 +108,9 @@ bool Scheduler::Impl::Adopt(Worker* worker, const HeldLease& held) {
   if (run == nullptr || !run->active()) return false;
   // A run that a power cut took back may have had the number before.
   if (LeaseTable::IsBefore(held.lease, run->added().epoch)) return false;
+  // This process took the worker for lost, and its rate took the task as started then: another may
+  // have had its turn since.
+  if (held.not_started && !LeaseTable::IsBefore(held.lease, options_.epoch)) return false;
   Item* item = run->FindItem(held.instance, held.item);
   if (item == nullptr || item->ended || held.node >= run->graph().program().nodes.size() ||
       run->graph().program().nodes[held.node].region != item->instance->region) {

@@ -76,7 +76,10 @@ void Scheduler::Impl::StartGrace(std::vector<std::string> workers) {
 void Scheduler::Impl::EndGrace() {
   in_grace_ = false;
   grace_end_ = absl::InfiniteFuture();
-  awaited_.clear();
+  if (!std::exchange(awaited_, {}).empty()) {  // What these had, they may have started until now.
+    ready_.ForgetStarts(now_);
+    for (const auto& [number, run] : runs_) run->starts_unknown_until = now_;
+  }
   ready_.ReleaseHeld();
   ready_.SetBlind(false);
   workers_changed_ = true;
