@@ -327,6 +327,7 @@ void History::Renewed(uint64_t stream, const hub::HeldLease& held) {
   if (lease.stream != 0) streams_[lease.stream].live.erase(held.lease);
   lease.state = State::kLive;
   lease.stream = stream;
+  lease.revoked = false;  // A power cut took that back.
   lease.power_cuts = power_cuts_;
   lease.interruptions = runs_[lease.task.run].interruptions;
   lease.pool = held.pool;
