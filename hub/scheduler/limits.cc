@@ -216,16 +216,19 @@ bool Scheduler::Impl::SetPaused(struct Lease* lease, bool paused) {
 bool Scheduler::Impl::OpenGates() {
   const bool changed = ready_.OpenGates([this](const Gate::Waiter& waiter) {
     Run* run = FindRun(waiter.run);
-    if (run == nullptr || !run->active()) return;
+    if (run == nullptr || !run->active()) return false;
     if (waiter.source != kNoVertex) {
       Item* item = run->FindItem(waiter.instance, waiter.item);
-      if (item == nullptr || item->vertices[waiter.source].lease == 0) return;
+      if (item == nullptr || item->vertices[waiter.source].lease == 0) return false;
       leases_.at(item->vertices[waiter.source].lease - 1)->awaits_room = false;
       GiveSourceCredit(run, item, waiter.source);
-    } else if (Instance* instance = run->FindInstance(waiter.instance)) {
-      instance->queued &= ~kAwaitsRoomBit;
-      OnCursor(run, instance);
+      return true;
     }
+    Instance* instance = run->FindInstance(waiter.instance);
+    if (instance == nullptr) return false;  // It has gone, with its item.
+    instance->queued &= ~kAwaitsRoomBit;
+    OnCursor(run, instance);
+    return true;
   });
   const std::vector<Gate*> stalled = ready_.TakeStalled();
   if (!stalled.empty()) TakeAsStarted({stalled.begin(), stalled.end()});

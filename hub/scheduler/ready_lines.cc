@@ -264,7 +264,7 @@ void ReadyQueue::MayHaveRoom(Gate* gate) {
   opened_.push_back(gate);
 }
 
-bool ReadyQueue::OpenGates(const std::function<void(const Gate::Waiter&)>& resume) {
+bool ReadyQueue::OpenGates(const std::function<bool(const Gate::Waiter&)>& resume) {
   while (!timers_.empty() && timers_.begin()->first.first <= now_) {
     Gate* gate = timers_.begin()->second;
     timers_.erase(timers_.begin());
@@ -286,7 +286,7 @@ bool ReadyQueue::OpenGates(const std::function<void(const Gate::Waiter&)>& resum
   return changed;
 }
 
-bool ReadyQueue::LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter&)>& resume) {
+bool ReadyQueue::LetGoOn(Gate* gate, const std::function<bool(const Gate::Waiter&)>& resume) {
   bool changed = false;
   for (auto place = gate->waiting.begin(); place != gate->waiting.end();) {
     Fifo<Line*>& lines = place->lines;
@@ -308,12 +308,13 @@ bool ReadyQueue::LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter
     SetTimer(gate, NextLook(*gate));
   }
   if (gate->others.empty() || !HasRoom(*gate)) return changed;
-  // As many as there is room for. Who cannot use it after all tells (MayHaveRoom).
+  // As many as there is room for. Who cannot use it after all tells (MayHaveRoom); who has gone
+  // does not, and takes none.
   uint64_t room = gate->kind == Gate::Kind::kRate ? 1 : gate->limit() - gate->count();
-  for (; room > 0 && !gate->others.empty(); --room) {
+  while (room > 0 && !gate->others.empty()) {
     const Gate::Waiter waiter = gate->others.front();
     gate->others.pop_front();
-    resume(waiter);
+    if (resume(waiter)) --room;
   }
   return true;
 }

@@ -243,8 +243,9 @@ class ReadyQueue {
   void WaitForRoom(Gate* gate, const Gate::Waiter& waiter) { gate->others.push_back(waiter); }
   // The gate may have room.
   void MayHaveRoom(Gate* gate);
-  // Lets lines go on, and calls `resume` for others, where there is room. False: nothing changed.
-  bool OpenGates(const std::function<void(const Gate::Waiter&)>& resume);
+  // Lets lines go on, and calls `resume` for others, where there is room; that is false for who has
+  // gone. False: nothing changed.
+  bool OpenGates(const std::function<bool(const Gate::Waiter&)>& resume);
   // When a gate may have room again by itself.
   absl::Time NextOpening() const {
     return timers_.empty() ? absl::InfiniteFuture() : timers_.begin()->first.first;
@@ -299,7 +300,7 @@ class ReadyQueue {
     return line.waits_at != nullptr && line.waits_at->hash != 0;
   }
   static void DropWaiting(Gate* gate, const Run* run);
-  bool LetGoOn(Gate* gate, const std::function<void(const Gate::Waiter&)>& resume);
+  bool LetGoOn(Gate* gate, const std::function<bool(const Gate::Waiter&)>& resume);
   void EndTurn(RunQueue* queue);
   void LookAtLater(Line* line) {
     if (!line->of_values() || std::exchange(line->may_go, true)) return;
