@@ -5,10 +5,11 @@
 // An offer is no lease: the hub forgets it. What a worker says it went on to is taken in as if the
 // worker had come back with it, and revoked where that does not fit. So an offer needs no place in
 // the record, and who is granted something else meanwhile is no worse off than without.
-#include <algorithm>
 #include <utility>
 
 #include "absl/algorithm/container.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "hub/scheduler/scheduler_impl.h"
 
 namespace bue::hub {

@@ -78,6 +78,20 @@ class EagerTest : public testing::Test {
   uint64_t report_ = 0;
 };
 
+// The first task of a chain is granted, the second offered.
+class EagerChainTest : public EagerTest {
+ protected:
+  EagerChainTest() {
+    Join(1);
+    const Effects first = Upload(kChain);
+    a_ = first.outgoing.grants.at(0);
+    b_ = first.outgoing.eager.at(0);
+  }
+
+  GrantGroup a_;
+  GrantGroup b_;
+};
+
 TEST_F(EagerTest, EachTaskOfAChainIsOfferedAfterTheOneBefore) {
   Join(1);
   const Effects first = Upload(kChain);
@@ -182,44 +196,33 @@ TEST_F(EagerTest, ALimitThatIsSetTakesOffersBack) {
   EXPECT_EQ(set.outgoing.recalls[0].worker, 1u);
 }
 
-TEST_F(EagerTest, APauseTakesOffersBackAndLetsWhatHasBegunGoOn) {
-  Join(1);
-  const Effects first = Upload(kChain);
-  const GrantGroup& b = first.outgoing.eager.at(0);
+TEST_F(EagerChainTest, APauseTakesOffersBackAndLetsWhatHasBegunGoOn) {
   const Effects paused = Turn(ControlRun{.run = 1, .action = ControlRun::Action::kPause});
   EXPECT_EQ(paused.outgoing.recalls.size(), 1u);
-  const Effects second = Turn(Report({{b.after, 100}}, {Begun(b, 100)}));
+  const Effects second = Turn(Report({{b_.after, 100}}, {Begun(b_, 100)}));
   EXPECT_TRUE(second.outgoing.revocations.empty());
   EXPECT_TRUE(second.outgoing.eager.empty());
 }
 
 // ------------------------------------------------------------------ a stream or a hub that breaks
 
-TEST_F(EagerTest, AReturningWorkersNextTaskWaitsForWhatItFollows) {
-  Join(1);
-  const Effects first = Upload(kChain);
-  const GrantGroup& a = first.outgoing.grants.at(0);
-  const GrantGroup& b = first.outgoing.eager.at(0);
-  const Effects back = Turn(Hello(2, {Held(a), Begun(b, 100)}));
+TEST_F(EagerChainTest, AReturningWorkersNextTaskWaitsForWhatItFollows) {
+  const Effects back = Turn(Hello(2, {Held(a_), Begun(b_, 100)}));
   ASSERT_EQ(back.outgoing.welcomes.size(), 1u);
   EXPECT_TRUE(back.outgoing.welcomes[0].dropped.empty());
-  const Effects told = Turn(Report({{b.after, 100}}, {Begun(b, 100)}, /*worker=*/2));
+  const Effects told = Turn(Report({{b_.after, 100}}, {Begun(b_, 100)}, /*worker=*/2));
   EXPECT_TRUE(told.outgoing.revocations.empty());
   EXPECT_TRUE(told.outgoing.grants.empty());
 }
 
-TEST_F(EagerTest, AReturningWorkersNextTaskIsItsOwnIfTheHubHasHeard) {
-  Join(1);
-  const Effects first = Upload(kChain);
-  const GrantGroup& a = first.outgoing.grants.at(0);
-  const GrantGroup& b = first.outgoing.eager.at(0);
-  const Effects heard = Turn(Report({{b.after, 100}}, {Begun(b, 100)}));
+TEST_F(EagerChainTest, AReturningWorkersNextTaskIsItsOwnIfTheHubHasHeard) {
+  const Effects heard = Turn(Report({{b_.after, 100}}, {Begun(b_, 100)}));
   const GrantGroup& c = heard.outgoing.eager.at(0);
   // Nothing was acknowledged, and of the last one the hub does not know.
-  const Effects back = Turn(Hello(2, {Held(a), Begun(b, 100), Begun(c, 101)}));
-  EXPECT_EQ(back.outgoing.welcomes.at(0).dropped, a.lease);
+  const Effects back = Turn(Hello(2, {Held(a_), Begun(b_, 100), Begun(c, 101)}));
+  EXPECT_EQ(back.outgoing.welcomes.at(0).dropped, a_.lease);
   const Effects told =
-      Turn(Report({{b.lease[0], 101}}, {Begun(b, 100), Begun(c, 101)}, /*worker=*/2));
+      Turn(Report({{b_.lease[0], 101}}, {Begun(b_, 100), Begun(c, 101)}, /*worker=*/2));
   EXPECT_TRUE(told.outgoing.revocations.empty());
   EXPECT_TRUE(told.outgoing.grants.empty());
 }
@@ -238,14 +241,11 @@ TEST_F(EagerTest, WhatIsSaidAgainDoesNotStartAnew) {
   EXPECT_LT(scheduler_.NextDeadline(), absl::InfiniteFuture());
 }
 
-TEST_F(EagerTest, AReturningWorkersNextTaskIsNotWhatSomebodyElseWasGivenInBetween) {
-  Join(1);
-  const Effects first = Upload(kChain);
-  const GrantGroup& a = first.outgoing.grants.at(0);
-  const GrantGroup& b = first.outgoing.eager.at(0);
-  Turn(Report({{b.after, 100}}, {}));  // Of another worker's attempt, say.
-  const Effects back = Turn(Hello(2, {Held(a), Begun(b, 99)}));
-  EXPECT_EQ(back.outgoing.welcomes.at(0).dropped, (std::vector<uint64_t>{a.lease[0], b.lease[0]}));
+TEST_F(EagerChainTest, AReturningWorkersNextTaskIsNotWhatSomebodyElseWasGivenInBetween) {
+  Turn(Report({{b_.after, 100}}, {}));  // Of another worker's attempt, say.
+  const Effects back = Turn(Hello(2, {Held(a_), Begun(b_, 99)}));
+  EXPECT_EQ(back.outgoing.welcomes.at(0).dropped,
+            (std::vector<uint64_t>{a_.lease[0], b_.lease[0]}));
 }
 
 }  // namespace

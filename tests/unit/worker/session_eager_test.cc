@@ -201,33 +201,25 @@ TEST_F(SessionTest, WhatAWelcomeDroppedIsNotSaidToHaveBegun) {
   EXPECT_TRUE(session_.quiet());
 }
 
-class SmallMessagesTest : public testing::Test {
- protected:
-  static SessionOptions Options() {
-    SessionOptions options = SmallOptions();
-    options.message_outcomes_max = 1;
-    return options;
-  }
-  void Succeed(uint64_t lease) {
-    ASSERT_TRUE(session_.OnExecuted(lease, absl::Milliseconds(1)).has_value());
-    ASSERT_TRUE(session_.OnSucceeded(lease, lease + 1000, 0, 5));
-  }
-  void Start() {
-    std::vector<StartBatch> batches;
-    session_.TakeStarts(&batches);
-  }
+SessionOptions OneOutcomeAMessage() {
+  SessionOptions options = SmallOptions();
+  options.message_outcomes_max = 1;
+  return options;
+}
 
-  Session session_{Options()};
+class SmallMessagesTest : public SessionTest {
+ protected:
+  // 1 and 2 have succeeded, and 3 may follow 2.
+  SmallMessagesTest() : SessionTest(OneOutcomeAMessage()) {
+    session_.OnGrant(Group({1, 2}));
+    session_.OnEager(Offer(2, 3));
+    Starts();
+    Succeed(1);
+    Succeed(2);
+  }
 };
 
 TEST_F(SmallMessagesTest, WhatBeginsIsSaidWithWhatItFollows) {
-  std::vector<uint64_t> none;
-  session_.OnWelcome({}, &none);
-  session_.OnGrant(Group({1, 2}));
-  session_.OnEager(Offer(2, 3));
-  Start();
-  Succeed(1);
-  Succeed(2);
   EXPECT_TRUE(session_.TakeMessage(kStart).report->eager.empty());
   EXPECT_FALSE(session_.Holds(3));
   const Session::Message message = session_.TakeMessage(kStart);
@@ -237,20 +229,13 @@ TEST_F(SmallMessagesTest, WhatBeginsIsSaidWithWhatItFollows) {
 
 // The hub then takes neither: better run again than lost.
 TEST_F(SmallMessagesTest, WhatBeganIsSaidAgainNoLaterThanItsOwnOutcome) {
-  std::vector<uint64_t> none;
-  session_.OnWelcome({}, &none);
-  session_.OnGrant(Group({1, 2}));
-  session_.OnEager(Offer(2, 3));
-  Start();
-  Succeed(1);
-  Succeed(2);
   session_.TakeMessage(kStart);
   session_.TakeMessage(kStart);
-  Start();
+  EXPECT_EQ(Starts(), Leases{3});
   ASSERT_TRUE(session_.OnExecuted(3, absl::Milliseconds(1)).has_value());
   ASSERT_TRUE(session_.OnOutcome({.lease = 3, .kind = Outcome::Kind::kPending}));
   session_.OnDisconnected();
-  session_.OnWelcome({}, &none);
+  Welcome({});
   const Session::Message message = session_.TakeMessage(kStart);
   EXPECT_EQ(message.report->succeeded.lease, Leases{1});
   EXPECT_EQ(message.report->outcomes.at(0).lease, 3u);

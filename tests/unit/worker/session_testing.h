@@ -39,7 +39,9 @@ inline std::shared_ptr<GrantGroup> Group(Leases leases, Pool pool = Pool::kThrea
 
 class SessionTest : public testing::Test {
  protected:
-  SessionTest() : session_(SmallOptions()) { Welcome({}); }
+  explicit SessionTest(const SessionOptions& options = SmallOptions()) : session_(options) {
+    Welcome({});
+  }
 
   Leases Welcome(const Leases& dropped) {
     Leases cancelled;
