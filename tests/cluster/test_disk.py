@@ -278,7 +278,8 @@ class DiskTest(ClusterTest):
         self.end_of(run)
 
     def test_a_bucket_whose_disk_is_full_ends_and_comes_back(self):
-        disk = self.small_disk(192)
+        # Room for the whole run above the low water, which the bucket minds in its second life.
+        disk = self.small_disk(288)
         self.start_bucket_on(disk, '--low-water', '0')
         self.start_hub()
         self.start_worker('--slots', 4, cwd=self.path('w'))
