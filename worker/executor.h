@@ -125,7 +125,7 @@ class ExecutorEvents {
   virtual void OnProgress(uint64_t lease, uint64_t address, const Yielded& yielded) = 0;
   // The call's code has ended, its value is on its way to the bucket: it takes no slot any more.
   virtual void OnStoring(uint64_t lease) = 0;
-  // A step without a mode turned out to be of this pool.
+  // A step without a mode turned out to be of this pool, not kThread.
   virtual void OnLearnedMode(uint64_t run, uint32_t step, Pool pool) = 0;
   // Calls of which it is to be told start now: what they need is loaded. At most once for each.
   virtual void OnStarting(std::vector<uint64_t> leases) = 0;

@@ -122,7 +122,12 @@ void Dispatcher::SourceCredit(uint64_t lease, uint64_t elements) {
 }
 
 void Dispatcher::ForgetRun(uint64_t run) {
-  Post([this, run] { forgotten_runs_.insert(run); });
+  if (!turn_.TryLock()) return Post([this, run] { HandleForgetRun(run); });
+  // Often the next run's calls come with it: they are not to find us awake.
+  const absl::Time awaited = next_deadline_;
+  HandleForgetRun(run);
+  if (next_deadline_ < awaited) Wake();
+  turn_.Unlock();
 }
 
 void Dispatcher::LookOver() {
@@ -464,6 +469,11 @@ Dispatcher::Runner* Dispatcher::FindRunner(uint32_t number) {
     if (runner->number == number) return runner.get();
   }
   return nullptr;
+}
+
+void Dispatcher::HandleForgetRun(uint64_t run) {
+  forgotten_runs_.insert(run);
+  NextDeadline(forget_at_);
 }
 
 // Runs that ended: their modules go once none of their calls runs.

@@ -148,6 +148,7 @@ class Dispatcher final : public TransferEvents {
   Runner* Spawn(Role role);
   Runner* Add(Role role, std::unique_ptr<RunnerProcess> process);
   void Watch(int fd, uint64_t tag, uint32_t events);
+  void HandleForgetRun(uint64_t run);
   void HandleForgotten();
   void FinishStop();
 

@@ -214,8 +214,27 @@ TEST_F(ResultsTest, TheModeOfAStepIsLearned) {
   const auto async = CodeStep(kSteps, "later");
   harness_.Run(plain, {JsonInput("1")});
   harness_.Run(async, {JsonInput("1")});
-  EXPECT_EQ(harness_.events.WaitForMode(7, plain->index), Pool::kThread);
   EXPECT_EQ(harness_.events.WaitForMode(7, async->index), Pool::kAsync);
+  EXPECT_FALSE(harness_.events.KnowsMode(7, plain->index));  // As is assumed.
+}
+
+TEST_F(ResultsTest, RunsWithEqualFilesShareWhatWasLoaded) {
+  const auto as_of = [](const std::shared_ptr<LoadedStep>& step, uint64_t run) {
+    auto other = std::make_shared<LoadedStep>(*step);
+    other->run = run;
+    return other;
+  };
+  const auto who = CodeStep(kSteps, "who");
+  const auto later = CodeStep(kSteps, "later");
+  const auto boom = CodeStep(kSteps, "boom");
+  for (const uint64_t run : {7, 8, 9}) {
+    EXPECT_THAT(harness_.RunAndShow(as_of(who, run)), HasSubstr(absl::StrCat("r", run)));
+    EXPECT_EQ(harness_.RunAndShow(as_of(later, run), {JsonInput("1")}), "1");
+    EXPECT_EQ(harness_.events.WaitForMode(run, later->index), Pool::kAsync);
+    const CallResult failed = harness_.Run(as_of(boom, run), {JsonInput("1")});
+    EXPECT_THAT(failed.error.traceback, HasSubstr("<test.bue, step boom>"));
+    harness_.executor->ForgetRun(run);
+  }
 }
 
 TEST_F(ResultsTest, ManyCallsOfABatchAllComeBack) {

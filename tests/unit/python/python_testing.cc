@@ -199,6 +199,11 @@ Yielded WaitingEvents::Progress(uint64_t lease) {
   return found == progress_.end() ? Yielded{} : found->second.second;
 }
 
+bool WaitingEvents::KnowsMode(uint64_t run, uint32_t step) {
+  absl::MutexLock lock(&mutex_);
+  return modes_.contains({run, step});
+}
+
 Pool WaitingEvents::WaitForMode(uint64_t run, uint32_t step) {
   Pool pool = Pool::kSql;
   WaitUntil([&] {

@@ -77,6 +77,7 @@ class WaitingEvents final : public ExecutorEvents {
   bool Has(uint64_t lease);
   uint64_t WaitForProgress(uint64_t lease, uint64_t elements);  // Returns the address.
   Pool WaitForMode(uint64_t run, uint32_t step);
+  bool KnowsMode(uint64_t run, uint32_t step);
   Yielded Progress(uint64_t lease);      // The last told of.
   absl::Time StartedAt(uint64_t lease);  // InfiniteFuture: not told.
   std::vector<uint64_t> Starting();      // That said so, in order.

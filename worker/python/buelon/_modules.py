@@ -33,6 +33,7 @@ class FileSet:
         self.package = _PREFIX + _hash(os.path.basename(directory.rstrip('/')))
         self.inline = {}     # Module name -> source text
         self.steps = set()   # Numbers of the steps that use the set.
+        self.loaded = {}     # What steps call, once loaded: kept by Step.
         self._builtins = {}  # Package -> the builtins of its modules
         self._found = {}     # (package, name) -> full name or None
 

@@ -205,6 +205,8 @@ class Runner:
             step = _steps.Step(rest[0], self._in_process)
             self._steps[step.number] = step
             _task.run_of_step[step.number] = (step.run, step.name)
+            if step.take_loaded():
+                self._tell_mode(step)
         elif operation == _wire.CREDIT:
             self._on_credit(*rest)
         elif operation == _wire.CANCEL:
@@ -274,7 +276,11 @@ class Runner:
 
     def _load_now(self, step):
         step.load(self._wait_for)
-        if step.mode == 'auto' and not self._in_process:
+        self._tell_mode(step)
+
+    def _tell_mode(self, step):
+        """A step without a mode is taken for a plain function until it says otherwise."""
+        if step.mode == 'auto' and step.lane == _steps.ASYNC:
             self._outbox.put(_wire.message(_wire.LEARNED, step.number, step.lane, 0))
 
     def _submit(self, calls):

@@ -42,6 +42,8 @@ class Step:
         self.waiting = []    # Calls that came before it was loaded.
         self.loading = False
         self.lock = threading.Lock()  # Guards waiting, loading and lane's change.
+        self._kind = (self.path, self.code, self.relation, self.mode, self.start_is_step,
+                      self.finalize_is_step, self.refill)
         self._in_process = in_process
         self._load_lock = threading.Lock()
         self._iterators = ()
@@ -59,10 +61,10 @@ class Step:
         self._run_start_hook(module, await_in_loop)
         function = self._find(module)
         parameters = _parameters(function)
-        self._iterators = _iterator_positions(parameters, module)
+        iterators = _iterator_positions(parameters, module)
         is_async = _is_async(function)
         lane = self._choose_lane(is_async)
-        self.line = getattr(getattr(function, '__code__', None), 'co_firstlineno', 1)
+        line = getattr(getattr(function, '__code__', None), 'co_firstlineno', 1)
         call = function
         if any(p.name == 'mut' for p in parameters):
             call = functools.partial(call, mut=mut)
@@ -70,8 +72,17 @@ class Step:
             call = _refills.giving_batches(call, is_async)
         if is_async and lane == THREAD:
             call = functools.partial(_run_to_end, call)
-        self.call = call
-        self.lane = lane  # Last: from here on calls go there.
+        self.files.loaded[self._kind] = (call, line, iterators, lane)
+        self.take_loaded()
+
+    def take_loaded(self):
+        """True if what this step calls was loaded before: for itself, or for another run with equal
+        files. Then it is loaded."""
+        loaded = self.files.loaded.get(self._kind)
+        if loaded is None:
+            return False
+        self.call, self.line, self._iterators, self.lane = loaded
+        return True
 
     def wants_iterator(self, position):
         return position in self._iterators or (
