@@ -1,12 +1,15 @@
 // `bue upload`: starts a run on a cluster.
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <memory>
 #include <string>
 
 #include "absl/strings/str_format.h"
+#include "absl/time/time.h"
 #include "cli/command.h"
 #include "cli/connection.h"
 #include "cli/number_range.h"
+#include "cli/run_end.h"
 #include "cli/script.h"
 #include "cli/text.h"
 #include "common/status_macros.h"
@@ -19,7 +22,17 @@ struct Flags {
   ConnectionFlags connection;
   uint32_t weight = 1;
   std::string key;
+  bool wait = false;
 };
+
+// A hub that is away meanwhile is waited for so long; as `bue wait` does.
+constexpr absl::Duration kUploadPatience = absl::Seconds(30);
+constexpr absl::Duration kWaitPatience = absl::Seconds(60);
+
+void Print(uint64_t number) {
+  absl::PrintF("%s\n", RunName(number));
+  std::fflush(stdout);
+}
 
 absl::StatusOr<int> Upload(const Flags& flags) {
   ASSIGN_OR_RETURN(const CompiledScript script, CompileScript(flags.script));
@@ -29,10 +42,16 @@ absl::StatusOr<int> Upload(const Flags& flags) {
   run.weight = flags.weight;
   if (!flags.key.empty()) run.key = flags.key;
   ASSIGN_OR_RETURN(const std::unique_ptr<HubClient> hub,
-                   ConnectHub(flags.connection, absl::Seconds(30)));
-  ASSIGN_OR_RETURN(const uint64_t number, hub->Upload(run));
-  absl::PrintF("%s\n", RunName(number));
-  return kExitOk;
+                   ConnectHub(flags.connection, flags.wait ? kWaitPatience : kUploadPatience));
+  if (!flags.wait) {
+    ASSIGN_OR_RETURN(const uint64_t number, hub->Upload(run));
+    Print(number);
+    return kExitOk;
+  }
+  ASSIGN_OR_RETURN(const v1::RunStatus last,
+                   hub->UploadAndWatch(run, absl::InfiniteDuration(), Print,
+                                       [](const v1::RunStatus&) { return true; }));
+  return ShowEnd(last);
 }
 
 }  // namespace
@@ -52,13 +71,16 @@ void AddUpload(CLI::App* app, Action* action) {
                    "A name of your own for this run: a second upload of the same script and files "
                    "with it starts nothing and prints the same id; of others it is refused")
       ->type_name("KEY");
+  command->add_flag("--wait", flags->wait,
+                    "Stay until it has ended, and say how and exit as bue wait does");
   command->footer(
       "The script is checked first; if anything is wrong nothing is sent (exit code 2). The files "
       "its\n"
       "steps name, and the modules beside them that those import, travel along. When the id is\n"
       "printed, the run survives any crash of the hub.\n"
       "  bue upload -b hub.example:65432 -f nightly.bue --include 'queries/*.sql'\n"
-      "  r17");
+      "  r17\n"
+      "  bue upload -f nightly.bue --wait  # in a cron job: exits with 1 if it failed");
   command->callback([flags, action] { *action = [flags] { return Upload(*flags); }; });
 }
 

@@ -3,13 +3,11 @@
 #include <memory>
 #include <string>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "cli/command.h"
 #include "cli/connection.h"
 #include "cli/number_range.h"
-#include "cli/run_report.h"
+#include "cli/run_end.h"
 #include "cli/text.h"
 #include "common/status_macros.h"
 
@@ -29,11 +27,7 @@ absl::StatusOr<int> WaitForRun(const Flags& flags) {
   ASSIGN_OR_RETURN(
       const v1::RunStatus last,
       hub->WatchRun(run, absl::InfiniteDuration(), [](const v1::RunStatus&) { return true; }));
-  absl::PrintF("%s\n", EndLine(last, absl::Now()));
-  if (last.state() == v1::RUN_FAILED) {
-    Note(absl::StrCat("what failed, and why: bue errors ", RunName(run)));
-  }
-  return last.state() == v1::RUN_SUCCEEDED ? kExitOk : kExitFailed;
+  return ShowEnd(last);
 }
 
 }  // namespace

@@ -38,6 +38,7 @@ add_library(bue_hub STATIC
   service/history_listing.cc
   service/listings.cc
   service/upload.cc
+  service/upload_and_watch.cc
   service/watch.cc
   service/worker_service.cc)
 target_compile_definitions(bue_hub PRIVATE BUE_VERSION="${PROJECT_VERSION}")

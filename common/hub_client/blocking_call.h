@@ -1,6 +1,7 @@
-// Blocking use of gRPC's callback API, as clients need it: one reply, a stream of replies, or a
-// stream of requests with one reply. The process keeps to the callback API throughout (two poller
-// styles in one process slow both), so waiting happens here, on the caller's thread.
+// Blocking use of gRPC's callback API, as clients need it: one reply, a stream of replies, a stream
+// of requests with one reply, or with a stream of replies after it. The process keeps to the
+// callback API throughout (two poller styles in one process slow both), so waiting happens here, on
+// the caller's thread.
 //
 // Internal to clients: this header includes gRPC.
 #ifndef BUE_COMMON_HUB_CLIENT_BLOCKING_CALL_H_
@@ -36,27 +37,11 @@ absl::Status CallAndWait(absl::Duration timeout, const Start& start) {
   return result;
 }
 
-// One server-streaming call, read message by message. Reads ahead, so that a long listing does not
+// Reads the replies of a call message by message. Reads ahead, so that a long listing does not
 // change threads for every message. Not thread-safe.
-template <typename Reply>
-class ReplyReader final : public grpc::ClientReadReactor<Reply> {
+template <typename Reply, typename Reactor>
+class ReplyQueue : public Reactor {
  public:
-  // `open(context, reactor)` starts the call on the stub.
-  template <typename Open>
-  explicit ReplyReader(const Open& open) {
-    open(&context_, this);
-    this->AddHold();  // Reads are also started from outside the reactor.
-    this->StartRead(&message_);
-    this->StartCall();
-  }
-
-  // Cancels what is still open and waits for the end.
-  ~ReplyReader() override {
-    context_.TryCancel();
-    Drain();
-    done_.WaitForNotification();
-  }
-
   enum class Got { kMessage, kEnd, kNothing };  // kNothing: `timeout` passed.
 
   // Waits for the next message, which stays valid until the next call.
@@ -75,7 +60,7 @@ class ReplyReader final : public grpc::ClientReadReactor<Reply> {
     return FromGrpc(status_);
   }
 
-  void OnReadDone(bool ok) override {
+  void OnReadDone(bool ok) final {
     bool go_on = false;
     {
       absl::MutexLock lock(&mutex_);
@@ -86,9 +71,26 @@ class ReplyReader final : public grpc::ClientReadReactor<Reply> {
     }
     if (go_on) this->StartRead(&message_);
   }
-  void OnDone(const grpc::Status& status) override {
+  void OnDone(const grpc::Status& status) final {
     status_ = status;
     done_.Notify();
+  }
+
+ protected:
+  grpc::ClientContext* context() { return &context_; }
+
+  // Once the stub knows the call.
+  void Begin() {
+    this->AddHold();  // Reads are also started from outside the reactor.
+    this->StartRead(&message_);
+    this->StartCall();
+  }
+  // Cancels what is still open and waits for the end: who is told of anything calls it first when
+  // it goes.
+  void Stop() {
+    context_.TryCancel();
+    Drain();
+    done_.WaitForNotification();
   }
 
  private:
@@ -103,7 +105,7 @@ class ReplyReader final : public grpc::ClientReadReactor<Reply> {
     bool read_on = false;
     {
       absl::MutexLock lock(&mutex_);
-      if (!mutex_.AwaitWithTimeout(absl::Condition(this, &ReplyReader::Ready), timeout)) {
+      if (!mutex_.AwaitWithTimeout(absl::Condition(this, &ReplyQueue::Ready), timeout)) {
         return Got::kNothing;
       }
       batch_.swap(arrived_);
@@ -137,6 +139,52 @@ class ReplyReader final : public grpc::ClientReadReactor<Reply> {
   std::vector<Reply> arrived_ ABSL_GUARDED_BY(mutex_);
   bool reading_ ABSL_GUARDED_BY(mutex_) = true;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+// One server-streaming call.
+template <typename Reply>
+class ReplyReader final : public ReplyQueue<Reply, grpc::ClientReadReactor<Reply>> {
+ public:
+  // `open(context, reactor)` starts the call on the stub.
+  template <typename Open>
+  explicit ReplyReader(const Open& open) {
+    open(this->context(), this);
+    this->Begin();
+  }
+  ~ReplyReader() override { this->Stop(); }
+};
+
+// One call with requests, as a RequestWriter's, and replies.
+template <typename Request, typename Reply>
+class Exchange final : public ReplyQueue<Reply, grpc::ClientBidiReactor<Request, Reply>> {
+ public:
+  template <typename Open>
+  Exchange(const Open& open, std::function<bool(Request*)> next) : next_(std::move(next)) {
+    this->context()->set_initial_metadata_corked(true);
+    open(this->context(), this);
+    WriteNext();
+    this->Begin();
+  }
+  ~Exchange() override { this->Stop(); }
+
+  void OnWriteDone(bool ok) override {
+    if (ok && !last_) WriteNext();
+  }
+
+ private:
+  void WriteNext() {
+    request_.Clear();
+    last_ = next_(&request_);
+    if (last_) {
+      this->StartWriteLast(&request_, grpc::WriteOptions());
+    } else {
+      this->StartWrite(&request_);
+    }
+  }
+
+  const std::function<bool(Request*)> next_;
+  Request request_;
+  bool last_ = false;  // request_ is. Of the write under way.
 };
 
 // One client-streaming call: `next(request)` fills the next message; true: it is the last. Called

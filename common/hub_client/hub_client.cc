@@ -41,6 +41,21 @@ bool HasEnded(const v1::RunStatus& status) {
          status.state() == v1::CANCELLED;
 }
 
+absl::Status CheckEnded(const v1::RunStatus& last) {
+  if (HasEnded(last)) return absl::OkStatus();
+  return absl::UnavailableError("the hub ended the watch before the run had ended");
+}
+
+v1::WatchRunRequest ToWatchRequest(absl::Duration interval) {
+  v1::WatchRunRequest request;
+  if (interval == absl::InfiniteDuration()) {
+    request.set_only_end(true);
+  } else {
+    request.set_interval_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(interval)));
+  }
+  return request;
+}
+
 std::string Serialize(const Program& program) {
   v1::Program proto;
   ToProto(program, &proto);
@@ -205,55 +220,78 @@ class HubClient::Impl {
     uint64_t delivered = 0;
     return Retry([&](Contact* contact) {
       ReplyReader<Record> reader(open);
-      Record* record;
-      for (uint64_t index = 0;; ++index) {
-        switch (reader.Next(kSilence, &record)) {
-          case ReplyReader<Record>::Got::kNothing:
-            return absl::UnavailableError("the hub fell silent in the middle of a list");
-          case ReplyReader<Record>::Got::kEnd:
-            return reader.Finish();
-          case ReplyReader<Record>::Got::kMessage:
-            contact->Heard();
-            if (index < delivered) break;
-            ++delivered;
-            if (!each(*record)) return absl::OkStatus();
-        }
-      }
+      uint64_t index = 0;
+      return ReadAll<Record>(&reader, contact, [&](const Record& record) {
+        if (index++ < delivered) return true;
+        ++delivered;
+        return each(record);
+      });
     });
+  }
+
+  // Reads replies until the end, or until `each` has enough; they come one after the other.
+  template <typename Message, typename Reader, typename Each>
+  static absl::Status ReadAll(Reader* reader, Contact* contact, const Each& each) {
+    return Read<Message>(reader, contact, kSilence, each, [] {
+      return absl::UnavailableError("the hub fell silent in the middle of a list");
+    });
+  }
+
+  // Likewise; between them hours may pass.
+  template <typename Message, typename Reader, typename Each>
+  absl::Status Follow(Reader* reader, Contact* contact, const Each& each) {
+    return Read<Message>(reader, contact, kWatchSilence, each, [&] { return Ping(contact); });
   }
 
   // One stream of WatchRun; OK when the run ended or `changed` had enough.
   absl::Status Watch(uint64_t run, absl::Duration interval,
                      const std::function<bool(const v1::RunStatus&)>& changed, v1::RunStatus* last,
                      Contact* contact) {
-    v1::WatchRunRequest request;
+    v1::WatchRunRequest request = ToWatchRequest(interval);
     request.set_run(run);
-    if (interval == absl::InfiniteDuration()) {
-      request.set_only_end(true);
-    } else {
-      request.set_interval_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(interval)));
-    }
     if (contact->said_away()) RETURN_IF_ERROR(Ping(contact));
     ReplyReader<v1::RunStatus> reader(
         [&](grpc::ClientContext* context, grpc::ClientReadReactor<v1::RunStatus>* reactor) {
           stub()->WatchRun(context, &request, reactor);
         });
-    v1::RunStatus* status;
-    while (true) {
-      switch (reader.Next(kWatchSilence, &status)) {
-        case ReplyReader<v1::RunStatus>::Got::kNothing:
-          RETURN_IF_ERROR(Ping(contact));
-          break;
-        case ReplyReader<v1::RunStatus>::Got::kEnd:
-          RETURN_IF_ERROR(reader.Finish());
-          if (HasEnded(*last)) return absl::OkStatus();
-          return absl::UnavailableError("the hub ended the watch before the run had ended");
-        case ReplyReader<v1::RunStatus>::Got::kMessage:
-          contact->Heard();
-          *last = *status;
-          if (!changed(*last)) return absl::OkStatus();
+    bool enough = false;
+    RETURN_IF_ERROR(Follow<v1::RunStatus>(&reader, contact, [&](const v1::RunStatus& status) {
+      *last = status;
+      enough = !changed(*last);
+      return !enough;
+    }));
+    return enough ? absl::OkStatus() : CheckEnded(*last);
+  }
+
+  // One stream of UploadAndWatch, likewise; `number` is set once the hub has the run.
+  absl::Status UploadAndWatch(const NewRun& run, absl::Duration interval, uint64_t* number,
+                              const std::function<bool(const v1::RunStatus&)>& changed,
+                              const std::function<void(uint64_t)>& accepted, v1::RunStatus* last,
+                              Contact* contact) {
+    UploadMessages messages(run);
+    const v1::WatchRunRequest watch = ToWatchRequest(interval);
+    Exchange<v1::UploadRequest, v1::RunUpdate> exchange(
+        [&](grpc::ClientContext* context,
+            grpc::ClientBidiReactor<v1::UploadRequest, v1::RunUpdate>* reactor) {
+          stub()->UploadAndWatch(context, reactor);
+        },
+        [&](v1::UploadRequest* message) {
+          const bool is_last = messages.Next(message);
+          if (message->has_start()) *message->mutable_start()->mutable_watch() = watch;
+          return is_last;
+        });
+    bool enough = false;
+    RETURN_IF_ERROR(Follow<v1::RunUpdate>(&exchange, contact, [&](const v1::RunUpdate& update) {
+      if (update.has_accepted()) {
+        *number = update.accepted().run();
+        accepted(*number);
+        return true;
       }
-    }
+      *last = update.status();
+      enough = !changed(*last);
+      return !enough;
+    }));
+    return enough ? absl::OkStatus() : CheckEnded(*last);
   }
 
   // One stream of ListHistory, from `after` on.
@@ -268,21 +306,12 @@ class HubClient::Impl {
         [&](grpc::ClientContext* context, grpc::ClientReadReactor<v1::HistoryPage>* reactor) {
           stub()->ListHistory(context, &request, reactor);
         });
-    v1::HistoryPage* page;
-    while (true) {
-      switch (reader.Next(follow ? kWatchSilence : kSilence, &page)) {
-        case ReplyReader<v1::HistoryPage>::Got::kNothing:
-          if (!follow) return absl::UnavailableError("the hub fell silent in the middle of a list");
-          RETURN_IF_ERROR(Ping(contact));
-          break;
-        case ReplyReader<v1::HistoryPage>::Got::kEnd:
-          return reader.Finish();
-        case ReplyReader<v1::HistoryPage>::Got::kMessage:
-          contact->Heard();
-          *after = page->next();
-          if (!each(*page)) return absl::OkStatus();
-      }
-    }
+    const auto take = [&](const v1::HistoryPage& page) {
+      *after = page.next();
+      return each(page);
+    };
+    if (follow) return Follow<v1::HistoryPage>(&reader, contact, take);
+    return ReadAll<v1::HistoryPage>(&reader, contact, take);
   }
 
   absl::Status ListResults(const v1::ListResultsRequest& request,
@@ -292,6 +321,24 @@ class HubClient::Impl {
           stub()->ListResults(context, &request, reactor);
         },
         each);
+  }
+
+  template <typename Message, typename Reader, typename Each, typename Silent>
+  static absl::Status Read(Reader* reader, Contact* contact, absl::Duration silence,
+                           const Each& each, const Silent& silent) {
+    Message* message;
+    while (true) {
+      switch (reader->Next(silence, &message)) {
+        case Reader::Got::kNothing:
+          RETURN_IF_ERROR(silent());
+          break;
+        case Reader::Got::kEnd:
+          return reader->Finish();
+        case Reader::Got::kMessage:
+          contact->Heard();
+          if (!each(*message)) return absl::OkStatus();
+      }
+    }
   }
 
   absl::Status Ping(Contact* contact) {
@@ -375,6 +422,18 @@ absl::StatusOr<v1::RunStatus> HubClient::WatchRun(
   v1::RunStatus last;
   RETURN_IF_ERROR(impl_->Retry(
       [&](Contact* contact) { return impl_->Watch(run, interval, changed, &last, contact); }));
+  return last;
+}
+
+absl::StatusOr<v1::RunStatus> HubClient::UploadAndWatch(
+    const NewRun& run, absl::Duration interval, const std::function<void(uint64_t)>& accepted,
+    const std::function<bool(const v1::RunStatus&)>& changed) {
+  uint64_t number = 0;
+  v1::RunStatus last;
+  RETURN_IF_ERROR(impl_->Retry([&](Contact* contact) {
+    if (number != 0) return impl_->Watch(number, interval, changed, &last, contact);
+    return impl_->UploadAndWatch(run, interval, &number, changed, accepted, &last, contact);
+  }));
   return last;
 }
 

@@ -69,6 +69,10 @@ class HubClient {
   // the hub that takes less than `retry_for`.
   absl::StatusOr<v1::RunStatus> WatchRun(uint64_t run, absl::Duration interval,
                                          const std::function<bool(const v1::RunStatus&)>& changed);
+  // Both in one call: `accepted` is told the new run's number, as soon as it is durable.
+  absl::StatusOr<v1::RunStatus> UploadAndWatch(
+      const NewRun& run, absl::Duration interval, const std::function<void(uint64_t)>& accepted,
+      const std::function<bool(const v1::RunStatus&)>& changed);
 
   // Idempotent, so it is retried.
   absl::StatusOr<v1::ControlRunReply> Control(const v1::ControlRunRequest& request);

@@ -72,6 +72,11 @@ void ToProto(const Timing& timing, v1::Timing* out) {
 
 }  // namespace
 
+void ToProto(const RunAccepted& accepted, v1::UploadReply* out) {
+  out->set_run(accepted.run);
+  out->set_existed(accepted.existed);
+}
+
 void ToProto(const RunStatus& status, v1::RunStatus* out) {
   out->set_run(status.run);
   out->set_name(status.name);

@@ -11,6 +11,7 @@
 
 namespace bue::hub {
 
+void ToProto(const RunAccepted& accepted, v1::UploadReply* out);
 void ToProto(const RunStatus& status, v1::RunStatus* out);
 void ToProto(uint64_t run, const ResultEntry& result, v1::ResultRecord* out);
 void ToProto(const PastEvent& past, const Program& program, v1::HistoryRecord* out);

@@ -18,6 +18,7 @@
 #include "hub/service/history_listing.h"
 #include "hub/service/listings.h"
 #include "hub/service/upload.h"
+#include "hub/service/upload_and_watch.h"
 #include "hub/service/watch.h"
 
 namespace bue::hub {
@@ -27,18 +28,17 @@ using Context = grpc::CallbackServerContext;
 using Unary = grpc::ServerUnaryReactor;
 
 // A call that is refused before it begins.
+template <typename Reactor>
+class Refused final : public Reactor {
+ public:
+  explicit Refused(const absl::Status& status) { this->Finish(ToGrpc(status)); }
+  void OnDone() override { delete this; }
+};
+
+using Uploading = grpc::ServerReadReactor<v1::UploadRequest>;
+using UploadingAndWatching = grpc::ServerBidiReactor<v1::UploadRequest, v1::RunUpdate>;
 template <typename Record>
-class RefusedListing final : public grpc::ServerWriteReactor<Record> {
- public:
-  explicit RefusedListing(const absl::Status& status) { this->Finish(ToGrpc(status)); }
-  void OnDone() override { delete this; }
-};
-template <typename Request>
-class RefusedUpload final : public grpc::ServerReadReactor<Request> {
- public:
-  explicit RefusedUpload(const absl::Status& status) { this->Finish(ToGrpc(status)); }
-  void OnDone() override { delete this; }
-};
+using Listing = grpc::ServerWriteReactor<Record>;
 
 constexpr double kGraceMaxS = 30.0 * 86400;  // Of a run that is being stopped.
 constexpr absl::Duration kRateTimeMin = absl::Milliseconds(1);
@@ -90,16 +90,23 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
       : options_(std::move(options)),
         parts_(parts),
         uploads_(options_.upload, parts),
-        watches_(parts.requests, options_.watches_max) {}
+        watches_(parts.requests, {.watches_max = options_.watches_max,
+                                  .interval = options_.watch_interval,
+                                  .interval_min = options_.watch_interval_min}) {}
 
   void RunsEnded(const std::vector<RunStatus>& runs) { watches_.RunsEnded(runs); }
   void Stop() { watches_.Stop(); }
 
-  grpc::ServerReadReactor<v1::UploadRequest>* Upload(Context* context,
-                                                     v1::UploadReply* reply) override {
+  Uploading* Upload(Context* context, v1::UploadReply* reply) override {
     absl::Status allowed = CheckToken(*context, options_.token);
-    if (!allowed.ok()) return new RefusedUpload<v1::UploadRequest>(allowed);
-    return StartUpload(&uploads_, context, reply);
+    if (!allowed.ok()) return new Refused<Uploading>(allowed);
+    return ServeUpload(&uploads_, context, reply);
+  }
+
+  UploadingAndWatching* UploadAndWatch(Context* context) override {
+    absl::Status allowed = CheckToken(*context, options_.token);
+    if (!allowed.ok()) return new Refused<UploadingAndWatching>(allowed);
+    return ServeUploadAndWatch(&uploads_, &watches_, context);
   }
 
   Unary* GetRun(Context* context, const v1::GetRunRequest* request, v1::RunStatus* reply) override {
@@ -117,16 +124,10 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
     });
   }
 
-  grpc::ServerWriteReactor<v1::RunStatus>* WatchRun(Context* context,
-                                                    const v1::WatchRunRequest* request) override {
+  Listing<v1::RunStatus>* WatchRun(Context* context, const v1::WatchRunRequest* request) override {
     absl::Status allowed = CheckToken(*context, options_.token);
-    if (!allowed.ok()) return new RefusedListing<v1::RunStatus>(allowed);
-    const absl::Duration interval = request->interval_ms() == 0
-                                        ? options_.watch_interval
-                                        : absl::Milliseconds(request->interval_ms());
-    return watches_.Start(request->run(), request->only_end()
-                                              ? absl::InfiniteDuration()
-                                              : std::max(interval, options_.watch_interval_min));
+    if (!allowed.ok()) return new Refused<Listing<v1::RunStatus>>(allowed);
+    return ServeWatch(&watches_, *request);
   }
 
   Unary* ControlRun(Context* context, const v1::ControlRunRequest* request,
@@ -177,21 +178,21 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
   grpc::ServerWriteReactor<v1::ErrorRecord>* ListErrors(
       Context* context, const v1::ListErrorsRequest* request) override {
     absl::Status allowed = CheckToken(*context, options_.token);
-    if (!allowed.ok()) return new RefusedListing<v1::ErrorRecord>(allowed);
+    if (!allowed.ok()) return new Refused<Listing<v1::ErrorRecord>>(allowed);
     return StartListErrors(parts_, *request);
   }
 
   grpc::ServerWriteReactor<v1::ResultRecord>* ListResults(
       Context* context, const v1::ListResultsRequest* request) override {
     absl::Status allowed = CheckToken(*context, options_.token);
-    if (!allowed.ok()) return new RefusedListing<v1::ResultRecord>(allowed);
+    if (!allowed.ok()) return new Refused<Listing<v1::ResultRecord>>(allowed);
     return StartListResults(parts_, *request);
   }
 
   grpc::ServerWriteReactor<v1::HistoryPage>* ListHistory(
       Context* context, const v1::ListHistoryRequest* request) override {
     absl::Status allowed = CheckToken(*context, options_.token);
-    if (!allowed.ok()) return new RefusedListing<v1::HistoryPage>(allowed);
+    if (!allowed.ok()) return new Refused<Listing<v1::HistoryPage>>(allowed);
     return StartListHistory(parts_, *request, HistoryListingOptions{}, &followers_);
   }
 
@@ -205,7 +206,7 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
   grpc::ServerWriteReactor<v1::LogRecord>* ListLogs(Context* context,
                                                     const v1::ListLogsRequest* request) override {
     absl::Status allowed = CheckToken(*context, options_.token);
-    if (!allowed.ok()) return new RefusedListing<v1::LogRecord>(allowed);
+    if (!allowed.ok()) return new Refused<Listing<v1::LogRecord>>(allowed);
     return StartListLogs(parts_, *request, options_.running_logs_max);
   }
 
@@ -231,7 +232,7 @@ class ClientService::Impl final : public v1::Hub::CallbackService {
   grpc::ServerWriteReactor<v1::FileChunk>* GetFile(Context* context,
                                                    const v1::GetFileRequest* request) override {
     absl::Status allowed = CheckToken(*context, options_.token);
-    if (!allowed.ok()) return new RefusedListing<v1::FileChunk>(allowed);
+    if (!allowed.ok()) return new Refused<Listing<v1::FileChunk>>(allowed);
     return StartGetFile(parts_, *request);
   }
 

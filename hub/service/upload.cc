@@ -20,6 +20,7 @@
 #include "common/rpc.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
+#include "hub/service/client_messages.h"
 
 namespace bue::hub {
 namespace {
@@ -37,28 +38,14 @@ absl::Status TooLarge(absl::string_view what, uint64_t is, uint64_t allowed) {
       absl::StrCat("upload: ", what, " of ", is, ", allowed are at most ", allowed));
 }
 
-// One read, job, question or wait is under way at a time, and none once the call was finished, but
-// for a read that was given up; OnDone comes last. What the watch's thread uses is locked. Each
-// part of a message leaves it when it is taken, and GoOn goes to the next.
-class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
-                     public std::enable_shared_from_this<Upload> {
+// One read, job, question or wait is under way at a time, and none once the upload has ended, but
+// for a read that was given up. What the watch's thread uses is locked. Each part of a message
+// leaves it when it is taken, and GoOn goes to the next.
+class UploadSteps final : public Upload, public std::enable_shared_from_this<UploadSteps> {
  public:
-  static Upload* Start(Uploads* uploads, grpc::CallbackServerContext* context,
-                       v1::UploadReply* reply) {
-    auto upload = std::make_shared<Upload>(uploads, context, reply);
-    upload->self_ = upload;
-    uploads->stalls.Add([weak = std::weak_ptr<Upload>(upload)](absl::Time now) {
-      const std::shared_ptr<Upload> alive = weak.lock();
-      if (alive != nullptr) alive->EndIfStalled(now);
-      return alive != nullptr;
-    });
-    upload->Read();
-    return upload.get();
-  }
-
-  Upload(Uploads* uploads, grpc::CallbackServerContext* context, v1::UploadReply* reply)
-      : uploads_(uploads), context_(context), reply_(reply), pace_since_(absl::Now()) {}
-  ~Upload() override {
+  UploadSteps(Uploads* uploads, grpc::CallbackServerContext* context, UploadStream* stream)
+      : uploads_(uploads), context_(context), stream_(stream), pace_since_(absl::Now()) {}
+  ~UploadSteps() override {
     const auto release = [uploads = uploads_, bytes = acquired_bytes_] {
       if (bytes > 0) uploads->budget.Release(bytes);
     };
@@ -76,15 +63,23 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
     if (!uploads_->parts.pool->TryPost(trim_and_release)) release();
   }
 
-  void OnReadDone(bool ok) override {
+  void Start() {
+    uploads_->stalls.Add([weak = weak_from_this()](absl::Time now) {
+      const std::shared_ptr<UploadSteps> alive = weak.lock();
+      if (alive != nullptr) alive->EndIfStalled(now);
+      return alive != nullptr;
+    });
+    Read();
+  }
+
+  void ReadDone(bool ok) override {
     if (!EndRead()) return;  // It was given up.
     if (!ok) return End();
     GoOn();
   }
-  void OnCancel() override {
+  void Cancelled() override {
     if (uploads_->budget.Withdraw(this)) Fail(absl::CancelledError("upload: cancelled"));
   }
-  void OnDone() override { self_.reset(); }
 
  private:
   struct WantedFile {
@@ -93,10 +88,10 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
     bool stored = false;
   };
 
-  void Fail(const absl::Status& status) { Finish(ToGrpc(status)); }
+  void Fail(const absl::Status& status) { stream_->Refused(status); }
 
   // Does `job`, on the pool unless it is `quick`, and then goes on with `next`.
-  void Do(bool quick, std::function<absl::Status()> job, void (Upload::*next)()) {
+  void Do(bool quick, std::function<absl::Status()> job, void (UploadSteps::*next)()) {
     auto work = [this, job = std::move(job), next] {
       if (absl::Status status = job(); !status.ok()) return Fail(status);
       (this->*next)();
@@ -122,7 +117,7 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
   void Read() ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     reading_ = true;
-    StartRead(&request_);  // Never calls back from within.
+    stream_->Read(&request_);
   }
 
   // False: the call was finished without waiting for it.
@@ -224,7 +219,7 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
     const bool now = uploads_->budget.Acquire(
         this, memory_bytes_, [upload = shared_from_this()] { upload->TakeTurn(); });
     if (now) return TakeTurn();
-    if (context_->IsCancelled()) OnCancel();  // It may have come too early for this wait.
+    if (context_->IsCancelled()) Cancelled();  // It may have come too early for this wait.
   }
 
   void TakeTurn() ABSL_LOCKS_EXCLUDED(mutex_) {
@@ -248,7 +243,7 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
     program.append(piece);
     if (program.size() < program_bytes_) return GoOn();
     Do(
-        program.size() <= kSmallProgram, [this] { return TakeProgram(); }, &Upload::GoOn);
+        program.size() <= kSmallProgram, [this] { return TakeProgram(); }, &UploadSteps::GoOn);
   }
 
   absl::Status TakeProgram() {
@@ -295,7 +290,7 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
     if (absl::Status status = AddChunk(*chunk); !status.ok()) return Fail(status);
     if (!chunk->last()) return GoOn();
     Do(
-        IsSmallAndKnown(), [this] { return StoreFile(); }, &Upload::GoOn);
+        IsSmallAndKnown(), [this] { return StoreFile(); }, &UploadSteps::GoOn);
   }
 
   absl::Status AddChunk(const v1::FileChunk& chunk) {
@@ -356,7 +351,7 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
     const bool all_stored =
         absl::c_all_of(wanted_, [](const auto& file) { return file.second.stored; });
     Do(
-        all_stored, [this] { return CheckFiles(); }, &Upload::Submit);
+        all_stored, [this] { return CheckFiles(); }, &UploadSteps::Submit);
   }
 
   absl::Status CheckFiles() {
@@ -374,12 +369,10 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
     submit_.program = program_;
     uploads_->parts.requests->Ask(std::move(submit_), [this](Reply reply) {
       if (!reply.status.ok()) return Fail(reply.status);
-      const RunAccepted& accepted = std::get<RunAccepted>(reply.body);
-      reply_->set_run(accepted.run);
-      reply_->set_existed(accepted.existed);
-      if (accepted.existed) return Finish(grpc::Status::OK);
-      const std::shared_ptr<const Program> program = program_;  // Nothing is ours after Finish.
-      Finish(grpc::Status::OK);
+      const RunAccepted accepted = std::get<RunAccepted>(reply.body);
+      const std::shared_ptr<const Program> program = program_;  // Nothing is ours after the end.
+      stream_->Accepted(accepted);
+      if (accepted.existed) return;
       log::info("run added run=r{} script={} steps={} calls={}", accepted.run, program->script,
                 program->steps.size(), program->nodes.size());
     });
@@ -387,7 +380,7 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
 
   Uploads* const uploads_;
   grpc::CallbackServerContext* const context_;
-  v1::UploadReply* const reply_;
+  UploadStream* const stream_;
   v1::UploadRequest request_;  // Used by the read under way, then by whoever takes its parts.
 
   bool began_ = false;
@@ -412,16 +405,42 @@ class Upload final : public grpc::ServerReadReactor<v1::UploadRequest>,
   // When the client's pace was looked at last, and how much had come then.
   absl::Time pace_since_ ABSL_GUARDED_BY(mutex_);
   uint64_t pace_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+};
 
-  std::shared_ptr<Upload> self_;  // Until OnDone, for gRPC.
+class UploadCall final : public grpc::ServerReadReactor<v1::UploadRequest>, UploadStream {
+ public:
+  UploadCall(Uploads* uploads, grpc::CallbackServerContext* context, v1::UploadReply* reply)
+      : reply_(reply), upload_(StartUpload(uploads, context, this)) {}
+
+  void OnReadDone(bool ok) override { upload_->ReadDone(ok); }
+  void OnCancel() override { upload_->Cancelled(); }
+  void OnDone() override { delete this; }
+
+ private:
+  void Read(v1::UploadRequest* request) override { StartRead(request); }
+  void Accepted(const RunAccepted& accepted) override {
+    ToProto(accepted, reply_);
+    Finish(grpc::Status::OK);
+  }
+  void Refused(const absl::Status& status) override { Finish(ToGrpc(status)); }
+
+  v1::UploadReply* const reply_;
+  const std::shared_ptr<Upload> upload_;
 };
 
 }  // namespace
 
-grpc::ServerReadReactor<v1::UploadRequest>* StartUpload(Uploads* uploads,
+std::shared_ptr<Upload> StartUpload(Uploads* uploads, grpc::CallbackServerContext* context,
+                                    UploadStream* stream) {
+  auto upload = std::make_shared<UploadSteps>(uploads, context, stream);
+  upload->Start();
+  return upload;
+}
+
+grpc::ServerReadReactor<v1::UploadRequest>* ServeUpload(Uploads* uploads,
                                                         grpc::CallbackServerContext* context,
                                                         v1::UploadReply* reply) {
-  return Upload::Start(uploads, context, reply);
+  return new UploadCall(uploads, context, reply);
 }
 
 }  // namespace bue::hub

@@ -1,4 +1,4 @@
-// The Upload call: a program in pieces, then the contents of the files it names, then a run.
+// An upload: a program in pieces, then the contents of the files it names, then a run.
 //
 // Files are checked against their hash and stored before the run is asked for, so that an accepted
 // run has everything it needs; the sync before the reply covers them.
@@ -8,8 +8,12 @@
 #ifndef BUE_HUB_SERVICE_UPLOAD_H_
 #define BUE_HUB_SERVICE_UPLOAD_H_
 
+#include <memory>
+
+#include "absl/status/status.h"
 #include "bue/v1/hub.pb.h"
 #include "common/stall_watch.h"
+#include "hub/scheduler/effects.h"
 #include "hub/service/client_service.h"
 #include "hub/service/program_cache.h"
 #include "hub/service/upload_budget.h"
@@ -34,8 +38,29 @@ struct Uploads {
   StallWatch stalls;
 };
 
-// Ends by itself; `context` and `reply` are the call's.
-grpc::ServerReadReactor<v1::UploadRequest>* StartUpload(Uploads* uploads,
+// The call that an upload comes by. It does as it is told, without calling back from within.
+class UploadStream {
+ public:
+  virtual ~UploadStream() = default;
+  virtual void Read(v1::UploadRequest* request) = 0;       // Until Upload::ReadDone.
+  virtual void Accepted(const RunAccepted& accepted) = 0;  // One of the two
+  virtual void Refused(const absl::Status& status) = 0;    // is the upload's end.
+};
+
+// Thread-safe. It may be let go once it has ended, and gives back then what it has acquired.
+class Upload {
+ public:
+  virtual ~Upload() = default;
+  virtual void ReadDone(bool ok) = 0;
+  virtual void Cancelled() = 0;
+};
+
+// Reads at once. `context` and `stream` live until the upload has ended.
+std::shared_ptr<Upload> StartUpload(Uploads* uploads, grpc::CallbackServerContext* context,
+                                    UploadStream* stream);
+
+// An Upload call. Ends by itself; `context` and `reply` are the call's.
+grpc::ServerReadReactor<v1::UploadRequest>* ServeUpload(Uploads* uploads,
                                                         grpc::CallbackServerContext* context,
                                                         v1::UploadReply* reply);
 

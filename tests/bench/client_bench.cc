@@ -2,7 +2,8 @@
 // Prints one JSON object.
 //
 //   client_bench HUB roundtrip SCRIPT COUNT [BUCKET]
-//     One run after the other, each from the upload to its end, and to its only result in this
+//     One run after the other, each from the upload to its end, in one call as `bue upload --wait`
+//     makes it, and to its only result in this
 //     process if BUCKET is given: {"ms": [...], "bytes": size of the last result}
 //   client_bench HUB upload SCRIPT COUNT AT_ONCE
 //     Uploads COUNT runs, AT_ONCE at a time: {"seconds": ..., "runs": how many were acknowledged}
@@ -101,9 +102,10 @@ class Client {
 
  private:
   absl::StatusOr<v1::RunStatus> RunToEnd() {
-    ASSIGN_OR_RETURN(const uint64_t run, Upload());
-    const auto go_on = [](const v1::RunStatus&) { return true; };
-    ASSIGN_OR_RETURN(v1::RunStatus end, hub_->WatchRun(run, absl::InfiniteDuration(), go_on));
+    ASSIGN_OR_RETURN(v1::RunStatus end,
+                     hub_->UploadAndWatch(
+                         cli::ToNewRun(script_, flags_), absl::InfiniteDuration(), [](uint64_t) {},
+                         [](const v1::RunStatus&) { return true; }));
     if (end.state() != v1::RUN_SUCCEEDED) return absl::InternalError("the run did not succeed");
     return end;
   }

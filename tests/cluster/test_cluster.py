@@ -280,6 +280,28 @@ def talk_on():
         out, _ = waiting.communicate(timeout=120)
         self.assertEqual(waiting.returncode, 0, out)
 
+    def test_upload_that_waits_prints_the_run_at_once_and_survives_a_restart_of_the_hub(self):
+        waiting = subprocess.Popen(
+            [BUE, 'upload', '-f', self.script('hold'), '--wait', '-b', self.hub.address,
+             '--timeout', '60'], cwd=self.folder, env=clean_environment(),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        run = waiting.stdout.readline().strip()
+        self.assertRegex(run, r'^r[0-9]+$')
+        self.hub.kill()
+        self.start_hub(self.hub.address)
+        wait_for(lambda: self.status(run)['tasks']['running'] == 10, 'all ten run')
+        self.assertIsNone(waiting.poll())
+        self.write('w0/release', '')
+        out, _ = waiting.communicate(timeout=120)
+        self.assertEqual(waiting.returncode, 0, out)
+        self.assertIn(f'{run} succeeded in ', out)
+
+    def test_upload_that_waits_exits_as_the_run_ended(self):
+        failed = self.bue('upload', '-f', self.script('odd_fails'), '--wait', code=1)
+        run, end = failed.stdout.splitlines()
+        self.assertTrue(end.startswith(f'{run} failed in '), end)
+        self.assertIn(f'bue errors {run}', failed.stderr)
+
     def test_include_takes_files_along(self):
         self.write('data/a.txt', 'from a')
         self.write('reader.py', '''

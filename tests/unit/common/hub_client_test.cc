@@ -101,6 +101,37 @@ class BreakingHub final : public v1::Hub::CallbackService {
     return new Reader(this, reply);
   }
 
+  // Breaks off twice: before the run is accepted, and after that.
+  grpc::ServerBidiReactor<v1::UploadRequest, v1::RunUpdate>* UploadAndWatch(
+      grpc::CallbackServerContext*) override {
+    class Call final : public grpc::ServerBidiReactor<v1::UploadRequest, v1::RunUpdate> {
+     public:
+      explicit Call(BreakingHub* hub) : hub_(hub) { StartRead(&message_); }
+      void OnReadDone(bool ok) override {
+        if (!ok) return End();
+        if (message_.has_start()) key_ = message_.start().key();
+        StartRead(&message_);
+      }
+      void OnWriteDone(bool) override { Finish(kAway); }
+      void OnDone() override { delete this; }
+
+     private:
+      void End() {
+        absl::MutexLock lock(&hub_->mutex_);
+        hub_->keys_.push_back(key_);
+        if (hub_->keys_.size() == 1) return Finish(kAway);
+        update_.mutable_accepted()->set_run(17);
+        StartWrite(&update_);
+      }
+
+      BreakingHub* const hub_;
+      v1::UploadRequest message_;
+      v1::RunUpdate update_;
+      std::string key_;
+    };
+    return new Call(this);
+  }
+
   grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* context,
                                    const v1::GetRunRequest* request,
                                    v1::RunStatus* reply) override {
@@ -219,6 +250,26 @@ TEST_F(HubClientTest, UploadIsSentAgainWithItsKeyAndAllOfItsFiles) {
   absl::MutexLock lock(&hub_.mutex_);
   EXPECT_EQ(hub_.keys_, (std::vector<std::string>{run.key, run.key}));
   EXPECT_EQ(hub_.files_, (std::vector<std::string>{file, file}));
+}
+
+TEST_F(HubClientTest, UploadAndWatchGoesOnWhereItWasBrokenOff) {
+  const Program program;
+  NewRun run;
+  run.key = HubClient::MakeKey();
+  run.program = &program;
+  std::vector<uint64_t> accepted;
+  std::vector<v1::RunState> states;
+  const absl::StatusOr<v1::RunStatus> last = client_->UploadAndWatch(
+      run, absl::Milliseconds(10), [&](uint64_t number) { accepted.push_back(number); },
+      [&](const v1::RunStatus& status) {
+        states.push_back(status.state());
+        return true;
+      });
+  ASSERT_TRUE(last.ok()) << last.status();
+  EXPECT_EQ(accepted, (std::vector<uint64_t>{17}));
+  EXPECT_EQ(states, (std::vector<v1::RunState>{v1::RUNNING, v1::RUN_SUCCEEDED}));
+  absl::MutexLock lock(&hub_.mutex_);
+  EXPECT_EQ(hub_.keys_, (std::vector<std::string>{run.key, run.key}));
 }
 
 TEST_F(HubClientTest, CallIsTriedAgainWhenTheHubWasAway) {

@@ -3,22 +3,15 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "bue/v1/hub.grpc.pb.h"
-#include "common/hub_client/hub_client.h"
-#include "common/program/program_codec.h"
 #include "common/rpc.h"
-#include "common/sha256.h"
-#include "hub/hub.h"
 #include "tests/support/patience.h"
-#include "tests/support/program_text.h"
-#include "tests/support/stub_worker.h"
+#include "tests/unit/hub/hub_services_testing.h"
 
 namespace bue::hub {
 namespace {
@@ -27,79 +20,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
-
-constexpr char kToken[] = "sesame";
-constexpr char kOneStep[] = "node a\n";
-constexpr char kLoopOfFour[] = "loop in 0 over range:4\nnode a in 1 e1\n";
-
-class HubServicesTest : public testing::Test {
- protected:
-  HubServicesTest() {
-    std::string name = testing::TempDir() + "bue-hub-XXXXXX";
-    dir_ = mkdtemp(name.data());
-  }
-  ~HubServicesTest() override {
-    client_.reset();
-    hub_.reset();
-    std::filesystem::remove_all(dir_);
-  }
-
-  void SetUp() override { StartHub(); }
-
-  void StartHub() {
-    client_.reset();
-    hub_.reset();
-    options_.binding = "127.0.0.1:0";
-    options_.buckets = {"127.0.0.1:1"};
-    options_.data_dir = dir_ + "/hub";
-    options_.token = kToken;
-    auto hub = Hub::Start(options_);
-    ASSERT_TRUE(hub.ok()) << hub.status();
-    hub_ = *std::move(hub);
-    auto client = HubClient::Connect({.target = hub_->address(),
-                                      .token = kToken,
-                                      .connect_timeout = Patience(absl::Seconds(60))});
-    ASSERT_TRUE(client.ok()) << client.status();
-    client_ = *std::move(client);
-  }
-
-  absl::StatusOr<uint64_t> Upload(const std::string& text, std::string key = "") {
-    if (key.empty()) key = HubClient::MakeKey();
-    const std::shared_ptr<const Program> program = ParseProgramText(text);
-    return client_->Upload({.key = key, .name = "test.bue", .program = program.get()});
-  }
-  uint64_t MustUpload(const std::string& text) {
-    const absl::StatusOr<uint64_t> run = Upload(text);
-    EXPECT_TRUE(run.ok()) << run.status();
-    return run.value_or(0);
-  }
-
-  std::unique_ptr<StubWorker> Worker() {
-    return std::make_unique<StubWorker>(hub_->address(), kToken);
-  }
-
-  v1::RunStatus AwaitEnd(uint64_t run) {
-    const auto status =
-        client_->WatchRun(run, absl::Milliseconds(50), [](const v1::RunStatus&) { return true; });
-    EXPECT_TRUE(status.ok()) << status.status();
-    return status.value_or(v1::RunStatus());
-  }
-
-  std::vector<uint64_t> Results(uint64_t run) {
-    std::vector<uint64_t> addresses;
-    const absl::Status status = client_->ListResults(run, [&](const v1::ResultRecord& result) {
-      addresses.push_back(result.address());
-      return true;
-    });
-    EXPECT_TRUE(status.ok()) << status;
-    return addresses;
-  }
-
-  std::string dir_;
-  HubOptions options_;
-  std::unique_ptr<Hub> hub_;
-  std::unique_ptr<HubClient> client_;
-};
 
 TEST_F(HubServicesTest, RunSucceedsWhenItsTasksDo) {
   const auto worker = Worker();
@@ -128,57 +48,6 @@ TEST_F(HubServicesTest, RunInfoComesOnceBeforeTheFirstGrant) {
   ASSERT_EQ(heard.runs_size(), 1);
   EXPECT_EQ(heard.runs(0).run(), run);
   EXPECT_EQ(heard.runs(0).steps_size(), 1);
-}
-
-TEST_F(HubServicesTest, RepeatedUploadIsTheSameRun) {
-  const absl::StatusOr<uint64_t> first = Upload(kOneStep, "key");
-  const absl::StatusOr<uint64_t> second = Upload(kOneStep, "key");
-  ASSERT_TRUE(first.ok() && second.ok());
-  EXPECT_EQ(*first, *second);
-  EXPECT_THAT(*client_->ListRuns(), SizeIs(1));
-}
-
-TEST_F(HubServicesTest, FilesTravelWithTheRun) {
-  Program program = *ParseProgramText(kOneStep);
-  const std::string content(600'000, 'x');
-  program.files = {{.path = "a.py", .sha256 = Sha256(content), .bytes = content.size()}};
-  program.steps[0].file = 0;
-  const std::string& sha256 = program.files[0].sha256;
-
-  const auto without = client_->Upload({.key = "a", .name = "n", .program = &program});
-  EXPECT_EQ(without.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(without.status().ToString(), HasSubstr("a.py"));
-  const std::string other(content.size(), 'y');
-  const auto wrong =
-      client_->Upload({.key = "b", .name = "n", .program = &program, .files = {{sha256, other}}});
-  EXPECT_EQ(wrong.status().code(), absl::StatusCode::kInvalidArgument);
-  const auto stranger = client_->Upload(
-      {.key = "c", .name = "n", .program = &program, .files = {{Sha256("z"), "z"}}});
-  EXPECT_EQ(stranger.status().code(), absl::StatusCode::kInvalidArgument);
-  const auto good =
-      client_->Upload({.key = "d", .name = "n", .program = &program, .files = {{sha256, content}}});
-  ASSERT_TRUE(good.ok()) << good.status();
-  const auto known = client_->Upload({.key = "e", .name = "n", .program = &program});
-  EXPECT_TRUE(known.ok()) << known.status();
-
-  const auto stub = v1::Hub::NewStub(MakeChannel(hub_->address(), kToken));
-  grpc::ClientContext context;
-  v1::GetFileRequest request;
-  request.set_sha256(sha256);
-  const auto reader = stub->GetFile(&context, request);
-  std::string received;
-  v1::FileChunk chunk;
-  while (reader->Read(&chunk)) received += chunk.data();
-  EXPECT_TRUE(reader->Finish().ok());
-  EXPECT_TRUE(chunk.last());
-  EXPECT_EQ(received, content);
-}
-
-TEST_F(HubServicesTest, SenselessProgramIsRefused) {
-  Program program = *ParseProgramText(kOneStep);
-  program.nodes[0].step = 9;
-  const auto run = client_->Upload({.key = "a", .name = "n", .program = &program});
-  EXPECT_EQ(run.status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(HubServicesTest, EveryCallAsksForTheToken) {
@@ -212,6 +81,7 @@ TEST_F(HubServicesTest, EveryCallAsksForTheToken) {
   EXPECT_EQ(unary([&](auto* c) { return stub->ListValues(c, {}, &values); }), refused);
   EXPECT_EQ(unary([&](auto* c) { return stub->GetInfo(c, {}, &info); }), refused);
   EXPECT_EQ(unary([&](auto* c) { return stub->Upload(c, &upload)->Finish(); }), refused);
+  EXPECT_EQ(unary([&](auto* c) { return stub->UploadAndWatch(c)->Finish(); }), refused);
   EXPECT_EQ(listing([&](auto* c) { return stub->WatchRun(c, {}); }), refused);
   EXPECT_EQ(listing([&](auto* c) { return stub->ListErrors(c, {}); }), refused);
   EXPECT_EQ(listing([&](auto* c) { return stub->ListResults(c, {}); }), refused);
@@ -468,79 +338,6 @@ TEST_F(HubServicesTest, ManyWatchesOfOneEndAreAllTold) {
   }
   worker->Succeed(worker->AwaitLeases(1));
   for (std::thread& watcher : watchers) watcher.join();
-}
-
-// An upload as other clients may send it: how its parts lie in messages is theirs to choose.
-class RawUpload {
- public:
-  RawUpload(v1::Hub::Stub* stub, const std::string& text)
-      : stream_(stub->Upload(&context_, &reply)) {
-    v1::Program proto;
-    ToProto(*ParseProgramText(text), &proto);
-    program = proto.SerializeAsString();
-  }
-
-  v1::UploadRequest Start() const {
-    v1::UploadRequest message;
-    message.mutable_start()->set_key(HubClient::MakeKey());
-    message.mutable_start()->set_program_bytes(program.size());
-    message.mutable_start()->set_memory_bytes(1 << 20);
-    return message;
-  }
-  void Send(const v1::UploadRequest& message) { (void)stream_->Write(message); }
-  absl::Status End() {
-    (void)stream_->WritesDone();
-    return FromGrpc(stream_->Finish());
-  }
-
-  v1::UploadReply reply;
-  std::string program;
-
- private:
-  grpc::ClientContext context_;
-  const std::unique_ptr<grpc::ClientWriter<v1::UploadRequest>> stream_;
-};
-
-TEST_F(HubServicesTest, UploadMayBeOneMessage) {
-  const auto stub = v1::Hub::NewStub(MakeChannel(hub_->address(), kToken));
-  RawUpload upload(stub.get(), kOneStep);
-  v1::UploadRequest all = upload.Start();
-  all.set_program(upload.program);
-  upload.Send(all);
-  EXPECT_TRUE(upload.End().ok());
-  EXPECT_GT(upload.reply.run(), 0u);
-}
-
-TEST_F(HubServicesTest, UploadMayBeManyMessages) {
-  const auto stub = v1::Hub::NewStub(MakeChannel(hub_->address(), kToken));
-  RawUpload upload(stub.get(), kOneStep);
-  upload.Send(upload.Start());
-  for (const char byte : upload.program) {
-    v1::UploadRequest piece;
-    piece.set_program(std::string(1, byte));
-    upload.Send(piece);
-  }
-  EXPECT_TRUE(upload.End().ok());
-  EXPECT_GT(upload.reply.run(), 0u);
-}
-
-TEST_F(HubServicesTest, LargeProgramBesideTheStartIsRefused) {
-  const auto stub = v1::Hub::NewStub(MakeChannel(hub_->address(), kToken));
-  RawUpload upload(stub.get(), kOneStep);
-  upload.program = std::string(70 << 10, 'p');
-  v1::UploadRequest all = upload.Start();
-  all.set_program(upload.program);
-  upload.Send(all);
-  EXPECT_THAT(upload.End().message(), HasSubstr("bytes beside `start`"));
-}
-
-TEST_F(HubServicesTest, FileBeforeTheEndOfTheProgramIsRefused) {
-  const auto stub = v1::Hub::NewStub(MakeChannel(hub_->address(), kToken));
-  RawUpload upload(stub.get(), kOneStep);
-  v1::UploadRequest all = upload.Start();
-  all.mutable_file()->set_data("x");
-  upload.Send(all);
-  EXPECT_THAT(upload.End().message(), HasSubstr("a file before the end of the program"));
 }
 
 TEST_F(HubServicesTest, AbandonedWatchHarmsNobody) {
