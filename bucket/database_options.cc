@@ -28,9 +28,14 @@ rocksdb::Options DatabaseOptions(const RocksDbStoreOptions& options) {
   db.target_file_size_base = 64 << 20;
   db.max_bytes_for_level_base = 512 << 20;
   db.level_compaction_dynamic_level_bytes = true;
+  // Tables of streams that were written beside each other overlap, so that a compaction writes all of
+  // them again: late, when much of it has been deleted.
+  db.level0_file_num_compaction_trigger = 16;
+  db.level0_slowdown_writes_trigger = 32;
+  db.level0_stop_writes_trigger = 48;
   db.max_background_jobs = 3;
   db.max_open_files = 512;
-  db.bytes_per_sync = 4 << 20;
+  db.bytes_per_sync = 1 << 20;
   db.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   db.avoid_flush_during_recovery = true;
   db.info_log = std::make_shared<NoLog>();
