@@ -93,11 +93,11 @@ class Dispatcher final : public TransferEvents {
     Call call;
     Runner* runner = nullptr;  // Null: queued.
     absl::Time started = absl::InfiniteFuture();
-    bool told_started = false;
+    absl::Time told_started = absl::InfiniteFuture();  // What OnStarted was told last.
     absl::Time deadline = absl::InfiniteFuture();
     bool timed_out = false;  // Its cancellation was sent, or its process killed.
+    bool cancelled = false;  // Likewise, for another reason.
     bool probed = false;     // And it was asked why that did not end it.
-    bool cancelled = false;
     bool printed = false;
     std::vector<uint32_t> readers;
     // A large or growing result.
@@ -188,7 +188,7 @@ class Dispatcher final : public TransferEvents {
   void FailTimedOut(InFlight* in_flight, std::string traceback, bool goes_on = false);
   void Overdue(InFlight* in_flight);
   void Freeze(InFlight* in_flight);
-  void StuckCall(InFlight* in_flight);
+  void StuckCall(InFlight* in_flight, bool has_loop);
   void HeldUpCall(InFlight* in_flight, uint64_t blocker);
   void Abandon(InFlight* in_flight);
   void GiveBack(InFlight* in_flight, bool goes_on = false);

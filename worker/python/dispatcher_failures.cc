@@ -30,12 +30,10 @@ void Dispatcher::HandleLookOver() {
   for (const auto& [lease, in_flight] : calls_) {
     if (in_flight->cancelled && in_flight->runner != nullptr) ++ghosts;
     // Not while its value is being finished, nor while it waits to run again apart.
-    const absl::Time since =
-        in_flight->closing.has_value() ? absl::InfiniteFuture() : in_flight->started;
-    if (in_flight->told_started == (since <= now_ - kLong)) continue;
-    in_flight->told_started = !in_flight->told_started;
-    started.push_back(
-        {.lease = lease, .started = in_flight->told_started ? since : absl::InfiniteFuture()});
+    absl::Time since = in_flight->closing.has_value() ? absl::InfiniteFuture() : in_flight->started;
+    if (since > now_ - kLong) since = absl::InfiniteFuture();
+    if (std::exchange(in_flight->told_started, since) == since) continue;
+    started.push_back({.lease = lease, .started = since});
   }
   for (const auto& runner : runners_) ghosts += runner->stuck.size();
   ghosts_ = ghosts;
@@ -54,9 +52,7 @@ void Dispatcher::HandleTimers() {
     }
   }
   for (InFlight* in_flight : late) {
-    if (in_flight->cancelled && !in_flight->timed_out) {
-      Abandon(in_flight);
-    } else if (in_flight->timed_out) {
+    if (in_flight->cancelled || in_flight->timed_out) {
       Overdue(in_flight);
     } else {
       TimeOut(in_flight);
@@ -129,21 +125,24 @@ void Dispatcher::FailTimedOut(InFlight* in_flight, std::string traceback, bool g
 // and what ran in it runs again apart until the one is found that did it.
 void Dispatcher::Overdue(InFlight* in_flight) {
   Runner* runner = in_flight->runner;
-  if (!in_flight->probed) {
+  if (!runner->ready) {
+    GiveBack(in_flight);
+  } else if (!in_flight->probed) {
     in_flight->probed = true;
-    in_flight->deadline = now_ + options_.stuck_after;
+    in_flight->deadline =
+        now_ + (in_flight->timed_out ? options_.stuck_after : options_.abandon_after);
     NextDeadline(in_flight->deadline);
     AppendProbe(in_flight->call.lease, runner->process->outgoing());
-    return;
+  } else {
+    Freeze(in_flight);
   }
-  Freeze(in_flight);
 }
 
 // One of its runner's calls is in the way of all, and nobody knows which.
 void Dispatcher::Freeze(InFlight* in_flight) {
   Runner* runner = in_flight->runner;
   if (runner->calls == 1 && runner->stuck.empty()) {
-    StuckCall(in_flight);
+    StuckCall(in_flight, /*has_loop=*/false);
     return;
   }
   in_flight->deadline = absl::InfiniteFuture();
@@ -175,10 +174,15 @@ void Dispatcher::HeldUpCall(InFlight* in_flight, uint64_t blocker) {
   PlaceGeneral({in_flight});
 }
 
-// Its time is over and nothing interrupts it: the call has failed, and its runner, which can not be
-// rid of it, takes no more calls.
-void Dispatcher::StuckCall(InFlight* in_flight) {
+// Nothing interrupts it, and its runner, which can not be rid of it, takes no more calls. If it has
+// the event loop's thread, nothing else on that loop will ever end.
+void Dispatcher::StuckCall(InFlight* in_flight, bool has_loop) {
   Runner* runner = in_flight->runner;
+  if (has_loop) {
+    runner->deadline = std::min(runner->deadline, now_ + options_.stuck_after);
+    NextDeadline(runner->deadline);
+  }
+  if (!in_flight->timed_out) return Abandon(in_flight);
   log::warn("step stuck run={} step={} item={} pid={} action=retire_runner",
             in_flight->call.task.run, in_flight->call.step->step.name, in_flight->call.task.item,
             runner->process->pid());
@@ -191,15 +195,12 @@ void Dispatcher::StuckCall(InFlight* in_flight) {
 // calls and ends when the others are done.
 void Dispatcher::Abandon(InFlight* in_flight) {
   Runner* runner = in_flight->runner;
-  const bool goes_on = runner != nullptr && runner->ready;
-  if (goes_on) {
-    log::info("step goes on though cancelled run={} step={} item={} pid={} action=retire_runner",
-              in_flight->call.task.run, in_flight->call.step->step.name, in_flight->call.task.item,
-              runner->process->pid());
-    runner->retiring = true;
-    runner->stuck.push_back(in_flight->call.lease);
-  }
-  GiveBack(in_flight, goes_on);
+  log::info("step goes on though cancelled run={} step={} item={} pid={} action=retire_runner",
+            in_flight->call.task.run, in_flight->call.step->step.name, in_flight->call.task.item,
+            runner->process->pid());
+  runner->retiring = true;
+  runner->stuck.push_back(in_flight->call.lease);
+  GiveBack(in_flight, /*goes_on=*/true);
 }
 
 void Dispatcher::GiveBack(InFlight* in_flight, bool goes_on) {
@@ -308,6 +309,10 @@ void Dispatcher::OnCrash(const Runner& runner, std::vector<InFlight*> calls) {
             calls.size(), calls.size() > 1 ? "run_again_apart" : "fail_it");
   if (calls.size() == 1 && calls.front()->timed_out) {
     FailTimedOut(calls.front(), "");
+    return;
+  }
+  if (calls.size() == 1 && calls.front()->cancelled) {
+    GiveBack(calls.front());
     return;
   }
   if (calls.size() == 1) {

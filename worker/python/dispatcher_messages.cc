@@ -175,16 +175,15 @@ void Dispatcher::OnReady(Runner* runner) {
 
 void Dispatcher::OnStuck(Runner* runner, const RunnerMessage& message) {
   InFlight* in_flight = Find(message.numbers[0], runner);
-  if (in_flight == nullptr || !in_flight->timed_out) return;
+  // What was cancelled is to end by itself, until it is asked.
+  if (in_flight == nullptr || !(in_flight->timed_out || in_flight->probed)) return;
   const uint64_t blocker = message.numbers[1];
-  if (blocker != 0 && blocker != in_flight->call.lease) {
+  const bool has_loop = blocker == in_flight->call.lease;
+  if (in_flight->timed_out && blocker != 0 && !has_loop) {
     HeldUpCall(in_flight, blocker);
-    return;
+  } else {
+    StuckCall(in_flight, has_loop);
   }
-  StuckCall(in_flight);
-  // Nothing else on its event loop will ever end.
-  if (blocker != 0) runner->deadline = std::min(runner->deadline, now_ + options_.stuck_after);
-  NextDeadline(runner->deadline);
 }
 
 // --- Large arguments

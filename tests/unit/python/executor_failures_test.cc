@@ -40,6 +40,15 @@ async def cleans_up():
 def blocks():
     begin()
     time.sleep(3600)
+async def holds_the_loop():
+    begin()
+    time.sleep(3600)
+def holds_the_interpreter():
+    begin()
+    ctypes.PyDLL(None).sleep(3600)
+def crashes_for(path):
+    while not os.path.exists(path): time.sleep(0.01)
+    os._exit(3)
 def crashes(x=None):
     print('last words', file=open(2, 'w', closefd=False), flush=True)
     ctypes.string_at(0)
@@ -283,6 +292,49 @@ TEST_F(FailuresTest, WhatWentOnThoughCancelledIsOverWhenItEndsByItself) {
   OpenGate();
   harness.events.WaitUntilOver(blocks);
   EXPECT_FALSE(harness.events.Has(companion));
+}
+
+// Neither a call of the same thread nor, with the interpreter held, any other ever ended.
+TEST_F(FailuresTest, WhoWasCancelledAndIsInTheWayOfItsCompanionsIsEnded) {
+  for (const char* function : {"holds_the_loop", "holds_the_interpreter"}) {
+    PythonHarness harness({.general_runners = 1,
+                           .stuck_after = absl::Milliseconds(300),
+                           .abandon_after = absl::Milliseconds(300)});
+    Clear();
+    const uint64_t companion = harness.Start(StepOf("waits_for"), {Gate()});
+    const uint64_t holder = harness.Start(StepOf(function));
+    WaitUntil([&] { return access(begun_.c_str(), F_OK) == 0; });
+    OpenGate();
+    harness.executor->Cancel(holder);
+    EXPECT_EQ(harness.events.Wait(holder).kind, CallResult::Kind::kGivenBack) << function;
+    const CallResult result = harness.events.Wait(companion);
+    // Given back is uncounted: the hub grants it again.
+    if (result.kind != CallResult::Kind::kGivenBack) {
+      EXPECT_EQ(Show(result), "5") << function;
+    }
+    WaitUntil([&] { return kill(atoi(BegunIn().c_str()), 0) != 0; });
+  }
+}
+
+TEST_F(FailuresTest, WhoRunsAgainIsToldOfWithItsNewTime) {
+  PythonHarness harness({.general_runners = 1});
+  const uint64_t longer = harness.Start(StepOf("blocks"));
+  harness.Start(StepOf("crashes_for"), {Gate()});
+  WaitUntil([&] {
+    harness.executor->LookOver();
+    return harness.events.StartedAt(longer) != absl::InfiniteFuture();
+  });
+  const absl::Time first = harness.events.StartedAt(longer);
+  unlink(begun_.c_str());
+  const absl::Time crashed = absl::Now();
+  OpenGate();
+  WaitUntil([&] { return access(begun_.c_str(), F_OK) == 0; });
+  absl::SleepFor(absl::Seconds(1));  // Whoever runs for less is not told of.
+  EXPECT_EQ(harness.events.StartedAt(longer), first);
+  WaitUntil([&] {
+    harness.executor->LookOver();
+    return harness.events.StartedAt(longer) >= crashed;
+  });
 }
 
 TEST_F(FailuresTest, AStartIsToldAtOnceWhenItIsWanted) {
