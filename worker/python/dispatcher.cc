@@ -123,7 +123,7 @@ void Dispatcher::SourceCredit(uint64_t lease, uint64_t elements) {
 
 void Dispatcher::ForgetRun(uint64_t run) {
   if (!turn_.TryLock()) return Post([this, run] { HandleForgetRun(run); });
-  // Often the next run's calls come with it: they are not to find us awake.
+  now_ = Clock::Real()->Now();
   const absl::Time awaited = next_deadline_;
   HandleForgetRun(run);
   if (next_deadline_ < awaited) Wake();
@@ -471,7 +471,9 @@ Dispatcher::Runner* Dispatcher::FindRunner(uint32_t number) {
   return nullptr;
 }
 
+// Not at once: often the next run's calls come with it, and are not to find us awake.
 void Dispatcher::HandleForgetRun(uint64_t run) {
+  if (forgotten_runs_.empty()) forget_at_ = now_ + kForgetEvery;
   forgotten_runs_.insert(run);
   NextDeadline(forget_at_);
 }
@@ -479,8 +481,6 @@ void Dispatcher::HandleForgetRun(uint64_t run) {
 // Runs that ended: their modules go once none of their calls runs.
 void Dispatcher::HandleForgotten() {
   if (forgotten_runs_.empty() || now_ < forget_at_) return;
-  forget_at_ = now_ + kForgetEvery;
-  NextDeadline(forget_at_);
   absl::flat_hash_set<uint64_t> running;
   for (const auto& [lease, in_flight] : calls_) running.insert(in_flight->call.task.run);
   std::vector<uint32_t> gone;
@@ -495,6 +495,10 @@ void Dispatcher::HandleForgotten() {
     }
   }
   absl::erase_if(forgotten_runs_, [&running](uint64_t run) { return !running.contains(run); });
+  if (!forgotten_runs_.empty()) {
+    forget_at_ = now_ + kForgetEvery;
+    NextDeadline(forget_at_);
+  }
   for (const auto& runner : runners_) {
     std::vector<uint32_t> known;
     for (const uint32_t step : gone) {

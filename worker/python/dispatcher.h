@@ -239,10 +239,10 @@ class Dispatcher final : public TransferEvents {
   uint64_t budget_left_;
   std::deque<Want> wants_;
   absl::flat_hash_set<uint64_t> forgotten_runs_;  // With calls that still run.
-  absl::Time forget_at_ = absl::InfinitePast();
-  std::vector<CallResult> done_;    // Of this turn.
-  std::vector<uint64_t> starting_;  // Likewise: leases.
-  std::vector<uint64_t> over_;      // Likewise, of calls that were stuck.
+  absl::Time forget_at_;                          // Unless there are none.
+  std::vector<CallResult> done_;                  // Of this turn.
+  std::vector<uint64_t> starting_;                // Likewise: leases.
+  std::vector<uint64_t> over_;                    // Likewise, of calls that were stuck.
   bool stopping_ = false;
   bool finished_ = false;
   absl::Time stop_deadline_ = absl::InfiniteFuture();

@@ -34,6 +34,8 @@ class FileSet:
         self.inline = {}     # Module name -> source text
         self.steps = set()   # Numbers of the steps that use the set.
         self.loaded = {}     # What steps call, once loaded: kept by Step.
+        self.hooked = {}     # Module name -> its finalize hook, or None: kept by Step.
+        self.hook_locks = {}  # Module name -> who holds it runs its start hook.
         self._builtins = {}  # Package -> the builtins of its modules
         self._found = {}     # (package, name) -> full name or None
 
@@ -87,12 +89,17 @@ def file_set(directory, step=None):
 
 
 def leave(files, step):
-    """`step` uses the set no more. True if nobody does: then the set is gone."""
-    with _sets_lock:
+    """`step` uses the set no more. True if nobody does: then the set is gone, and its modules with
+    it. Functions still running keep what they refer to."""
+    with _sets_lock:  # At once: who comes next with equal files loads them anew.
         files.steps.discard(step)
         if files.steps or _sets.get(files.package) is not files:
             return False
         del _sets[files.package]
+        inside = files.package + '.'
+        for name in [name for name in list(sys.modules)
+                     if name == files.package or name.startswith(inside)]:
+            del sys.modules[name]
         return True
 
 
@@ -102,13 +109,6 @@ def load_file(files, path):
 
 def load_inline(files, code):
     return importlib.import_module(files.inline_name(code))
-
-
-def forget(files):
-    """Drops the set's modules and returns them. Functions still running keep what they refer to."""
-    names = [name for name in list(sys.modules)
-             if name == files.package or name.startswith(files.package + '.')]
-    return [sys.modules.pop(name) for name in names]
 
 
 # --- Pickles of inline code ---------------------------------------------------------------------

@@ -16,10 +16,6 @@ MODES = ('auto', 'async', 'thread', 'process')
 
 mut = {}  # What steps with a `mut` parameter share, per runner.
 
-_hooked = {}  # Module name -> its finalize hook, or None. Modules whose start hook has run.
-_hook_locks = {}
-_hook_locks_lock = threading.Lock()
-
 
 class Step:
     def __init__(self, info, in_process):
@@ -42,7 +38,8 @@ class Step:
         self.waiting = []    # Calls that came before it was loaded.
         self.loading = False
         self.lock = threading.Lock()  # Guards waiting, loading and lane's change.
-        self._kind = (self.path, self.code, self.relation, self.mode, self.start_is_step,
+        inline = self.code and self.files.inline_name(self.code)
+        self._kind = (self.path, inline, self.relation, self.mode, self.start_is_step,
                       self.finalize_is_step, self.refill)
         self._in_process = in_process
         self._load_lock = threading.Lock()
@@ -125,10 +122,8 @@ class Step:
 
     def _run_start_hook(self, module, await_in_loop):
         name = module.__name__
-        with _hook_locks_lock:
-            lock = _hook_locks.setdefault(name, threading.Lock())
-        with lock:
-            if name in _hooked:
+        with self.files.hook_locks.setdefault(name, threading.Lock()):
+            if name in self.files.hooked:
                 return
             start = None if self.start_is_step else _hook(module, 'start')
             if start is not None:
@@ -139,16 +134,12 @@ class Step:
                 except BaseException as error:
                     error.buelon_action = 'start'
                     raise
-            _hooked[name] = None if self.finalize_is_step else _hook(module, 'finalize')
+            self.files.hooked[name] = None if self.finalize_is_step else _hook(module, 'finalize')
 
 
 def finalize(files, await_in_loop, on_error):
-    """Drops a file set's modules and runs their finalize hooks."""
-    modules = _modules.forget(files)
-    hooks = [(module, _hooked.pop(module.__name__, None)) for module in modules]
-    for module, hook in hooks:
-        if hook is None:
-            continue
+    """Runs the finalize hooks of a file set's modules."""
+    for hook in [hook for hook in files.hooked.values() if hook is not None]:
         try:
             result = hook()
             if inspect.isawaitable(result):
