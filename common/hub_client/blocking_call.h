@@ -9,6 +9,8 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <utility>
 #include <vector>
@@ -154,99 +156,105 @@ class ReplyReader final : public ReplyQueue<Reply, grpc::ClientReadReactor<Reply
   ~ReplyReader() override { this->Stop(); }
 };
 
-// One call with requests, as a RequestWriter's, and replies.
+// The requests of a call, written one after the other: `next(request)` fills the next message;
+// true: it is the last. Called from the caller's thread, then from gRPC's, one at a time. What is
+// one message is one packet.
+template <typename Request>
+class RequestFeed {
+ public:
+  explicit RequestFeed(std::function<bool(Request*)> next) : next_(std::move(next)) {}
+
+  // Starts the next write of `reactor`.
+  template <typename Reactor>
+  void WriteNext(Reactor* reactor) {
+    request_.Clear();
+    last_ = next_(&request_);
+    if (last_) {
+      reactor->StartWriteLast(&request_, grpc::WriteOptions());
+    } else {
+      reactor->StartWrite(&request_);
+    }
+  }
+
+  // It has ended. Not ok: the call is over.
+  template <typename Reactor>
+  void WriteDone(bool ok, Reactor* reactor) {
+    if (!ok) return;
+    written_.fetch_add(1, std::memory_order_relaxed);
+    if (!last_) WriteNext(reactor);
+  }
+
+  // Whether anything was written since this was asked last. By the caller's thread.
+  bool TakeMoved() {
+    const uint64_t written = written_.load(std::memory_order_relaxed);
+    return std::exchange(seen_, written) != written;
+  }
+
+ private:
+  const std::function<bool(Request*)> next_;
+  Request request_;
+  bool last_ = false;  // request_ is. Of the write under way.
+  std::atomic<uint64_t> written_ = 0;
+  uint64_t seen_ = 0;
+};
+
+// One call with requests and replies.
 template <typename Request, typename Reply>
 class Exchange final : public ReplyQueue<Reply, grpc::ClientBidiReactor<Request, Reply>> {
  public:
+  // `next`: see RequestFeed.
   template <typename Open>
-  Exchange(const Open& open, std::function<bool(Request*)> next) : next_(std::move(next)) {
+  Exchange(const Open& open, std::function<bool(Request*)> next) : feed_(std::move(next)) {
     this->context()->set_initial_metadata_corked(true);
     open(this->context(), this);
-    WriteNext();
+    feed_.WriteNext(this);
     this->Begin();
   }
   ~Exchange() override { this->Stop(); }
 
-  void OnWriteDone(bool ok) override {
-    if (ok && !last_) WriteNext();
-  }
+  bool TakeMoved() { return feed_.TakeMoved(); }
+
+  void OnWriteDone(bool ok) override { feed_.WriteDone(ok, this); }
 
  private:
-  void WriteNext() {
-    request_.Clear();
-    last_ = next_(&request_);
-    if (last_) {
-      this->StartWriteLast(&request_, grpc::WriteOptions());
-    } else {
-      this->StartWrite(&request_);
-    }
-  }
-
-  const std::function<bool(Request*)> next_;
-  Request request_;
-  bool last_ = false;  // request_ is. Of the write under way.
+  RequestFeed<Request> feed_;
 };
 
-// One client-streaming call: `next(request)` fills the next message; true: it is the last. Called
-// from the caller's thread, then from gRPC's, one at a time. What is one message is one packet.
+// One client-streaming call.
 template <typename Request, typename Reply>
 class RequestWriter final : public grpc::ClientWriteReactor<Request> {
  public:
+  // `next`: see RequestFeed.
   template <typename Open>
-  RequestWriter(const Open& open, std::function<bool(Request*)> next) : next_(std::move(next)) {
+  RequestWriter(const Open& open, std::function<bool(Request*)> next) : feed_(std::move(next)) {
     context_.set_initial_metadata_corked(true);
     open(&context_, &reply_, this);
-    WriteNext();
+    feed_.WriteNext(this);
     this->StartCall();
   }
 
   // Waits for the reply; the call is cancelled when nothing moved for `silence`.
   absl::Status Wait(absl::Duration silence) {
-    uint64_t seen = 0;
     while (!done_.WaitForNotificationWithTimeout(silence)) {
-      absl::MutexLock lock(&mutex_);
-      if (written_ == seen) context_.TryCancel();
-      seen = written_;
+      if (!feed_.TakeMoved()) context_.TryCancel();
     }
     return FromGrpc(status_);
   }
 
   const Reply& reply() const { return reply_; }
 
-  void OnWriteDone(bool ok) override {
-    if (!ok) return;  // The call is over; OnDone follows.
-    {
-      absl::MutexLock lock(&mutex_);
-      ++written_;
-    }
-    if (!last_) WriteNext();
-  }
+  void OnWriteDone(bool ok) override { feed_.WriteDone(ok, this); }
   void OnDone(const grpc::Status& status) override {
     status_ = status;
     done_.Notify();
   }
 
  private:
-  void WriteNext() {
-    request_.Clear();
-    last_ = next_(&request_);
-    if (last_) {
-      this->StartWriteLast(&request_, grpc::WriteOptions());
-    } else {
-      this->StartWrite(&request_);
-    }
-  }
-
-  const std::function<bool(Request*)> next_;
+  RequestFeed<Request> feed_;
   grpc::ClientContext context_;
-  Request request_;
-  bool last_ = false;  // request_ is. Of the write under way.
   Reply reply_;
   absl::Notification done_;
   grpc::Status status_;  // Written before done_.
-
-  absl::Mutex mutex_;
-  uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace bue

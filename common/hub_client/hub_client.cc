@@ -280,13 +280,17 @@ class HubClient::Impl {
           if (message->has_start()) *message->mutable_start()->mutable_watch() = watch;
           return is_last;
         });
+    const auto accept = [&](const v1::RunUpdate& update) {
+      *number = update.accepted().run();
+      return false;
+    };
+    RETURN_IF_ERROR(Read<v1::RunUpdate>(&exchange, contact, kSilence, accept, [&] {
+      return exchange.TakeMoved() ? absl::OkStatus() : absl::UnavailableError("nothing moved");
+    }));
+    if (*number == 0) return absl::UnavailableError("the hub ended the upload without an answer");
+    accepted(*number);
     bool enough = false;
     RETURN_IF_ERROR(Follow<v1::RunUpdate>(&exchange, contact, [&](const v1::RunUpdate& update) {
-      if (update.has_accepted()) {
-        *number = update.accepted().run();
-        accepted(*number);
-        return true;
-      }
       *last = update.status();
       enough = !changed(*last);
       return !enough;

@@ -2,6 +2,7 @@
 // is safe, delivers nothing twice, and gives up in time, saying where it looked.
 #include "common/hub_client/hub_client.h"
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
@@ -121,12 +122,14 @@ class BreakingHub final : public v1::Hub::CallbackService {
         hub_->keys_.push_back(key_);
         if (hub_->keys_.size() == 1) return Finish(kAway);
         update_.mutable_accepted()->set_run(17);
-        StartWrite(&update_);
+        alarm_.Set(absl::ToChronoTime(absl::Now() + hub_->accepts_after_),
+                   [this](bool) { StartWrite(&update_); });
       }
 
       BreakingHub* const hub_;
       v1::UploadRequest message_;
       v1::RunUpdate update_;
+      grpc::Alarm alarm_;
       std::string key_;
     };
     return new Call(this);
@@ -150,13 +153,18 @@ class BreakingHub final : public v1::Hub::CallbackService {
 
   grpc::ServerUnaryReactor* GetInfo(grpc::CallbackServerContext* context, const v1::HubInfoRequest*,
                                     v1::HubInfo* reply) override {
+    ++info_calls_;
     if (!away_.empty()) reply->add_away()->set_bucket(away_);
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
 
-  std::string away_;  // A bucket; set before it is asked.
+  // Set before it is asked.
+  std::string away_;  // A bucket.
+  absl::Duration accepts_after_;
+
+  std::atomic<int> info_calls_ = 0;
   std::atomic<int> results_calls_ = 0;
   std::atomic<int> watch_calls_ = 0;
   std::atomic<int> get_calls_ = 0;
@@ -270,6 +278,20 @@ TEST_F(HubClientTest, UploadAndWatchGoesOnWhereItWasBrokenOff) {
   EXPECT_EQ(states, (std::vector<v1::RunState>{v1::RUNNING, v1::RUN_SUCCEEDED}));
   absl::MutexLock lock(&hub_.mutex_);
   EXPECT_EQ(hub_.keys_, (std::vector<std::string>{run.key, run.key}));
+}
+
+// Longer than the silence after which the hub of a watched run is asked whether it is there: a hub
+// that answers this need not get on with the upload.
+TEST_F(HubClientTest, WhoWaitsForAnUploadAsksNothingElse) {
+  hub_.accepts_after_ = absl::Seconds(6);
+  const Program program;
+  NewRun run;
+  run.key = HubClient::MakeKey();
+  run.program = &program;
+  const absl::StatusOr<v1::RunStatus> last = client_->UploadAndWatch(
+      run, absl::InfiniteDuration(), [&](uint64_t) { EXPECT_EQ(hub_.info_calls_, 0); },
+      [](const v1::RunStatus&) { return true; });
+  EXPECT_TRUE(last.ok()) << last.status();
 }
 
 TEST_F(HubClientTest, CallIsTriedAgainWhenTheHubWasAway) {
