@@ -241,14 +241,16 @@ void Hub::Impl::MakeServices() {
   bucket_watch_ = std::make_unique<BucketWatch>(
       BucketWatchOptions(), options_.buckets,
       [this](size_t bucket) { return probes_[bucket]->Ask(kBucketTimeout); });
-  clients_ = std::make_unique<ClientService>(
-      ClientServiceOptions{
-          .token = options_.token, .epoch = store_->epoch(), .buckets = options_.buckets},
-      ClientParts{.requests = requests_.get(),
-                  .store = store_.get(),
-                  .pool = pool_.get(),
-                  .workers = workers_.get(),
-                  .buckets = bucket_watch_.get()});
+  clients_ =
+      std::make_unique<ClientService>(ClientServiceOptions{.token = options_.token,
+                                                           .epoch = store_->epoch(),
+                                                           .buckets = options_.buckets,
+                                                           .watches_max = options_.watches_max},
+                                      ClientParts{.requests = requests_.get(),
+                                                  .store = store_.get(),
+                                                  .pool = pool_.get(),
+                                                  .workers = workers_.get(),
+                                                  .buckets = bucket_watch_.get()});
   buckets_ = std::make_unique<LazyBuckets>(options_.buckets, options_.token);
   deleter_ = std::make_unique<ObjectDeleter>(
       ObjectDeleterOptions{},

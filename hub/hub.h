@@ -43,6 +43,7 @@ struct HubOptions {
   absl::Duration keep_results = absl::Hours(7 * 24);  // The values of a run that has ended.
   // About so much of what became of tasks and items, and when, can be read later; 0: nothing.
   uint64_t history_bytes = 256 << 20;
+  size_t watches_max = 10'000;  // Calls that watch runs, at a time.
   // How often the buckets are swept of what nobody wants (zero: never), and how old that must be.
   absl::Duration sweep_interval = absl::Minutes(10);
   absl::Duration sweep_grace = absl::Minutes(10);

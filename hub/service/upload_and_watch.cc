@@ -13,18 +13,28 @@
 namespace bue::hub {
 namespace {
 
-// First `upload_` has the call, then the write of its acceptance, then `watch_`.
+// First `upload_` has the call, then the write of its acceptance, then `watch_`. Who could not
+// watch is refused before it uploads.
 class UploadAndWatchCall final : public grpc::ServerBidiReactor<v1::UploadRequest, v1::RunUpdate>,
                                  UploadStream,
                                  WatchStream {
  public:
   UploadAndWatchCall(Uploads* uploads, Watches* watches, grpc::CallbackServerContext* context)
       : watches_(watches), context_(context) {
-    upload_ = StartUpload(uploads, context, this);
+    const absl::Status status = watches->Enter();
+    entered_ = status.ok();
+    if (entered_) {
+      upload_ = StartUpload(uploads, context, this);
+    } else {
+      Finish(ToGrpc(status));
+    }
   }
 
   void OnReadDone(bool ok) override {
-    if (ok && request_->has_start()) how_ = request_->start().watch();
+    if (ok && request_->has_start()) {
+      how_.set_interval_ms(request_->start().watch().interval_ms());
+      how_.set_only_end(request_->start().watch().only_end());
+    }
     const std::shared_ptr<Upload> upload = Uploading();
     if (upload != nullptr) upload->ReadDone(ok);
   }
@@ -47,6 +57,7 @@ class UploadAndWatchCall final : public grpc::ServerBidiReactor<v1::UploadReques
   }
   void OnDone() override {
     if (watch_ != nullptr) watches_->Remove(watch_);
+    if (entered_) watches_->Leave();
     delete this;
   }
 
@@ -99,6 +110,8 @@ class UploadAndWatchCall final : public grpc::ServerBidiReactor<v1::UploadReques
 
   Watches* const watches_;
   grpc::CallbackServerContext* const context_;
+
+  bool entered_ = false;  // Constant after construction.
 
   // Used by whoever has the call.
   v1::UploadRequest* request_ = nullptr;

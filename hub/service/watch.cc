@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/rpc.h"
+#include "common/status_macros.h"
 #include "hub/service/client_messages.h"
 
 namespace bue::hub {
@@ -20,13 +21,7 @@ bool HasEnded(const RunStatus& status) { return !IsActive(status.state); }
 class WatchCall final : public grpc::ServerWriteReactor<v1::RunStatus>, WatchStream {
  public:
   WatchCall(Watches* watches, const v1::WatchRunRequest& request) : watches_(watches) {
-    auto watch = watches->Add(request.run(), request, this);
-    if (watch.ok()) {
-      watch_ = *std::move(watch);
-      watch_->Start();
-    } else {
-      Finish(ToGrpc(watch.status()));
-    }
+    if (absl::Status status = Begin(request); !status.ok()) Finish(ToGrpc(status));
   }
 
   void OnWriteDone(bool ok) override { watch_->WriteDone(ok); }
@@ -35,10 +30,19 @@ class WatchCall final : public grpc::ServerWriteReactor<v1::RunStatus>, WatchStr
   }
   void OnDone() override {
     if (watch_ != nullptr) watches_->Remove(watch_);
+    if (entered_) watches_->Leave();
     delete this;
   }
 
  private:
+  absl::Status Begin(const v1::WatchRunRequest& request) {
+    RETURN_IF_ERROR(watches_->Enter());
+    entered_ = true;
+    ASSIGN_OR_RETURN(watch_, watches_->Add(request.run(), request, this));
+    watch_->Start();
+    return absl::OkStatus();
+  }
+
   void Write(v1::RunStatus* status) override { StartWrite(status); }
   void WriteLast(v1::RunStatus* status) override {
     StartWriteAndFinish(status, grpc::WriteOptions(), grpc::Status::OK);
@@ -46,7 +50,9 @@ class WatchCall final : public grpc::ServerWriteReactor<v1::RunStatus>, WatchStr
   void End(const absl::Status& status) override { Finish(ToGrpc(status)); }
 
   Watches* const watches_;
-  std::shared_ptr<Watch> watch_;  // Constant after construction. Null: refused.
+  // Constant after construction.
+  bool entered_ = false;
+  std::shared_ptr<Watch> watch_;  // Null: refused.
 };
 
 }  // namespace
@@ -155,6 +161,21 @@ void Watch::LeaveRest() {
 
 // ------------------------------------------------------------------------------------ all watches
 
+absl::Status Watches::Enter() {
+  absl::MutexLock lock(&mutex_);
+  if (entered_ >= options_.watches_max) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the hub serves its ", options_.watches_max, " watches already"));
+  }
+  ++entered_;
+  return absl::OkStatus();
+}
+
+void Watches::Leave() {
+  absl::MutexLock lock(&mutex_);
+  --entered_;
+}
+
 absl::StatusOr<std::shared_ptr<Watch>> Watches::Add(uint64_t run,
                                                     const v1::WatchRunRequest& request,
                                                     WatchStream* stream) {
@@ -165,12 +186,7 @@ absl::StatusOr<std::shared_ptr<Watch>> Watches::Add(uint64_t run,
   auto watch = std::make_shared<Watch>(requests_, run, interval, stream);
   absl::MutexLock lock(&mutex_);
   if (stopped_) return absl::UnavailableError("the hub is stopping");
-  if (watches_ >= options_.watches_max) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the hub serves its ", options_.watches_max, " watches already"));
-  }
   watches_of_run_[run].insert(watch);
-  ++watches_;
   return watch;
 }
 
@@ -178,7 +194,6 @@ void Watches::Remove(const std::shared_ptr<Watch>& watch) {
   absl::MutexLock lock(&mutex_);
   const auto found = watches_of_run_.find(watch->run);
   found->second.erase(watch);
-  --watches_;
   if (found->second.empty()) watches_of_run_.erase(found);
 }
 

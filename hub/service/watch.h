@@ -92,7 +92,11 @@ class Watches {
   Watches(Requests* requests, const WatchOptions& options)
       : requests_(requests), options_(options) {}
 
-  // A watch of `run`, to be started and in the end removed. An error if there are too many.
+  // Room for one watch, until Leave. An error if there is none.
+  absl::Status Enter() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Leave() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // A watch of `run` by who has entered, to be started and in the end removed.
   absl::StatusOr<std::shared_ptr<Watch>> Add(uint64_t run, const v1::WatchRunRequest& request,
                                              WatchStream* stream) ABSL_LOCKS_EXCLUDED(mutex_);
   void Remove(const std::shared_ptr<Watch>& watch) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -111,7 +115,7 @@ class Watches {
 
   absl::Mutex mutex_;
   absl::flat_hash_map<uint64_t, WatchSet> watches_of_run_ ABSL_GUARDED_BY(mutex_);
-  size_t watches_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t entered_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

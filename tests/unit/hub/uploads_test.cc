@@ -253,6 +253,34 @@ TEST_F(UploadAndWatchTest, WhatIsRefusedIsNeverAccepted) {
   EXPECT_THAT(*client_->ListRuns(), IsEmpty());
 }
 
+TEST_F(UploadAndWatchTest, WhoCanNotWatchDoesNotUpload) {
+  options_.watches_max = 1;
+  SetUp();
+  v1::WatchRunRequest watch;
+  watch.set_only_end(true);
+  auto first = Begin(watch);
+  ASSERT_TRUE(first->stream->Read(&first->update));
+  const auto second = client_->UploadAndWatch(
+      Run("a"), absl::InfiniteDuration(), [](uint64_t) { ADD_FAILURE(); },
+      [](const v1::RunStatus&) { return true; });
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(second.status().message(), HasSubstr("watches already"));
+  const auto watched =
+      client_->WatchRun(1, absl::InfiniteDuration(), [](const v1::RunStatus&) { return true; });
+  EXPECT_EQ(watched.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(*client_->ListRuns(), SizeIs(1));
+  // Its place is free again, a little later.
+  first->context.TryCancel();
+  (void)first->stream->Finish();
+  absl::StatusOr<v1::RunStatus> third;
+  do {
+    third = client_->UploadAndWatch(
+        Run("a"), absl::Milliseconds(10), [](uint64_t) {},
+        [](const v1::RunStatus&) { return false; });
+  } while (absl::IsResourceExhausted(third.status()));
+  EXPECT_TRUE(third.ok()) << third.status();
+}
+
 TEST_F(UploadAndWatchTest, WhoHasSeenEnoughLeavesTheRunAlone) {
   const auto seen = client_->UploadAndWatch(
       Run("a"), absl::Milliseconds(10), [](uint64_t) {},
