@@ -132,6 +132,8 @@ class BucketService::Impl final : public v1::Bucket::CallbackService {
     return {.store = store_,
             .sync = &sync_,
             .pool = &pool_,
+            .put_shortcut = &put_shortcut_,
+            .get_shortcut = &get_shortcut_,
             .room = &room_,
             .stalls = &stalls_,
             .put_budget = &put_budget_,
@@ -145,6 +147,8 @@ class BucketService::Impl final : public v1::Bucket::CallbackService {
   GroupSync sync_;
   RoomWatch room_;
   StallWatch stalls_;
+  Shortcut put_shortcut_;
+  Shortcut get_shortcut_;
   ThreadPool pool_;  // Last: its jobs use the others.
 };
 

@@ -28,8 +28,8 @@ rocksdb::Options DatabaseOptions(const RocksDbStoreOptions& options) {
   db.target_file_size_base = 64 << 20;
   db.max_bytes_for_level_base = 512 << 20;
   db.level_compaction_dynamic_level_bytes = true;
-  // Tables of streams that were written beside each other overlap, so that a compaction writes all of
-  // them again: late, when much of it has been deleted.
+  // Tables of streams that were written beside each other overlap, so that a compaction writes all
+  // of them again: late, when much of it has been deleted.
   db.level0_file_num_compaction_trigger = 16;
   db.level0_slowdown_writes_trigger = 32;
   db.level0_stop_writes_trigger = 48;

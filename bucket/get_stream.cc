@@ -101,9 +101,16 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
 
   void OnReadDone(bool ok) override {
     uint64_t bytes = 0;
+    bool work_here = false;
     {
       absl::MutexLock lock(&mutex_);
+      const bool rested = gets_.empty() && !writing_;
       if (ok && Accept(incoming_)) {
+        const absl::Time now = absl::Now();
+        const bool alone = now - std::exchange(read_began_, now) > Shortcut::kAlone;
+        const bool may_work = context_.get_shortcut->MayTake(this, now);
+        work_here = may_work && rested && alone && MayWork() && turns_.size() == 1;
+        if (work_here) working_ = true;
         StartRead(&incoming_);
         StartJob();
       } else {
@@ -112,6 +119,7 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
       if (broken_) bytes = DropReady();
       FinishIfDone();
     }
+    if (work_here) WorkWhenThereIsRoom();
     context_.get_budget->Release(bytes);
   }
 
@@ -187,10 +195,14 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
     return false;
   }
 
-  void StartJob() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (working_ || broken_ || ready_bytes_ > 0 || turns_.empty()) return;
+  bool MayWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (working_ || broken_ || ready_bytes_ > 0 || turns_.empty()) return false;
     // Not ahead of a reader while memory is short; it goes on when the write under way is done.
-    if (writing_ && !context_.get_budget->HasPlenty()) return;
+    return !writing_ || context_.get_budget->HasPlenty();
+  }
+
+  void StartJob() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!MayWork()) return;
     working_ = true;
     context_.pool->Post([stream = shared_from_this()] { stream->WorkWhenThereIsRoom(); });
   }
@@ -203,7 +215,7 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
     if (room) Work();
   }
 
-  // Makes the next reply ready. On the pool, one at a time.
+  // Makes the next reply ready. On the pool or around it; one at a time.
   void Work() {
     context_.get_budget->Take(kReplyBytesMax);
     auto reply = std::make_unique<v1::GetReply>();
@@ -314,13 +326,14 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
   std::unique_ptr<v1::GetReply> outgoing_;   // Used by the write under way only.
 
   absl::Mutex mutex_;
+  absl::Time read_began_ ABSL_GUARDED_BY(mutex_) = absl::Now();
   absl::flat_hash_map<uint64_t, std::unique_ptr<OpenGet>> gets_ ABSL_GUARDED_BY(mutex_);
   std::deque<uint64_t> turns_ ABSL_GUARDED_BY(mutex_);  // Tags that can go on; each at most once.
   std::unique_ptr<v1::GetReply> ready_ ABSL_GUARDED_BY(mutex_);
   uint64_t ready_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // 0: no reply is ready.
   uint64_t outgoing_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
-  bool working_ ABSL_GUARDED_BY(mutex_) = false;  // A job is posted, waits for room or runs.
+  bool working_ ABSL_GUARDED_BY(mutex_) = false;  // A job waits for its thread or room, or runs.
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time write_began_ ABSL_GUARDED_BY(mutex_);  // While writing.
   bool cancelling_ ABSL_GUARDED_BY(mutex_) = false;

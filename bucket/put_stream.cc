@@ -29,9 +29,8 @@ constexpr uint64_t kInboxBytesMax = 8 << 20;
 constexpr size_t kWritersMax = 16384;
 // And while less than this many puts wait for the client to take their reply.
 constexpr int kRepliesMax = 1 << 17;
-// A message that was awaited for longer than this came alone: the next one is read once its reply
-// is on its way, so that what gRPC has to say about it goes with the reply.
-constexpr absl::Duration kAlone = absl::Microseconds(100);
+// Up to this much that comes alone does without the pool.
+constexpr uint64_t kSmallBytes = 256 << 10;
 
 v1::PutReply::Done FailedPut(uint64_t tag, const absl::Status& status) {
   v1::PutReply::Done done;
@@ -215,15 +214,21 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
 
   void OnReadDone(bool ok) override {
     bool read_on = false;
+    bool work_here = false;
     {
       absl::MutexLock lock(&mutex_);
       reading_ = false;
       if (ok) {
         const uint64_t bytes = incoming_->ByteSizeLong();
         context_.put_budget->Take(bytes);
-        replies_first_ = !working_ && syncs_ == 0 && absl::Now() - read_began_ > kAlone;
+        const absl::Time now = absl::Now();
+        const bool rests = inbox_.empty() && !working_ && syncs_ == 0;
+        replies_first_ = rests && now - read_began_ > Shortcut::kAlone;
+        const bool may_work = context_.put_shortcut->MayTake(this, now);
         inbox_bytes_ += bytes;
         inbox_.push_back(std::move(incoming_));
+        work_here = may_work && replies_first_ && bytes <= kSmallBytes;
+        if (work_here) working_ = true;
         StartJob();
         read_on = TakeTurnToRead();
       } else {
@@ -231,6 +236,7 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
         FinishIfDone();
       }
     }
+    if (work_here) Work(context_.pool);
     if (read_on) ReadWhenThereIsRoom();
   }
 
@@ -319,11 +325,11 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
   void StartJob() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (working_) return;
     working_ = true;
-    context_.pool->Post([stream = shared_from_this()] { stream->Work(); });
+    context_.pool->Post([stream = shared_from_this()] { stream->Work(nullptr); });
   }
 
-  // Writes what has arrived. On the pool, one at a time.
-  void Work() {
+  // Writes what has arrived. On the pool or, syncing for nobody else, around it; one at a time.
+  void Work(ThreadPool* others) {
     std::vector<std::unique_ptr<v1::PutRequest>> requests;
     uint64_t bytes = 0;
     {
@@ -349,7 +355,7 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
     }
     context_.put_budget->Release(bytes);
     if (read_on) ReadWhenThereIsRoom();
-    if (to_sync) AwaitSync(std::move(written.durable));
+    if (to_sync) AwaitSync(std::move(written.durable), others);
   }
 
   // The disk is nearly full: what has arrived waits, in bounded memory.
@@ -392,22 +398,26 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
     if (!inbox_.empty() && !finished_) StartJob();
   }
 
-  void AwaitSync(std::vector<v1::PutReply::Done> dones) {
-    context_.sync->Wait([stream = shared_from_this(),
-                         dones = std::move(dones)](const absl::Status& status) mutable {
-      if (!status.ok()) {
-        for (v1::PutReply::Done& done : dones) done = FailedPut(done.tag(), status);
-      }
-      bool read_on = false;
-      {
-        absl::MutexLock lock(&stream->mutex_);
-        --stream->syncs_;
-        stream->Reply(&dones, 0);
-        read_on = stream->TakeTurnToRead();
-        stream->FinishIfDone();
-      }
-      if (read_on) stream->ReadWhenThereIsRoom();
-    });
+  void AwaitSync(std::vector<v1::PutReply::Done> dones, ThreadPool* others) {
+    context_.sync->Wait(
+        [stream = shared_from_this(), dones = std::move(dones)](
+            const absl::Status& status) mutable { stream->EndSync(std::move(dones), status); },
+        others);
+  }
+
+  void EndSync(std::vector<v1::PutReply::Done> dones, const absl::Status& status) {
+    if (!status.ok()) {
+      for (v1::PutReply::Done& done : dones) done = FailedPut(done.tag(), status);
+    }
+    bool read_on = false;
+    {
+      absl::MutexLock lock(&mutex_);
+      --syncs_;
+      Reply(&dones, 0);
+      read_on = TakeTurnToRead();
+      FinishIfDone();
+    }
+    if (read_on) ReadWhenThereIsRoom();
   }
 
   void Reply(std::vector<v1::PutReply::Done>* dones, uint64_t consumed_bytes)
@@ -437,7 +447,7 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
   }
 
   const StreamContext context_;
-  std::unique_ptr<PutJob> job_;               // Used by the job on the pool only.
+  std::unique_ptr<PutJob> job_;               // Used by Work only.
   std::unique_ptr<v1::PutRequest> incoming_;  // Used by the read under way only.
   v1::PutReply outgoing_;                     // Used by the write under way only.
 
@@ -447,8 +457,10 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
   v1::PutReply replies_ ABSL_GUARDED_BY(mutex_);
   int syncs_ ABSL_GUARDED_BY(mutex_) = 0;        // Batches written and not synced.
   bool reading_ ABSL_GUARDED_BY(mutex_) = true;  // Reading, or waiting for room to.
-  absl::Time read_began_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
-  bool replies_first_ ABSL_GUARDED_BY(mutex_) = false;  // Then it reads on.
+  absl::Time read_began_ ABSL_GUARDED_BY(mutex_) = absl::Now();
+  // What came last came alone: the next is read once its reply is on its way, so that what gRPC has
+  // to say about it goes with the reply.
+  bool replies_first_ ABSL_GUARDED_BY(mutex_) = false;
   bool waiting_for_room_ ABSL_GUARDED_BY(mutex_) = false;
   bool working_ ABSL_GUARDED_BY(mutex_) = false;  // A job is posted or runs.
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;

@@ -6,6 +6,7 @@
 #include "bucket/group_sync.h"
 #include "bucket/object_store.h"
 #include "bucket/room_watch.h"
+#include "bucket/shortcut.h"
 #include "common/stall_watch.h"
 #include "common/thread_pool.h"
 
@@ -16,6 +17,9 @@ struct StreamContext {
   ObjectStore* store = nullptr;
   GroupSync* sync = nullptr;
   ThreadPool* pool = nullptr;
+  // Around the pool.
+  Shortcut* put_shortcut = nullptr;
+  Shortcut* get_shortcut = nullptr;
   RoomWatch* room = nullptr;
   StallWatch* stalls = nullptr;
   ByteBudget* put_budget = nullptr;  // Requests received and not written yet.
