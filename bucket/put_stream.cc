@@ -369,9 +369,11 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
     {
       absl::MutexLock lock(&mutex_);
       working_ = false;
+      const bool more_came = !inbox_.empty();  // With aborts, maybe.
       std::move(inbox_.begin(), inbox_.end(), std::back_inserter(requests));
       inbox_ = std::move(requests);
       inbox_bytes_ += held_bytes;
+      if (more_came) StartJob();
       Reply(&none, dropped_bytes);
       read_on = TakeTurnToRead();
       FinishIfDone();
