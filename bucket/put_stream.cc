@@ -52,8 +52,9 @@ class PutJob {
  public:
   explicit PutJob(ObjectStore* store) : store_(store) {}
 
-  // Carries out the aborts among requests that wait for room, since they make room, and drops the
-  // same objects' parts, and those put whole. Returns the bytes of what was appended to them.
+  // Carries out the aborts among requests that were not written yet, some of which may have waited
+  // for room for long, and drops the same objects' parts, and those put whole. Returns the bytes of
+  // what was appended to them.
   uint64_t AbortAmong(std::vector<std::unique_ptr<v1::PutRequest>>* requests) {
     uint64_t dropped_bytes = 0;
     std::set<uint64_t> aborted;
@@ -89,6 +90,7 @@ class PutJob {
     return dropped_bytes;
   }
 
+  // What AbortAmong has left.
   Written Write(const std::vector<std::unique_ptr<v1::PutRequest>>& requests) {
     Written written;
     PutWhole(requests, &written);
@@ -144,11 +146,6 @@ class PutJob {
   void Append(const v1::PutRequest::Append& append, Written* written) {
     for (const v1::Chunk& chunk : append.chunks()) written->consumed_bytes += chunk.data().size();
     auto writer = writers_.find(append.tag());
-    if (append.abort()) {
-      if (writer != writers_.end()) (void)writer->second->Abort();
-      writers_.erase(append.tag());
-      return;
-    }
     if (writer == writers_.end()) {
       // Later appends to a tag that failed come without a kind: the failure was reported.
       if (append.kind() == v1::OBJECT_KIND_UNSPECIFIED) return;
@@ -337,8 +334,10 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
       requests.swap(inbox_);
       std::swap(bytes, inbox_bytes_);
     }
-    if (!context_.store->CheckRoom().ok()) return Hold(std::move(requests), bytes);
+    const uint64_t dropped_bytes = job_->AbortAmong(&requests);
+    if (!context_.store->CheckRoom().ok()) return Hold(std::move(requests), bytes, dropped_bytes);
     Written written = job_->Write(requests);
+    written.consumed_bytes += dropped_bytes;
     requests.clear();
     const bool to_sync = !written.durable.empty();
     bool read_on = false;
@@ -359,9 +358,9 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
   }
 
   // The disk is nearly full: what has arrived waits, in bounded memory.
-  void Hold(std::vector<std::unique_ptr<v1::PutRequest>> requests, uint64_t bytes) {
+  void Hold(std::vector<std::unique_ptr<v1::PutRequest>> requests, uint64_t bytes,
+            uint64_t dropped_bytes) {
     std::vector<v1::PutReply::Done> none;
-    const uint64_t dropped_bytes = job_->AbortAmong(&requests);
     uint64_t held_bytes = 0;
     for (const auto& request : requests) held_bytes += request->ByteSizeLong();
     held_bytes = std::min(held_bytes, bytes);

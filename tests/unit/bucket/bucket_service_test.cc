@@ -58,6 +58,43 @@ TEST_F(BucketServiceTest, PutsThatMakeNoSenseFailAlone) {
   EXPECT_EQ(codes, (std::vector<uint32_t>{99, invalid, invalid, 0, invalid}));
 }
 
+TEST_F(BucketServiceTest, WhatIsAbortedBeforeItIsWrittenIsNotStored) {
+  grpc::ClientContext context;
+  auto stream = stub_->Put(&context);
+  v1::PutRequest request;
+  for (const uint64_t tag : {1, 2}) {
+    v1::PutRequest::Whole* whole = request.add_whole();
+    whole->set_tag(tag);
+    whole->set_kind(v1::BYTES);
+    whole->set_data("data");
+  }
+  v1::PutRequest::Append* append = request.add_append();
+  append->set_tag(3);
+  append->set_kind(v1::BYTES);
+  append->add_chunks()->set_data("data");
+  for (const uint64_t tag : {1, 3}) {
+    append = request.add_append();
+    append->set_tag(tag);
+    append->set_abort(true);
+  }
+  ASSERT_TRUE(stream->Write(request));
+  stream->WritesDone();
+  std::vector<uint64_t> done_tags;
+  uint64_t consumed_bytes = 0;
+  v1::PutReply reply;
+  while (stream->Read(&reply)) {
+    consumed_bytes += reply.consumed_bytes();
+    for (const v1::PutReply::Done& done : reply.done()) done_tags.push_back(done.tag());
+  }
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(done_tags, (std::vector<uint64_t>{2}));
+  EXPECT_EQ(consumed_bytes, 4u);
+  v1::ListObjectsReply listed;
+  grpc::ClientContext list_context;
+  ASSERT_TRUE(stub_->ListObjects(&list_context, v1::ListObjectsRequest(), &listed).ok());
+  EXPECT_EQ(listed.object_size(), 1);
+}
+
 TEST_F(BucketServiceTest, AnUnfinishedWriterGoesWithItsStream) {
   {
     grpc::ClientContext context;
