@@ -6,6 +6,7 @@
 #ifndef BUE_HUB_STORAGE_DATA_DIRECTORY_H_
 #define BUE_HUB_STORAGE_DATA_DIRECTORY_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -41,7 +42,8 @@ class DataDirectory {
   // Durable on return.
   absl::Status RecordEpoch(uint64_t epoch);
 
-  // ResourceExhausted if the disk has less than `bytes` left.
+  // ResourceExhausted if the disk has less than `bytes` left. Thread-safe, and cheap on one that
+  // has much more.
   absl::Status CheckSpace(uint64_t bytes) const;
 
   const std::string& path() const { return path_; }
@@ -54,6 +56,9 @@ class DataDirectory {
   const std::string path_;
   const int marker_;  // Open and locked.
   uint64_t epoch_;
+
+  // Until then the disk has plenty left. Nanoseconds of the steady clock.
+  mutable std::atomic<int64_t> plenty_until_ns_ = 0;
 };
 
 }  // namespace bue::hub
