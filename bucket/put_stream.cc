@@ -345,7 +345,7 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
       absl::MutexLock lock(&mutex_);
       // The next job may run while this one syncs.
       working_ = false;
-      told_to_wait_ = false;
+      waits_for_.clear();
       if (!inbox_.empty()) StartJob();
       if (to_sync) ++syncs_;
       Reply(&written.now, written.consumed_bytes);
@@ -389,8 +389,9 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
     });
     if (room.ok()) return GoOn();
     absl::MutexLock lock(&mutex_);
-    if (std::exchange(told_to_wait_, true)) return;
-    replies_.set_waiting(std::string(room.message()));
+    if (!waits_for_.empty()) return;  // The client knows.
+    waits_for_ = std::string(room.message());
+    replies_.set_waiting(waits_for_);
     WriteReplies();
   }
 
@@ -424,6 +425,7 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
   void Reply(std::vector<v1::PutReply::Done>* dones, uint64_t consumed_bytes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     for (v1::PutReply::Done& done : *dones) replies_.add_done()->Swap(&done);
+    if (!dones->empty()) replies_.set_waiting(waits_for_);  // Of what was written before.
     replies_.set_consumed_bytes(replies_.consumed_bytes() + consumed_bytes);
     WriteReplies();
   }
@@ -465,9 +467,9 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
   bool waiting_for_room_ ABSL_GUARDED_BY(mutex_) = false;
   bool working_ ABSL_GUARDED_BY(mutex_) = false;  // A job is posted or runs.
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;   // No more requests.
-  bool broken_ ABSL_GUARDED_BY(mutex_) = false;  // Nobody listens.
-  bool told_to_wait_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;     // No more requests.
+  bool broken_ ABSL_GUARDED_BY(mutex_) = false;    // Nobody listens.
+  std::string waits_for_ ABSL_GUARDED_BY(mutex_);  // Room; as the client was told. Empty: does not.
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
 
   std::shared_ptr<PutStream> self_;  // Until OnDone, for gRPC; jobs hold on to it, too.

@@ -225,8 +225,7 @@ class PutPipe::Core final : public PipeOwner<v1::PutRequest, v1::PutReply>,
   void TakeReply(v1::PutReply* reply) override {
     mutex_.AssertHeld();
     for (v1::PutReply::Done& done : *reply->mutable_done()) TakeDone(done);
-    if (!reply->done().empty()) NoticeWaiting("");
-    if (!reply->waiting().empty()) NoticeWaiting(reply->waiting());
+    if (!reply->done().empty() || !reply->waiting().empty()) NoticeWaiting(reply->waiting());
     append_bytes_ -= std::min(append_bytes_, reply->consumed_bytes());
     append_bytes_sent_ -= std::min(append_bytes_sent_, reply->consumed_bytes());
     changed_.SignalAll();

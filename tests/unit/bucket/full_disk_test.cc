@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <climits>
 #include <memory>
 #include <string>
 #include <thread>
@@ -28,6 +29,8 @@ class FullStore final : public bucket::ObjectStore {
 
   std::atomic<bool> full{false};
   std::atomic<int> reclaims{0};
+  std::atomic<int> syncs{0};
+  std::atomic<int> first_held{INT_MAX};  // That sync, and those after it, wait.
 
   absl::Status CheckRoom() override {
     return full ? absl::ResourceExhaustedError("the test's disk is nearly full") : absl::OkStatus();
@@ -45,7 +48,11 @@ class FullStore final : public bucket::ObjectStore {
   absl::Status Delete(absl::Span<const uint64_t> addresses) override {
     return store_->Delete(addresses);
   }
-  absl::Status Sync() override { return store_->Sync(); }
+  absl::Status Sync() override {
+    const int number = ++syncs;
+    while (number >= first_held) absl::SleepFor(absl::Milliseconds(1));
+    return store_->Sync();
+  }
   absl::StatusOr<bucket::ObjectInfo> Describe(uint64_t address) override {
     return store_->Describe(address);
   }
@@ -159,6 +166,50 @@ TEST_F(FullDiskTest, AClientThatLeavesTakesItsValuesWithIt) {
   ConnectToFull();
   EXPECT_EQ(GetOne({.address = PutOne({.data = "next"})})->data, "next");
   EXPECT_EQ(store_->List(0, 10)->size(), 1u);
+}
+
+// What was written before is acknowledged while other values wait.
+TEST_F(FullDiskTest, AnAcknowledgementDoesNotSayThatThereIsRoom) {
+  const auto put = [this](uint64_t run, Addresses* addresses, absl::Notification* done) {
+    std::vector<PutItem> items;
+    for (int i = 0; i < 2; ++i) {  // Too much for the thread that reads, which goes on reading.
+      items.push_back({.origin = {.run = run}, .data = std::string(200'000, 'x')});
+    }
+    client_->Put(std::move(items), [addresses, done](Addresses result) {
+      *addresses = std::move(result);
+      done->Notify();
+    });
+  };
+  const auto await_sync = [this](int number) {
+    while (store_->syncs < number) absl::SleepFor(absl::Milliseconds(1));
+  };
+  Addresses first_addresses;
+  absl::Notification first;
+  Addresses early_addresses;
+  absl::Notification early;
+  Addresses late_addresses;
+  absl::Notification late;
+  store_->first_held = 1;
+  put(2, &first_addresses, &first);
+  await_sync(1);
+  put(2, &early_addresses, &early);
+  absl::SleepFor(absl::Milliseconds(5));  // So that it does not come alone: then it is read on,
+  store_->first_held = 2;
+  await_sync(2);
+  store_->full = true;
+  put(1, &late_addresses, &late);
+  absl::SleepFor(absl::Milliseconds(100));  // and what waits is told of. Mostly.
+  store_->first_held = INT_MAX;
+  early.WaitForNotification();
+  AwaitNotices(1);
+  EXPECT_TRUE(early_addresses[0].ok()) << early_addresses[0].status();
+  client_->Forget(1);
+  ASSERT_TRUE(late.WaitForNotificationWithTimeout(Patience(absl::Seconds(30))));
+  EXPECT_TRUE(absl::IsCancelled(late_addresses[0].status())) << late_addresses[0].status();
+  EXPECT_EQ(AwaitNotices(1).size(), 1u);
+  store_->full = false;
+  PutOne({.origin = {.run = 2}, .data = "last"});
+  EXPECT_EQ(store_->List(0, 1000)->size(), 5u);
 }
 
 TEST_F(FullDiskTest, WhatIsForgottenIsNotStoredWhenThereIsRoom) {
