@@ -92,11 +92,21 @@ class BucketDamageTest : public testing::Test {
     return whole;
   }
 
+  // All files of the directory, but not the zeros that an open bucket's thread writes at any time
+  // ahead of its log.
+  std::map<std::string, std::string> Contents() const {
+    std::map<std::string, std::string> files = ContentsOf(dir_);
+    for (auto& [name, bytes] : files) {
+      if (absl::EndsWith(name, ".log")) bytes.resize(bytes.find_last_not_of('\0') + 1);
+    }
+    return files;
+  }
+
   VerifyReport Verify() {
-    const auto before = ContentsOf(dir_);
+    const auto before = Contents();
     const absl::StatusOr<VerifyReport> report = VerifyBucket(dir_);
     EXPECT_TRUE(report.ok()) << report.status();
-    EXPECT_EQ(ContentsOf(dir_), before);
+    EXPECT_TRUE(Contents() == before) << "it changed what it looked at";
     return report.ok() ? *report : VerifyReport{};
   }
 
