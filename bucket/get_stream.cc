@@ -56,7 +56,7 @@ void DescribePart(const ObjectInfo& info, v1::GetReply::Part* part) {
 }
 
 // Adds the next part of `get` to `reply`: what it opens with, a chunk, the end.
-absl::Status AddPart(ObjectStore* store, OpenGet* get, v1::GetReply::Part* part) {
+absl::Status AddPart(ObjectStore* store, ObjectScan* scan, OpenGet* get, v1::GetReply::Part* part) {
   const v1::GetRequest::One& request = get->request;
   if (request.describe_only()) {
     ASSIGN_OR_RETURN(const ObjectInfo info, store->Describe(request.address()));
@@ -66,7 +66,7 @@ absl::Status AddPart(ObjectStore* store, OpenGet* get, v1::GetReply::Part* part)
   }
   if (get->reader == nullptr) {
     ASSIGN_OR_RETURN(get->reader,
-                     store->OpenReader(request.address(), request.first(), request.count()));
+                     scan->OpenReader(request.address(), request.first(), request.count()));
     DescribePart(get->reader->info(), part);
   }
   ASSIGN_OR_RETURN(std::optional<StoredChunk> chunk, get->reader->Next());
@@ -219,13 +219,14 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
   void Work() {
     context_.get_budget->Take(kReplyBytesMax);
     auto reply = std::make_unique<v1::GetReply>();
+    const std::unique_ptr<ObjectScan> scan = context_.store->NewScan();
     uint64_t bytes = 0;
     while (bytes < kReplyBytes && reply->part_size() < kReplyPartsMax) {
       OpenGet* const get = TakeTurn();
       if (get == nullptr) break;
       v1::GetReply::Part* const part = reply->add_part();
       part->set_tag(get->request.tag());
-      const absl::Status status = AddPart(context_.store, get, part);
+      const absl::Status status = AddPart(context_.store, scan.get(), get, part);
       if (!status.ok()) FailPart(status, part);
       bytes += part->chunk().data().size() + 64;
       EndTurn(get, part->chunk().data().size(), part->last());

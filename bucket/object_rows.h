@@ -44,6 +44,8 @@ inline constexpr uint64_t kContinuedBit = uint64_t{1} << 63;
 inline constexpr uint64_t MakeSequence(uint64_t counter, bool chunked) {
   return counter * 2 + (chunked ? 1 : 0);
 }
+// Of the object put after this one, if both are small.
+inline constexpr uint64_t NextSequence(uint64_t sequence) { return sequence + 2; }
 inline constexpr bool IsChunked(uint64_t sequence) { return (sequence & 1) != 0; }
 
 std::string ObjectBegin(uint64_t sequence);  // At or before every row of the object.

@@ -11,6 +11,7 @@
 #include "bucket/rocksdb_engine.h"
 #include "bucket/rocksdb_reader.h"
 #include "bucket/rocksdb_reclaim.h"
+#include "bucket/rocksdb_scan.h"
 #include "bucket/rocksdb_writer.h"
 #include "bucket/store_directory.h"
 #include "common/status_macros.h"
@@ -19,6 +20,22 @@ namespace bue::bucket {
 namespace {
 
 absl::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+class Scan final : public ObjectScan {
+ public:
+  explicit Scan(RocksDbEngine* engine) : engine_(engine), heads_(engine) {}
+
+  absl::StatusOr<std::unique_ptr<ObjectReader>> OpenReader(uint64_t address, uint64_t first,
+                                                           uint64_t count) override {
+    ASSIGN_OR_RETURN(const uint64_t sequence, engine_->SequenceFor(address));
+    ASSIGN_OR_RETURN(std::string row, heads_.ReadHeadRow(sequence));
+    return OpenRocksDbReader(engine_, sequence, std::move(row), first, count);
+  }
+
+ private:
+  RocksDbEngine* const engine_;
+  RocksDbScan heads_;
+};
 
 class Store final : public ObjectStore {
  public:
@@ -87,16 +104,11 @@ class Store final : public ObjectStore {
 
   absl::StatusOr<ObjectInfo> Describe(uint64_t address) override {
     ASSIGN_OR_RETURN(const uint64_t sequence, engine_.SequenceFor(address));
-    std::string row;
-    ASSIGN_OR_RETURN(const Head head, ReadHead(&engine_, sequence, &row));
+    ASSIGN_OR_RETURN(const Head head, ReadHead(&engine_, sequence));
     return head.info;
   }
 
-  absl::StatusOr<std::unique_ptr<ObjectReader>> OpenReader(uint64_t address, uint64_t first,
-                                                           uint64_t count) override {
-    ASSIGN_OR_RETURN(const uint64_t sequence, engine_.SequenceFor(address));
-    return OpenRocksDbReader(&engine_, sequence, first, count);
-  }
+  std::unique_ptr<ObjectScan> NewScan() override { return std::make_unique<Scan>(&engine_); }
 
   absl::Status ClaimFor(const std::string& hub) override { return engine_.ClaimFor(hub); }
 
@@ -135,14 +147,13 @@ class Store final : public ObjectStore {
   // Without either it is what a writer left that went on after its object had been deleted:
   // nobody's. Nothing if they cannot be read.
   std::optional<Head> HeadAt(uint64_t sequence, const rocksdb::Iterator& rows) {
-    std::string row;
     if (IsChunked(sequence)) {
-      const absl::StatusOr<Head> head = ReadHead(&engine_, sequence, &row);
+      const absl::StatusOr<Head> head = ReadHead(&engine_, sequence);
       if (head.ok()) return *head;
       if (!absl::IsNotFound(head.status())) return std::nullopt;
       if (!IsMarkerKey(ToView(rows.key()))) return Head{};
     }
-    row = rows.value().ToString();
+    std::string row = rows.value().ToString();
     const absl::StatusOr<Head> head = DecodeHead(&row);
     if (!head.ok()) return std::nullopt;
     return *head;

@@ -89,6 +89,12 @@ class ChunkReader final : public ObjectReader {
   uint32_t next_;
 };
 
+// The head out of its row, which then holds the object's data if that lies there.
+absl::StatusOr<Head> TakeHead(RocksDbEngine* engine, uint64_t sequence, std::string* row) {
+  absl::StatusOr<Head> head = DecodeHead(row);
+  return head.ok() ? std::move(head) : WithName(engine->AddressOf(sequence), head.status());
+}
+
 // The page that names the chunk in which `element` begins.
 absl::StatusOr<IndexPage> FindPage(RocksDbEngine* engine, uint64_t sequence, uint64_t element) {
   const uint64_t address = engine->AddressOf(sequence);
@@ -128,25 +134,22 @@ absl::StatusOr<std::unique_ptr<ObjectReader>> OpenChunks(RocksDbEngine* engine, 
 
 }  // namespace
 
-absl::StatusOr<Head> ReadHead(RocksDbEngine* engine, uint64_t sequence, std::string* data) {
-  ASSIGN_OR_RETURN(*data, engine->Read(sequence, HeadKey(sequence), /*cache=*/true));
-  absl::StatusOr<Head> head = DecodeHead(data);
-  return head.ok() ? std::move(head) : WithName(engine->AddressOf(sequence), head.status());
+absl::StatusOr<Head> ReadHead(RocksDbEngine* engine, uint64_t sequence) {
+  ASSIGN_OR_RETURN(std::string row, engine->Read(sequence, HeadKey(sequence), /*cache=*/true));
+  return TakeHead(engine, sequence, &row);
 }
 
 absl::StatusOr<std::unique_ptr<ObjectReader>> OpenRocksDbReader(RocksDbEngine* engine,
-                                                                uint64_t sequence, uint64_t first,
-                                                                uint64_t count) {
-  std::string data;
-  ASSIGN_OR_RETURN(const Head head, ReadHead(engine, sequence, &data));
+                                                                uint64_t sequence, std::string row,
+                                                                uint64_t first, uint64_t count) {
+  ASSIGN_OR_RETURN(const Head head, TakeHead(engine, sequence, &row));
   const bool range = count != 0;
   if (range && head.info.kind != ObjectKind::kList) {
     return absl::InvalidArgumentError(absl::StrCat(NameOf(engine->AddressOf(sequence)),
                                                    " is not a list: it can only be read whole"));
   }
   if (!IsChunked(sequence)) {
-    return std::unique_ptr<ObjectReader>(
-        std::make_unique<InlineReader>(head.info, std::move(data)));
+    return std::unique_ptr<ObjectReader>(std::make_unique<InlineReader>(head.info, std::move(row)));
   }
   const uint64_t behind_first = head.info.elements - std::min(first, head.info.elements);
   const uint64_t end = range && count < behind_first ? first + count : UINT64_MAX;

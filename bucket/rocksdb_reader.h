@@ -13,13 +13,12 @@
 
 namespace bue::bucket {
 
-// The head of the object at `sequence`; `data` becomes what lies in the head row itself.
-absl::StatusOr<Head> ReadHead(RocksDbEngine* engine, uint64_t sequence, std::string* data);
+absl::StatusOr<Head> ReadHead(RocksDbEngine* engine, uint64_t sequence);
 
-// As ObjectStore::OpenReader. `engine` outlives the reader.
+// As ObjectStore::OpenReader, of the object whose head row is `row`. `engine` outlives the reader.
 absl::StatusOr<std::unique_ptr<ObjectReader>> OpenRocksDbReader(RocksDbEngine* engine,
-                                                                uint64_t sequence, uint64_t first,
-                                                                uint64_t count);
+                                                                uint64_t sequence, std::string row,
+                                                                uint64_t first, uint64_t count);
 
 }  // namespace bue::bucket
 

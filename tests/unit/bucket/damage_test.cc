@@ -42,8 +42,10 @@ class BucketDamageTest : public testing::Test {
   // Small and whole objects, a long list and one that is not finished. Synced.
   static Objects Fill(ObjectStore* store) {
     Objects objects;
-    for (int i = 0; i < 6; ++i) {
-      const std::string data(i % 2 == 0 ? 20 + i : 100'000 + i, static_cast<char>('a' + i));
+    for (int i = 0; i < 12; ++i) {
+      // Large ones in between; then small ones side by side.
+      const std::string data(i % 2 == 0 || i > 6 ? 20 + i : 100'000 + i,
+                             static_cast<char>('a' + i));
       const NewObject object{.kind = ObjectKind::kBytes, .data = data};
       objects[(*store->Put({&object, 1}))[0]] = data;
     }
@@ -64,7 +66,8 @@ class BucketDamageTest : public testing::Test {
     return objects;
   }
 
-  static absl::StatusOr<std::string> Read(ObjectStore* store, uint64_t address) {
+  template <typename StoreOrScan>
+  static absl::StatusOr<std::string> Read(StoreOrScan* store, uint64_t address) {
     auto reader = store->OpenReader(address, 0, 0);
     if (!reader.ok()) return reader.status();
     std::string all;
@@ -79,8 +82,10 @@ class BucketDamageTest : public testing::Test {
   // How many of the objects are there. Each is as it was, or gone.
   static size_t CountWhole(ObjectStore* store, const Objects& objects) {
     size_t whole = 0;
+    const std::unique_ptr<ObjectScan> scan = store->NewScan();
     for (const auto& [address, data] : objects) {
-      const absl::StatusOr<std::string> read = Read(store, address);
+      const absl::StatusOr<std::string> read = Read(scan.get(), address);
+      EXPECT_EQ(Read(store, address).status().code(), read.status().code());
       if (read.ok()) {
         EXPECT_TRUE(*read == data) << "a wrong value is served";
         ++whole;

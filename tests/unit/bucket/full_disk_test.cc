@@ -56,10 +56,7 @@ class FullStore final : public bucket::ObjectStore {
   absl::StatusOr<bucket::ObjectInfo> Describe(uint64_t address) override {
     return store_->Describe(address);
   }
-  absl::StatusOr<std::unique_ptr<bucket::ObjectReader>> OpenReader(uint64_t address, uint64_t first,
-                                                                   uint64_t count) override {
-    return store_->OpenReader(address, first, count);
-  }
+  std::unique_ptr<bucket::ObjectScan> NewScan() override { return store_->NewScan(); }
   absl::Status ClaimFor(const std::string& hub) override { return store_->ClaimFor(hub); }
   absl::StatusOr<std::vector<bucket::ListedObject>> List(uint64_t after, size_t limit) override {
     return store_->List(after, limit);

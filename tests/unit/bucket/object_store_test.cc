@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "bucket/rocksdb_object_store.h"
 #include "tests/unit/bucket/temp_dir.h"
 
@@ -121,6 +123,72 @@ TEST_F(ObjectStoreTest, ADeletedObjectIsGoneWithAllItsRows) {
   const auto listed = store_->List(kNoObject, 100);
   ASSERT_EQ(listed->size(), 1);
   EXPECT_EQ(listed->at(0).address, kept);
+}
+
+// What one scan finds at each address: its data, or an error's code.
+std::vector<std::string> ScanAll(ObjectScan* scan, const std::vector<uint64_t>& addresses) {
+  std::vector<std::string> found;
+  for (const uint64_t address : addresses) {
+    const auto reader = scan->OpenReader(address, 0, 0);
+    if (!reader.ok()) {
+      found.push_back(absl::StatusCodeToString(reader.status().code()));
+      continue;
+    }
+    const auto chunk = (*reader)->Next();
+    EXPECT_TRUE(chunk.ok() && chunk->has_value());
+    found.push_back((*chunk)->data);
+    EXPECT_TRUE((*reader)->AtEnd());
+  }
+  return found;
+}
+
+TEST_F(ObjectStoreTest, AScanFindsWhatSearchesFind) {
+  std::vector<uint64_t> addresses;
+  std::vector<std::string> there;
+  std::vector<uint64_t> deleted;
+  for (int i = 0; i < 400; ++i) {
+    // Some are large, some lie alone in a block; there are gaps of one, and one of fifty.
+    const size_t bytes = i % 40 == 30 ? 100'000 : i % 50 == 20 ? 10'000 : i;
+    there.push_back(std::string(bytes, static_cast<char>('a' + i % 26)));
+    addresses.push_back(PutOne(ObjectKind::kBytes, there.back()));
+    if (i % 15 == 14 || (i >= 200 && i < 250)) {
+      there.back() = "NOT_FOUND";
+      deleted.push_back(addresses.back());
+    }
+  }
+  ASSERT_TRUE(store_->Delete(deleted).ok());
+  EXPECT_TRUE(ScanAll(store_->NewScan().get(), addresses) == there);
+  // From each place in turn, so that every gap meets a scan that steps.
+  for (size_t from = 0; from < addresses.size(); from += 3) {
+    const size_t until = std::min(from + 12, addresses.size());
+    EXPECT_TRUE(
+        ScanAll(store_->NewScan().get(), {addresses.begin() + from, addresses.begin() + until}) ==
+        std::vector<std::string>(there.begin() + from, there.begin() + until))
+        << "from " << from;
+  }
+  Open();  // From tables, not from memory.
+  EXPECT_TRUE(ScanAll(store_->NewScan().get(), addresses) == there);
+  std::reverse(addresses.begin(), addresses.end());
+  std::reverse(there.begin(), there.end());
+  EXPECT_TRUE(ScanAll(store_->NewScan().get(), addresses) == there);
+}
+
+TEST_F(ObjectStoreTest, AScanFindsWhatIsPutMeanwhile) {
+  const std::unique_ptr<ObjectScan> scan = store_->NewScan();
+  for (int i = 0; i < 20; ++i) {
+    const std::string data = absl::StrCat("value ", i);
+    EXPECT_EQ(ScanAll(scan.get(), {PutOne(ObjectKind::kBytes, data)})[0], data);
+  }
+}
+
+TEST_F(ObjectStoreTest, AScanGoesOnAfterAnotherStoresAddress) {
+  std::vector<uint64_t> addresses;
+  for (int i = 0; i < 8; ++i) addresses.push_back(PutOne(ObjectKind::kBytes, "x"));
+  const auto other = static_cast<uint16_t>(store_->store_id() + 1);
+  addresses.insert(addresses.begin() + 5, MakeAddress(other, SequenceOf(addresses[4]) + 2));
+  std::vector<std::string> expected(9, "x");
+  expected[5] = "FAILED_PRECONDITION";
+  EXPECT_EQ(ScanAll(store_->NewScan().get(), addresses), expected);
 }
 
 TEST_F(ObjectStoreTest, AReaderNoticesDeletionInTheMiddle) {

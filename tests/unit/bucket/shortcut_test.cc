@@ -65,6 +65,13 @@ class OneChunk final : public ObjectReader {
   bool at_end_ = false;
 };
 
+class OneChunks final : public ObjectScan {
+ public:
+  absl::StatusOr<std::unique_ptr<ObjectReader>> OpenReader(uint64_t, uint64_t, uint64_t) override {
+    return std::unique_ptr<ObjectReader>(std::make_unique<OneChunk>("data"));
+  }
+};
+
 // Keeps nothing; syncs and listings pass gates.
 class GatedStore final : public ObjectStore {
  public:
@@ -83,9 +90,7 @@ class GatedStore final : public ObjectStore {
     return absl::OkStatus();
   }
   absl::StatusOr<ObjectInfo> Describe(uint64_t) override { return ObjectInfo{}; }
-  absl::StatusOr<std::unique_ptr<ObjectReader>> OpenReader(uint64_t, uint64_t, uint64_t) override {
-    return std::unique_ptr<ObjectReader>(std::make_unique<OneChunk>("data"));
-  }
+  std::unique_ptr<ObjectScan> NewScan() override { return std::make_unique<OneChunks>(); }
   absl::Status ClaimFor(const std::string&) override { return absl::OkStatus(); }
   absl::StatusOr<std::vector<ListedObject>> List(uint64_t, size_t) override {
     lists.Pass();
