@@ -40,6 +40,14 @@ class FiguresTest(unittest.TestCase):
         seen = [(0, 0), (1, 10), (2, 30), (3, 60), (4, 100)]
         self.assertEqual(figures.rate_between(seen, 15, 60), 25)
 
+    def test_a_rate_as_it_goes_leaves_slow_moments_out(self):
+        # Ten a second, but slow at first and in one of the last twentieths.
+        seconds = [50] + [10] * 16 + [80] + [10] * 2
+        seen = [(sum(seconds[:part]), part * 100) for part in range(21)]
+        start, end, ratio, curve = figures.rate_as_it_goes(seen, 2000)
+        self.assertEqual([start.value, end.value, ratio.value], [10, 10, 1])
+        self.assertEqual([curve.points[0], curve.points[-1], len(curve.points)], [(100, 2), (2000, 10), 20])
+
     def test_numbers_have_three_digits(self):
         self.assertEqual([figures.number(value) for value in (0, 0.01234, 1.5, 99.4, 123456.7)],
                          ['0', '0.0123', '1.50', '99.4', '123,457'])

@@ -52,6 +52,17 @@ def rate_between(seen, low, high):
     return (after[1] - before[1]) / (after[0] - before[0])
 
 
+def rate_as_it_goes(seen, count):
+    """Figures and a Curve: how fast a run of `count` tasks was in each twentieth of it. Its start and its
+    end are medians of five, without the first: one may be a slow moment of the machine."""
+    steps = [count * part / 20 for part in range(21)]
+    rates = [rate_between(seen, low, high) for low, high in zip(steps, steps[1:])]
+    start, end = (statistics.median(some) for some in (rates[1:6], rates[-5:]))
+    return [Figure('rate at the start', start, 'tasks/s'), Figure('rate at the end', end, 'tasks/s'),
+            Figure('end to start', end / start, ''),
+            Curve('rate', 'tasks/s', 'tasks', [*zip(steps[1:], rates)])]
+
+
 def number(value):
     """Three digits that mean something, thousands apart."""
     if value == 0 or abs(value) >= 100:

@@ -2,7 +2,7 @@
 import time
 
 from harness import processes
-from harness.figures import Figure, Goal, rate_between
+from harness.figures import Figure, Goal, rate_as_it_goes
 from harness.meter import MB
 from harness.row import Comparison, Row, check
 
@@ -61,9 +61,7 @@ def python_loop(bench):
         with stage.meter() as meter:
             status, seen = stage.watch(script)
         check(status['tasks']['done'] == tasks, f'all tasks are done: {status["tasks"]}')
-    return [Figure('rate', tasks / status['elapsed_s'], 'tasks/s'),
-            Figure('rate at the start', rate_between(seen, tasks * 0.05, tasks * 0.3), 'tasks/s'),
-            Figure('rate at the end', rate_between(seen, tasks * 0.7, tasks), 'tasks/s'),
+    return [Figure('rate', tasks / status['elapsed_s'], 'tasks/s'), *rate_as_it_goes(seen, tasks),
             Figure('first results', min(at for at, done in seen if done), 's'), *meter.per_task(tasks),
             *meter.peaks()]
 
