@@ -63,9 +63,16 @@ class RpcServer {
 // Every service method asks this first.
 absl::Status CheckToken(const grpc::CallbackServerContext& context, absl::string_view token);
 
+// What comes back through a channel.
+enum class Traffic {
+  kMessages,  // At most 64 KiB under way, and a message.
+  kValues,    // As much as the network can carry. The reader bounds what he asks for.
+};
+
 // A channel to HOST:PORT that sends `token` (if any) with every call. Does not connect yet.
 // Reconnects at once at first, then with backoff up to a second.
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target, const std::string& token);
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target, const std::string& token,
+                                           Traffic traffic = Traffic::kMessages);
 
 // Waits until `channel` is connected. Unavailable, naming `target` and `role` ("hub"), if it is not
 // within `timeout`.

@@ -40,7 +40,7 @@ size_t PickBucket(const Origin& origin, size_t buckets) {
 struct Connection {
   Connection(const BucketClientOptions& options, std::string target, GetPipe::OnForeign on_foreign)
       : bucket(std::move(target)),
-        channel(MakeChannel(bucket, options.token)),
+        channel(MakeChannel(bucket, options.token, Traffic::kValues)),
         stub(v1::Bucket::NewStub(channel)),
         puts(channel, PipeOptionsOf(options, bucket)),
         gets(channel, PipeOptionsOf(options, bucket), std::move(on_foreign)) {}
