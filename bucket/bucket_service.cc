@@ -147,8 +147,9 @@ class BucketService::Impl final : public v1::Bucket::CallbackService {
   GroupSync sync_;
   RoomWatch room_;
   StallWatch stalls_;
-  Shortcut put_shortcut_;
-  Shortcut get_shortcut_;
+  std::atomic<bool> shortcut_taken_{false};
+  Shortcut put_shortcut_{&shortcut_taken_};
+  Shortcut get_shortcut_{&shortcut_taken_};
   ThreadPool pool_;  // Last: its jobs use the others.
 };
 

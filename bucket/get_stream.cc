@@ -102,14 +102,15 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
   void OnReadDone(bool ok) override {
     uint64_t bytes = 0;
     bool work_here = false;
+    const absl::Time now = absl::Now();
     {
       absl::MutexLock lock(&mutex_);
       const bool rested = gets_.empty() && !writing_;
       if (ok && Accept(incoming_)) {
-        const absl::Time now = absl::Now();
         const bool alone = now - std::exchange(read_began_, now) > Shortcut::kAlone;
         const bool may_work = context_.get_shortcut->MayTake(this, now);
-        work_here = may_work && rested && alone && MayWork() && turns_.size() == 1;
+        work_here = may_work && rested && alone && MayWork() && turns_.size() == 1 &&
+                    context_.get_shortcut->Take();
         if (work_here) working_ = true;
         StartRead(&incoming_);
         StartJob();
@@ -119,7 +120,10 @@ class GetStream final : public grpc::ServerBidiReactor<v1::GetRequest, v1::GetRe
       if (broken_) bytes = DropReady();
       FinishIfDone();
     }
-    if (work_here) WorkWhenThereIsRoom();
+    if (work_here) {
+      WorkWhenThereIsRoom();
+      context_.get_shortcut->Leave(now, absl::Now());
+    }
     context_.get_budget->Release(bytes);
   }
 

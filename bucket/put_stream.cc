@@ -212,19 +212,20 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
   void OnReadDone(bool ok) override {
     bool read_on = false;
     bool work_here = false;
+    const absl::Time now = absl::Now();
     {
       absl::MutexLock lock(&mutex_);
       reading_ = false;
       if (ok) {
         const uint64_t bytes = incoming_->ByteSizeLong();
         context_.put_budget->Take(bytes);
-        const absl::Time now = absl::Now();
         const bool rests = inbox_.empty() && !working_ && syncs_ == 0;
         replies_first_ = rests && now - read_began_ > Shortcut::kAlone;
         const bool may_work = context_.put_shortcut->MayTake(this, now);
         inbox_bytes_ += bytes;
         inbox_.push_back(std::move(incoming_));
-        work_here = may_work && replies_first_ && bytes <= kSmallBytes;
+        work_here =
+            may_work && replies_first_ && bytes <= kSmallBytes && context_.put_shortcut->Take();
         if (work_here) working_ = true;
         StartJob();
         read_on = TakeTurnToRead();
@@ -233,7 +234,10 @@ class PutStream final : public grpc::ServerBidiReactor<v1::PutRequest, v1::PutRe
         FinishIfDone();
       }
     }
-    if (work_here) Work(context_.pool);
+    if (work_here) {
+      Work(context_.pool);
+      context_.put_shortcut->Leave(now, absl::Now());
+    }
     if (read_on) ReadWhenThereIsRoom();
   }
 
