@@ -285,7 +285,9 @@ class HubClient::Impl {
       return false;
     };
     RETURN_IF_ERROR(Read<v1::RunUpdate>(&exchange, contact, kSilence, accept, [&] {
-      return exchange.TakeMoved() ? absl::OkStatus() : absl::UnavailableError("nothing moved");
+      if (!exchange.TakeMoved()) return absl::UnavailableError("nothing moved");
+      contact->Heard();  // It takes what is sent.
+      return absl::OkStatus();
     }));
     if (*number == 0) return absl::UnavailableError("the hub ended the upload without an answer");
     accepted(*number);
