@@ -139,7 +139,7 @@ class Step:
 
 def finalize(files, await_in_loop, on_error):
     """Runs the finalize hooks of a file set's modules."""
-    for hook in [hook for hook in files.hooked.values() if hook is not None]:
+    for hook in [hook for hook in list(files.hooked.values()) if hook is not None]:
         try:
             result = hook()
             if inspect.isawaitable(result):
