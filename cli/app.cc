@@ -128,6 +128,16 @@ std::string AboutUnknown(const CLI::App& app) {
   return message;
 }
 
+// What is missing, as the line of usage calls it.
+std::string AboutMissing(const CLI::App& app, const CLI::RequiredError& error) {
+  for (const CLI::Option* const option : Chosen(app)->get_options()) {
+    if (option->get_required() && option->empty() && option->get_positional()) {
+      return absl::StrCat(option->get_name(true), " is required");
+    }
+  }
+  return error.what();
+}
+
 // "bue status" and "bue", for messages.
 std::string Called(const CLI::App& app) {
   const CLI::App* const command = Chosen(app);
@@ -152,6 +162,8 @@ int Parse(CLI::App* app, int argc, char** argv) {
     return -1;
   } catch (const CLI::ExtrasError&) {
     return Refuse(*app, AboutUnknown(*app));
+  } catch (const CLI::RequiredError& error) {
+    return Refuse(*app, AboutMissing(*app, error));
   } catch (const CLI::ParseError& error) {
     return Refuse(*app, error.what());
   }

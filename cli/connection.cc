@@ -24,6 +24,9 @@ constexpr size_t kTokenBytesMin = 8;
 constexpr size_t kTokenBytesMax = 4096;
 // A person waits in front of the screen.
 constexpr absl::Duration kBucketPatience = absl::Seconds(30);
+constexpr char kWhereHubIs[] =
+    " `bue hub` starts one; another's address: -b HOST:PORT, or PIPE_WORKER_HOST and "
+    "PIPE_WORKER_PORT, here or in .env";
 
 // A name that nobody knows, or no port, is said at once: waiting would not mend it.
 absl::Status CheckAddress(absl::string_view role, const std::string& address) {
@@ -49,8 +52,8 @@ absl::Status CheckHostPort(absl::string_view role, absl::string_view address) {
       absl::SimpleAtoi(address.substr(colon + 1), &port) && port >= 1 && port <= 65535) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("'", address, "' is no address of a ", role, "; say HOST:PORT"));
+  return absl::InvalidArgumentError(absl::StrCat("'", address, "' is no address of a ", role,
+                                                 "; say HOST:PORT, with a port of 1 to 65535"));
 }
 
 void AddHubFlags(CLI::App* command, ConnectionFlags* flags) {
@@ -92,11 +95,14 @@ absl::StatusOr<std::unique_ptr<HubClient>> ConnectHub(const ConnectionFlags& fla
                                                       absl::Duration retry_for) {
   ASSIGN_OR_RETURN(const std::string token, ReadToken(flags.token_file));
   RETURN_IF_ERROR(CheckAddress("hub", flags.hub));
-  return HubClient::Connect({.target = flags.hub,
-                             .token = token,
-                             .connect_timeout = absl::Seconds(flags.timeout_s),
-                             .retry_for = retry_for,
-                             .notice = Note});
+  absl::StatusOr<std::unique_ptr<HubClient>> hub =
+      HubClient::Connect({.target = flags.hub,
+                          .token = token,
+                          .connect_timeout = absl::Seconds(flags.timeout_s),
+                          .retry_for = retry_for,
+                          .notice = Note});
+  if (!absl::IsUnavailable(hub.status())) return hub;
+  return absl::UnavailableError(absl::StrCat(hub.status().message(), kWhereHubIs));
 }
 
 absl::StatusOr<std::unique_ptr<BucketClient>> ConnectBucket(const ConnectionFlags& flags,

@@ -29,8 +29,7 @@ struct Flags {
 
 std::string ForPeople(const v1::ErrorRecord& error) {
   const bool of_task = error.attempt() > 0;  // Else a hook's, after the tasks.
-  std::string text =
-      Paint(Colour::kRed, absl::StrCat(RunName(error.run()), of_task ? " " : "", error.step()));
+  std::string text = Paint(Colour::kRed, absl::StrCat(RunName(error.run()), " ", error.step()));
   if (!error.item().empty()) absl::StrAppend(&text, " item ", error.item());
   if (of_task) {
     absl::StrAppend(&text, ", attempt ", error.attempt());

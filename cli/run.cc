@@ -127,7 +127,8 @@ void SayWhatIsKept(const std::string& state, const Ended& ended, size_t keep) {
                 "  bue bucket -b %s --data %s/bucket &\n"
                 "  bue hub -b %s -k %s --data %s/hub &\n"
                 "  bue errors -b %s r1; bue get -b %s r1 NAME\n"
-                "  bue worker -b %s & bue retry -b %s r1\n",
+                "  bue worker -b %s & bue retry -b %s r1\n"
+                "A retry runs the files as they were: once they are mended, bue run again.\n",
                 state, keep, ended.bucket, state, hub, ended.bucket, state, hub, hub, hub, hub);
 }
 

@@ -10,7 +10,7 @@ namespace bue::hub {
 void Scheduler::Impl::Handle(ControlRun& command) {
   Run* run = FindRun(command.run);
   if (run == nullptr) {
-    Promise(command.request, absl::NotFoundError(absl::StrCat("no run r", command.run)), Done{});
+    Promise(command.request, NoRun(command.run), Done{});
     return;
   }
   const auto refuse = [&](absl::string_view why) { RefuseControl(command, why); };

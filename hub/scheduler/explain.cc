@@ -51,8 +51,7 @@ std::string Quoted(absl::string_view name) { return absl::StrCat("`", name, "`")
 void Scheduler::Impl::Handle(QueryReasons& command) {
   Run* run = FindRun(command.run);
   if (run == nullptr) {
-    return Answer(command.request, absl::NotFoundError(absl::StrCat("no run r", command.run)),
-                  Done{});
+    return Answer(command.request, NoRun(command.run), Done{});
   }
   if (run->expired() && !command.step.empty()) {
     return Answer(command.request,

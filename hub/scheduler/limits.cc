@@ -285,7 +285,7 @@ void Scheduler::Impl::Handle(SetLimits& command) {
   const auto refuse = [&](absl::Status status) {
     Promise(command.request, std::move(status), Done{});
   };
-  if (run == nullptr) return refuse(absl::NotFoundError(absl::StrCat("no run r", command.run)));
+  if (run == nullptr) return refuse(NoRun(command.run));
   if (!run->active()) {
     return refuse(absl::FailedPreconditionError(
         absl::StrCat("run r", command.run, " has ended; its limits hold nothing any more")));

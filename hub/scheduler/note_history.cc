@@ -55,8 +55,7 @@ void Scheduler::Impl::OnUnitEnded(Run* run, const Item& item, uint32_t unit,
 void Scheduler::Impl::Handle(QueryProgram& command) {
   const Run* run = FindRun(command.run);
   if (run == nullptr) {
-    return Answer(command.request, absl::NotFoundError(absl::StrCat("no run r", command.run)),
-                  Done{});
+    return Answer(command.request, NoRun(command.run), Done{});
   }
   Answer(command.request, absl::OkStatus(), RunProgram{run->graph().shared_program()});
 }

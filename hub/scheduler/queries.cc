@@ -17,8 +17,6 @@ constexpr size_t kPageEntries = 4096;
 constexpr size_t kFewResults = 16;
 constexpr size_t kFewCalls = 64;
 
-absl::Status NoRun(uint64_t run) { return absl::NotFoundError(absl::StrCat("no run r", run)); }
-
 absl::Status Expired(uint64_t run) {
   return absl::NotFoundError(
       absl::StrCat("the values of run r", run, " were kept for --keep-results and are gone now"));
@@ -50,6 +48,10 @@ void AddQueuedByValue(Run* run, ReadyQueue* ready, RunStatus* status) {
 }
 
 }  // namespace
+
+absl::Status NoRun(uint64_t run) {
+  return absl::NotFoundError(absl::StrCat("no run r", run, "; `bue status` lists those there are"));
+}
 
 void Scheduler::Impl::Handle(QueryRun& command) {
   Run* run = FindRun(command.run);

@@ -37,6 +37,8 @@ struct ResultCursor {
   uint64_t item = 0;
 };
 
+absl::Status NoRun(uint64_t run);
+
 class Scheduler::Impl final : public RunListener {
  public:
   explicit Impl(const SchedulerOptions& options);

@@ -196,7 +196,7 @@ for y in range(2):
         self.assertEqual(self.bue('pause', runs[0]).stdout, f'{runs[0]} is paused already\n')
         done = self.bue('resume', runs[0], 'r99', runs[1], code=2)
         self.assertEqual(done.stdout, f'{runs[0]} resumed\n{runs[1]} resumed\n')
-        self.assertIn('no run r99', done.stderr)
+        self.assertIn('no run r99; `bue status` lists', done.stderr)
         self.assertEqual(self.bue('resume', runs[1]).stdout, f'{runs[1]} is running already\n')
         self.bue('cancel', runs[0], 'x', code=2)
         self.assertEqual(self.status(runs[0])['state'], 'running')  # A wrong word: nothing is done.

@@ -23,6 +23,14 @@ class RolesTest(ClusterTest):
         for role in (self.workers[0], self.hub, self.bucket):
             self.assertEqual(role.stop(), 0, role.log())
 
+    def test_what_is_missing_is_called_as_usage_calls_it(self):
+        self.assertIn('bue run: error: FILE is required', self.refused('run'))
+
+    def test_who_finds_no_hub_is_told_how_to_say_where_it_is(self):
+        said = self.refused('status', '-b', '127.0.0.1:1', '--timeout', '0.2')
+        for words in ('no hub at 127.0.0.1:1', '`bue hub` starts one', '-b HOST:PORT', 'PIPE_WORKER_PORT'):
+            self.assertIn(words, said)
+
     def test_numbers_and_addresses_are_looked_at(self):
         self.assertIn("'nowhere' is no address of a bucket", self.refused('hub', '-k', 'nowhere'))
         self.assertIn("'h:99999' is no address of a bucket",

@@ -169,7 +169,7 @@ class StepsTest(ClusterTest):
         self.assertEqual((error['action'], error['type'], error['error'], error['worker']),
                          ('finalize', 'ValueError', 'at the end', 'w0'))
         self.assertEqual(self.status(run)['state'], 'succeeded')
-        self.assertIn('at the end', self.bue('errors', run).stdout)
+        self.assertRegex(self.bue('errors', run).stdout, f'^{run} f, finalize on w0 .*at the end')
 
 
 if __name__ == '__main__':
