@@ -75,6 +75,14 @@ class RunTest(ClusterTest):
             self.assertEqual(sorted(out.read().split()), ['2', '4', '6'])
         self.assertEqual(self.left_over(), [])
 
+    def test_failed_finalize_hook_is_said(self):
+        self.write('hooked.py', 'def f(x):\n    return x\n\ndef finalize():\n'
+                                '    raise ValueError("at the end")\n')
+        self.write('script.bue', 'import python (f) hooked.py\np = | f\nfor x in range(3):\n    p(x)\n')
+        done = self.run_local()
+        self.assertIn('succeeded', done.stdout)
+        self.assertRegex(done.stderr, 'hook failed.*action=finalize.*ValueError: at the end')
+
     def test_failed_step_is_named_with_its_error_and_others_go_on(self):
         self.write('script.bue', loop('boom', 'note'))
         done = self.run_local(code=1)

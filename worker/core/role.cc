@@ -23,6 +23,8 @@ constexpr size_t kStoringBytesMax = 16 << 20;
 constexpr absl::Duration kLongestWait = absl::Seconds(1);
 // How often the hub is told what has come to run for long.
 constexpr absl::Duration kLookEvery = absl::Seconds(1);
+// Where a person looks on as steps print.
+constexpr absl::Duration kEchoEvery = absl::Milliseconds(200);
 constexpr size_t kLogsBytesMax = 4 << 20;  // What steps printed so far, in one message.
 constexpr size_t kFailedHooksMax = 100;    // Waiting to be said.
 
@@ -174,7 +176,8 @@ absl::Time Role::TakeTurn(std::vector<Inbox::Task> tasks) {
 }
 
 absl::Duration Role::NextWait(absl::Time now) const {
-  return std::min(std::min(stream_->NextDeadline(), stop_deadline_) - now, kLongestWait);
+  return std::min(std::min(stream_->NextDeadline(), stop_deadline_) - now,
+                  options_.echo_output ? kEchoEvery : kLongestWait);
 }
 
 void Role::Advance(absl::Time now) {
@@ -206,7 +209,7 @@ void Role::HandOver() {
 
 void Role::LookOverCalls(absl::Time now) {
   if (now < next_look_) return;
-  next_look_ = now + kLookEvery;
+  next_look_ = now + (options_.echo_output ? kEchoEvery : kLookEvery);
   for (Executor* executor : {python_, sql_}) executor->LookOver();
   session_.OnGhosts(python_->ghosts() + sql_->ghosts());
   if (options_.echo_output) {

@@ -147,8 +147,9 @@ void Dispatcher::OnStarting(Runner* runner, const RunnerMessage& message) {
 }
 
 void Dispatcher::OnNote(const RunnerMessage& message) {
-  log::warn("hook failed run={} action={} error=\"{}: {}\"", message.numbers[0], message.texts[0],
-            message.texts[1], message.texts[2]);
+  // An error: the end of `bue run` comes too soon for the hub to hear of it.
+  log::error("hook failed run={} action={} error=\"{}: {}\"", message.numbers[0], message.texts[0],
+             message.texts[1], message.texts[2]);
   events_->OnHookFailed(message.numbers[0], static_cast<uint32_t>(message.numbers[1]),
                         CallError{.action = std::string(message.texts[0]),
                                   .type = std::string(message.texts[1]),
